@@ -1,0 +1,1 @@
+"""What every part agrees on: the contract, typed configuration and presets."""

@@ -1,0 +1,70 @@
+"""The base of every configuration object: frozen, checked when built, unknown keys refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration that can't be used; the message says which key, what came and what is allowed."""
+
+
+class Frozen(BaseModel):
+    """A configuration object: immutable, without unknown keys, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Frozen)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the nearest of the known names, or an empty string."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def build(model: type[Model], data: Any, where: str) -> Model:
+    """Build a configuration object from parsed YAML or JSON.
+
+    Args:
+        model: the type to build.
+        data: mapping of keys to values.
+        where: what the user knows the data as (a file's path, usually); opens every error.
+
+    Raises:
+        ConfigError: one line a fault, each with the key's path, what came and what is allowed.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping of keys to values, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(model, fault) for fault in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def _explain(model: type[Frozen], fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+    if fault["type"] == "extra_forbidden":
+        allowed = _fields_at(model, fault["loc"][:-1])
+        hint = did_you_mean(str(fault["loc"][-1]), allowed)
+        return f"{path}: unknown key{hint}" + (f" (known: {', '.join(sorted(allowed))})" if allowed else "")
+    if fault["type"] == "missing":
+        return f"{path}: required, but absent"
+    received = repr(fault.get("input"))
+    received = received if len(received) <= 80 else received[:77] + "..."
+    return f"{path}: {fault['msg']}, got {received}"
+
+
+def _fields_at(model: Any, path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        model = field.annotation
+    return list(getattr(model, "model_fields", {}))

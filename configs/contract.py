@@ -1,0 +1,300 @@
+"""The contract: what a policy sees and says.
+
+One typed description, used by the simulator, the exporter, the robot's runtime and the episode log. It is written
+into every bundle; the runtime reads it from there and types nothing twice.
+
+Frames follow REP-103 (x forward, y left, z up, right-handed, metres, radians). Every tensor of a policy has a
+leading batch axis; the shapes below leave it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal, Union
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.array import MicrophoneArray, Vector3
+from phonotaxis.configs.base import Frozen, build
+
+CONTRACT_VERSION = 1
+
+AUDIO = "audio"
+DEPTH = "depth"
+DEPTH_AGE_S = "depth_age_s"
+MOTION = "motion"
+MOTION_VALID = "motion_valid"
+GOAL = "goal"
+EPISODE_START = "episode_start"
+STATE_IN = "state_in"
+
+ACTION = "action"
+LOGITS = "logits"
+MEAN = "mean"
+VALUE = "value"
+BEARING = "bearing"
+DISTANCE = "distance"
+STATE_OUT = "state_out"
+
+MOTION_FIELDS = ("dx_m", "dy_m", "dyaw_rad", "v_allowed_mps", "w_allowed_radps", "collision")
+BEARING_FIELDS = ("cos", "sin", "concentration")  # of a von Mises distribution over azimuth in the base frame
+DISTANCE_FIELDS = ("log_m_mean", "log_m_std")  # of a log-normal distribution over the geodesic distance
+INT16_FULL_SCALE = 32768.0
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a policy, without the batch axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: float
+    high: float
+    unit: str
+    meaning: str
+
+
+class PinholeCamera(Frozen):
+    """The camera whose depth image the policy sees. Pixel (u, v) is column, row; centres lie at +0.5.
+
+    Depth is the distance along the optical axis in metres; 0 = unknown (too near, too far, unseen).
+    The optical axis points along the base's +x when roll, pitch and yaw are 0; positive pitch looks down.
+    """
+
+    width: int = Field(default=64, ge=8, le=1024)
+    height: int = Field(default=64, ge=8, le=1024)
+    fx: float = Field(default=32.0, gt=0)
+    fy: float = Field(default=32.0, gt=0)
+    cx: float = 32.0
+    cy: float = 32.0
+    mount_xyz_m: Vector3 = (0.1, 0.0, 0.5)
+    mount_rpy_rad: Vector3 = (0.0, 0.0, 0.0)
+    min_range_m: float = Field(default=0.1, ge=0)
+    max_range_m: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _range(self) -> PinholeCamera:
+        if self.max_range_m <= self.min_range_m:
+            raise ValueError(f"max_range_m {self.max_range_m} must exceed min_range_m {self.min_range_m}")
+        return self
+
+
+class Body(Frozen):
+    """How the robot moved in training. `None` acceleration means setpoints were reached at once."""
+
+    radius_m: float = Field(default=0.18, gt=0, le=2.0)
+    height_m: float = Field(default=0.6, gt=0, le=3.0)
+    max_v_mps: float = Field(default=1.0, gt=0, le=5.0)
+    max_w_radps: float = Field(default=0.6981317007977318, gt=0, le=10.0)
+    max_acceleration_mps2: float | None = Field(default=None, gt=0)
+    max_angular_acceleration_radps2: float | None = Field(default=None, gt=0)
+    latency_s: float = Field(default=0.0, ge=0.0, le=2.0)
+
+
+class DiscreteActions(Frozen):
+    """stop, forward, left, right: each a velocity setpoint held for one control period. 0 ends the goal."""
+
+    kind: Literal["discrete"] = "discrete"
+    names: tuple[str, ...] = ("stop", "forward", "left", "right")
+    setpoints: tuple[tuple[float, float], ...]  # (v m/s, w rad/s), one per name
+
+    @model_validator(mode="after")
+    def _stop_first(self) -> DiscreteActions:
+        if len(self.names) != len(self.setpoints) or len(self.names) < 2:
+            raise ValueError(f"{len(self.names)} names for {len(self.setpoints)} setpoints")
+        if self.names[0] != "stop" or self.setpoints[0] != (0.0, 0.0):
+            raise ValueError("the first action must be 'stop' with setpoint (0, 0)")
+        return self
+
+
+class ContinuousActions(Frozen):
+    """Box[-1, 1]^3: v and w as fractions of the body's limits, stop where the third exceeds 0."""
+
+    kind: Literal["continuous"] = "continuous"
+
+
+Actions = Annotated[Union[DiscreteActions, ContinuousActions], Field(discriminator="kind")]  # noqa: UP007
+
+
+class GoalSpec(Frozen):
+    """A goal that is named to the policy by an embedding."""
+
+    size: int = Field(ge=1, le=4096)
+    embedding: str = Field(min_length=1)
+
+
+class FrontEnd(Frozen):
+    """The audio front end inside the graph: a short-time Fourier transform and what is pooled from it.
+
+    Generalised cross-correlation with phase transform (Knapp and Carter 1976), read at `lags` evenly spaced
+    delays out to the widest pair of the array plus one sample; steered response power at `azimuths` directions
+    (DiBiase 2000); log energies in `spectrum_bands` bands evenly spaced on the mel scale.
+    """
+
+    n_fft: int = Field(default=256, ge=64, le=2048)
+    hop: int = Field(default=128, ge=16, le=2048)
+    low_hz: float = Field(default=300.0, ge=0)
+    high_hz: float = Field(default=6000.0, gt=0)
+    lags: int = Field(default=25, ge=3, le=129)
+    azimuths: int = Field(default=36, ge=4, le=360)
+    spectrum_bands: int = Field(default=24, ge=1, le=128)
+
+
+class Contract(Frozen):
+    """Everything simulator, exporter, runtime and log must agree on."""
+
+    version: Literal[1] = CONTRACT_VERSION
+    task: str = Field(min_length=1)
+    sample_rate_hz: int = Field(default=16000, ge=8000, le=96000)
+    hop_samples: int = Field(default=4000, ge=80)
+    window_samples: int = Field(default=4000, ge=80)
+    array: MicrophoneArray
+    camera: PinholeCamera = PinholeCamera()
+    body: Body = Body()
+    actions: Actions
+    goal: GoalSpec | None = None
+    motion_source: Literal["wheel", "external", "commanded"] = "wheel"
+    state_shape: tuple[int, ...] = ()
+    front_end: FrontEnd = FrontEnd()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contract:
+        if self.window_samples < self.hop_samples:
+            raise ValueError(f"window_samples {self.window_samples} must be at least hop_samples {self.hop_samples}")
+        if self.front_end.high_hz > self.sample_rate_hz / 2:
+            raise ValueError(f"front_end.high_hz {self.front_end.high_hz} exceeds half the sample rate")
+        if self.front_end.n_fft > self.window_samples:
+            raise ValueError(f"front_end.n_fft {self.front_end.n_fft} exceeds window_samples {self.window_samples}")
+        return self
+
+    @property
+    def control_period_s(self) -> float:
+        """Seconds a step lasts: one hop of audio."""
+        return self.hop_samples / self.sample_rate_hz
+
+    @property
+    def control_period_ns(self) -> int:
+        """Nanoseconds a step lasts."""
+        return self.hop_samples * 1_000_000_000 // self.sample_rate_hz
+
+    @property
+    def num_actions(self) -> int:
+        """Number of discrete actions, or of continuous action dimensions."""
+        return len(self.actions.names) if isinstance(self.actions, DiscreteActions) else 3
+
+    def setpoint(self, action: np.ndarray | int) -> tuple[float, float, bool]:
+        """Read one action as a velocity setpoint.
+
+        Args:
+            action: an index (discrete) or float [3] (continuous).
+
+        Returns:
+            v in m/s, w in rad/s, and whether the action stops, that is, ends the goal.
+        """
+        if isinstance(self.actions, DiscreteActions):
+            index = int(np.asarray(action).reshape(()))
+            v, w = self.actions.setpoints[index]
+            return v, w, index == 0
+        values = np.clip(np.asarray(action, dtype=np.float64).reshape(3), -1.0, 1.0)
+        if values[2] > 0.0:
+            return 0.0, 0.0, True
+        return float(values[0] * self.body.max_v_mps), float(values[1] * self.body.max_w_radps), False
+
+    def observations(self) -> tuple[TensorSpec, ...]:
+        """What the policy sees each step, in order; the recurrent state is not among them."""
+        inf = float("inf")
+        camera = self.camera
+        specs = [
+            TensorSpec(AUDIO, (self.array.mics, self.window_samples), "float32", -1.0, 1.0, "full scale",
+                       "waveform at the converter, quantised to 16 bit; the window ends now"),
+            TensorSpec(DEPTH, (camera.height, camera.width), "float32", 0.0, camera.max_range_m, "m",
+                       "depth along the optical axis; 0 = unknown"),
+            TensorSpec(DEPTH_AGE_S, (1,), "float32", 0.0, inf, "s", "age of the frame when the step is due"),
+            TensorSpec(MOTION, (6,), "float32", -inf, inf, "m, m, rad, m/s, rad/s, flag",
+                       "odometry since the last step, velocities that safety let through, collision"),
+            TensorSpec(MOTION_VALID, (1,), "float32", 0.0, 1.0, "flag", "0 where the robot has no odometry"),
+        ]  # fmt: skip
+        if self.goal is not None:
+            specs.append(TensorSpec(GOAL, (self.goal.size,), "float32", -inf, inf, "", "embedding of what to find"))
+        specs.append(TensorSpec(EPISODE_START, (1,), "float32", 0.0, 1.0, "flag", "1 resets the memory"))
+        return tuple(specs)
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs of the exported graph, in order: the observations, then the recurrent state."""
+        state = TensorSpec(STATE_IN, self.state_shape, "float32", -np.inf, np.inf, "", "recurrent state")
+        return (*self.observations(), state)
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs of the exported graph, in order."""
+        inf = float("inf")
+        if isinstance(self.actions, DiscreteActions):
+            heads = [
+                TensorSpec(ACTION, (), "int64", 0, self.num_actions - 1, "index", "argmax; ties: lowest index"),
+                TensorSpec(LOGITS, (self.num_actions,), "float32", -inf, inf, "", "what the action was taken from"),
+            ]
+        else:
+            heads = [
+                TensorSpec(ACTION, (3,), "float32", -1.0, 1.0, "v, w, stop", "the mean, clipped"),
+                TensorSpec(MEAN, (3,), "float32", -inf, inf, "", "what the action was taken from"),
+            ]
+        return (
+            *heads,
+            TensorSpec(VALUE, (1,), "float32", -inf, inf, "return", "the critic's estimate"),
+            TensorSpec(BEARING, (3,), "float32", -inf, inf, ", ".join(BEARING_FIELDS),
+                       "where the source lies: azimuth in the base frame, at the end of the window"),
+            TensorSpec(DISTANCE, (2,), "float32", -inf, inf, ", ".join(DISTANCE_FIELDS),
+                       "geodesic distance to the source"),
+            TensorSpec(STATE_OUT, self.state_shape, "float32", -inf, inf, "", "recurrent state"),
+        )  # fmt: skip
+
+    def to_json(self) -> str:
+        """Return the canonical JSON text: sorted keys, no white space, the same bytes for equal contracts."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "contract") -> Contract:
+        """Read `to_json`'s text.
+
+        Raises:
+            ConfigError: not JSON, or not a contract of this version.
+        """
+        from phonotaxis.configs.base import ConfigError
+
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ConfigError(f"{where}: the contract is not JSON ({error})") from None
+        if isinstance(data, dict) and data.get("version") != CONTRACT_VERSION:
+            raise ConfigError(
+                f"{where}: contract version {data.get('version')!r}, this phonotaxis reads {CONTRACT_VERSION}; "
+                "export the policy again with this version"
+            )
+        return build(cls, data, where)
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hex."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def audio_from_int16(samples: np.ndarray) -> np.ndarray:
+    """Convert converter codes to what the policy sees.
+
+    Args:
+        samples: int16 [..., samples].
+
+    Returns:
+        float32 [..., samples], full scale ±1; exact, since 1/32768 is a power of two.
+    """
+    if samples.dtype != np.int16:
+        raise ValueError(f"expected int16 samples, got {samples.dtype}")
+    return samples.astype(np.float32) * np.float32(1.0 / INT16_FULL_SCALE)
+
+
+def discrete_actions(step_m: float, turn_rad: float, period_s: float) -> DiscreteActions:
+    """Return stop, forward, left and right as setpoints that cover a step or a turn in one period."""
+    v, w = step_m / period_s, turn_rad / period_s
+    return DiscreteActions(setpoints=((0.0, 0.0), (v, 0.0), (0.0, w), (0.0, -w)))

@@ -1,0 +1,58 @@
+"""Presets: the YAML files beside this module, and the user's own of the same form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phonotaxis.configs.base import ConfigError, Model, build, did_you_mean
+
+PRESETS = Path(__file__).parent
+
+
+def names(kind: str) -> list[str]:
+    """List the shipped presets of a kind: arrays, robots, scenes, tasks or training."""
+    return sorted(path.stem for path in (PRESETS / kind).glob("*.yaml"))
+
+
+def load(kind: str, name: str | Path, model: type[Model]) -> Model:
+    """Load a shipped preset by name, or the user's own by path.
+
+    Args:
+        kind: folder of the presets: arrays, robots, scenes, tasks or training.
+        name: a preset's name, or a path that ends in .yaml or .yml.
+        model: the type to build.
+
+    Raises:
+        ConfigError: no such preset or file, not YAML, or not of the model's form.
+    """
+    if str(name).endswith((".yaml", ".yml")):
+        return build(model, read_yaml(Path(name)), str(name))
+    path = PRESETS / kind / f"{name}.yaml"
+    if "/" in str(name) or not path.is_file():
+        known = names(kind)
+        raise ConfigError(
+            f"unknown preset '{name}' in {kind}{did_you_mean(str(name), known)} (known: {', '.join(known)}; "
+            "or give the path of a .yaml file)"
+        )
+    return build(model, read_yaml(path), f"{kind}/{name}.yaml")
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML document safely.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, over 1 MB or not YAML.
+    """
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise ConfigError(f"{path}: over 1 MB, too large for a configuration file")
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file; expected YAML") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None

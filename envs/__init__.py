@@ -1,0 +1,1 @@
+"""The world: scenes, acoustics, vision, tasks."""

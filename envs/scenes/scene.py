@@ -1,0 +1,105 @@
+"""A scene: an extruded floor plan of cells, each with solid matter below, open air, and solid matter above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import trimesh
+
+
+class SceneError(ValueError):
+    """A scene that can't be built or used; the message says what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A floor plan of square cells, extruded.
+
+    In cell [row, column], whose lower corner lies at `origin_m + (column, row) * cell_m`, matter is solid from
+    the ground to `floor_m` and from `ceiling_m` up; the air between is open. A wall is solid all the way
+    (`floor_m == ceiling_m`). The outermost ring of cells is always wall, so that no ray leaves the scene.
+
+    Attributes:
+        name: what the scene was loaded from, e.g. `apartment:3` or a map's path.
+        cell_m: edge of a cell, metres.
+        origin_m: world x, y of the plan's lower left corner, metres.
+        floor_m: float32 [rows, columns], top of the matter below, metres; 0 on open floor.
+        ceiling_m: float32 [rows, columns], underside of the matter above, metres.
+        height_m: highest ceiling, metres.
+        side_material: uint8 [rows, columns], index into `materials.MATERIALS` of the cell's vertical faces.
+        floor_material: uint8 [rows, columns], of the face that looks up.
+        ceiling_material: uint8 [rows, columns], of the face that looks down.
+        room: int16 [rows, columns], number of the room; -1 in walls.
+    """
+
+    name: str
+    cell_m: float
+    origin_m: tuple[float, float]
+    floor_m: np.ndarray
+    ceiling_m: np.ndarray
+    height_m: float
+    side_material: np.ndarray
+    floor_material: np.ndarray
+    ceiling_material: np.ndarray
+    room: np.ndarray
+    info: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (y) and columns (x) of the plan."""
+        rows, columns = self.floor_m.shape
+        return rows, columns
+
+    @property
+    def is_wall(self) -> np.ndarray:
+        """Bool [rows, columns]: solid from ground to ceiling."""
+        return self.floor_m >= self.ceiling_m
+
+    @cached_property
+    def mesh(self) -> trimesh.Trimesh:
+        """The scene's surface as triangles in world metres, z up; `metadata["material"]` names one per face."""
+        from phonotaxis.envs.scenes.mesh import build_mesh
+
+        return build_mesh(self)
+
+    def cell_of(self, x_m: float, y_m: float) -> tuple[int, int]:
+        """Return the row and column of the cell that holds a point (which may lie outside the plan)."""
+        column = int(np.floor((x_m - self.origin_m[0]) / self.cell_m))
+        row = int(np.floor((y_m - self.origin_m[1]) / self.cell_m))
+        return row, column
+
+    def centre_of(self, row: int, column: int) -> tuple[float, float]:
+        """Return the world x, y of a cell's centre, metres."""
+        return (
+            self.origin_m[0] + (column + 0.5) * self.cell_m,
+            self.origin_m[1] + (row + 0.5) * self.cell_m,
+        )
+
+    def walkable(self, radius_m: float = 0.18, height_m: float = 0.6) -> np.ndarray:
+        """Bool [rows, columns]: a disc of this radius and height can stand with its centre in the cell."""
+        from phonotaxis.envs.scenes.walk import walkable
+
+        return walkable(self, radius_m, height_m)
+
+    def geodesic_distance_m(self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18) -> float:
+        """Return the length of the shortest walk between two points, metres; infinity where there is none.
+
+        Args:
+            a: world x, y (further coordinates are ignored), metres.
+            b: likewise.
+            radius_m: of the disc that walks.
+        """
+        from phonotaxis.envs.scenes.walk import walk
+
+        return walk(self, a, b, radius_m)[0]
+
+    def shortest_path(self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18) -> np.ndarray:
+        """Return the way-points of the shortest walk from `a` to `b`, float64 [points, 2]; empty without one."""
+        from phonotaxis.envs.scenes.walk import walk
+
+        return walk(self, a, b, radius_m)[1]

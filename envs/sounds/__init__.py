@@ -1,0 +1,1 @@
+"""What there is to hear: procedural sounds and the user's recordings."""

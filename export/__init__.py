@@ -1,0 +1,1 @@
+"""What leaves training. Imports nothing: the robot reads `export.bundle` and `export.engines` alone."""
