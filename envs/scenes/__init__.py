@@ -1,0 +1,1 @@
+"""Where things are: scenes as extruded floor plans, and what can be walked and seen in them."""

@@ -17,8 +17,8 @@ class GeodesicField(NamedTuple):
 
     Attributes:
         distance_m: float32 [rows, columns], length of the walk, metres; infinity where there is none.
-        parent: int32 [rows, columns], flat index of the next way-point towards the goal, in a straight free line;
-            the goal's own index at the goal, -1 where there is no walk.
+        parent: int32 [rows, columns], flat index of the next way-point towards the goal, in a straight free
+            line; the goal's own index at the goal, -1 where there is no walk.
         turn_rad: float32 [rows, columns], sum of the bends at the way-points from the parent on to the goal,
             radians, each 0..pi; 0 where there is no walk.
     """
@@ -31,12 +31,12 @@ class GeodesicField(NamedTuple):
 def geodesic_field(passable: np.ndarray, goal_row: int, goal_column: int, cell_m: float) -> GeodesicField:
     """Find the shortest walks to one cell from all others.
 
-    Lazy Theta* (Nash, Koenig and Tovey 2010) run outward from the goal without a heuristic, so that one run serves
-    every start. Cells that are not passable but lie within `EXTENSION_CELLS` of ones that are continue the field
-    by single steps, so that a query slightly inside the margin of a wall still finds its way out.
+    Lazy Theta* (Nash, Koenig and Tovey 2010) run outward from the goal without a heuristic, so that one run
+    serves every start. Cells that are not passable but lie within `EXTENSION_CELLS` of ones that are continue the
+    field by single steps, so that a query slightly inside the margin of a wall still finds its way out.
 
     Args:
-        passable: bool [rows, columns], where the walker's centre may be; the outermost ring is treated as not.
+        passable: bool [rows, columns], where the walker's centre may be; the outermost ring counts as not.
         goal_row: row of the goal, a passable cell.
         goal_column: its column.
         cell_m: edge of a cell, metres.
@@ -50,11 +50,11 @@ def geodesic_field(passable: np.ndarray, goal_row: int, goal_column: int, cell_m
     rows, columns = passable.shape
     if not (0 < goal_row < rows - 1 and 0 < goal_column < columns - 1):
         raise ValueError(
-            f"the goal cell ({goal_row}, {goal_column}) must lie inside the ring of a plan of {rows} x {columns}"
+            f"the goal cell ({goal_row}, {goal_column}) must lie inside the ring of a {rows} x {columns} plan"
         )
     if not passable[goal_row, goal_column]:
         raise ValueError(
-            f"the goal cell ({goal_row}, {goal_column}) is not passable; move it with nearest_passable() first"
+            f"the goal cell ({goal_row}, {goal_column}) is not passable; move it with nearest_passable()"
         )
     blocked = np.logical_not(passable)
     blocked[0], blocked[-1], blocked[:, 0], blocked[:, -1] = True, True, True, True
@@ -132,7 +132,7 @@ def _span(a: int, b: int, columns: int) -> float:
 
 @njit(cache=True, error_model="numpy", fastmath=False)
 def _bend(a: int, b: int, c: int, columns: int) -> float:
-    """Return the change of heading at `b` on the way from `a` over `b` to `c`, 0..pi; 0 where two coincide."""
+    """Return the change of heading at `b` on the way from `a` to `c`, 0..pi; 0 where two coincide."""
     ux, uy = b % columns - a % columns, b // columns - a // columns
     vx, vy = c % columns - b % columns, c // columns - b // columns
     return abs(np.arctan2(float(ux * vy - uy * vx), float(ux * vx + uy * vy)))
@@ -225,7 +225,7 @@ def _lazy_theta(
 def _extend(
     blocked: np.ndarray, distance: np.ndarray, parent: np.ndarray, turn: np.ndarray, rings: int
 ) -> None:
-    """Continue a field into blocked cells, ring by ring, each cell over its best neighbour of the rings before."""
+    """Continue a field into blocked cells ring by ring, each over its best neighbour of the rings before."""
     rows, columns = blocked.shape
     best, best_at = np.empty(rows * columns), np.empty(rows * columns, np.int32)
     for _ in range(rings):

@@ -32,8 +32,8 @@ _SMOOTH = (0.05, 0.05, 0.05, 0.05, 0.1, 0.1)
 _ROUGH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 _CLUTTER = (0.3, 0.4, 0.5, 0.6, 0.7, 0.7)
 
-# Absorption from the tables in M. Vorländer, Auralization (Springer 2008), annex; scattering after the same annex,
-# for furniture rounded up since boxes stand for whole pieces.
+# Absorption from the tables in M. Vorländer, Auralization (Springer 2008), annex; scattering after the same
+# annex, for furniture rounded up since boxes stand for whole pieces.
 MATERIALS: tuple[Material, ...] = (
     Material("plaster", (0.10, 0.08, 0.06, 0.05, 0.05, 0.05), _SMOOTH, (225, 220, 210), "wall"),
     Material("concrete", (0.02, 0.02, 0.03, 0.03, 0.04, 0.05), _SMOOTH, (160, 160, 160), "wall"),

@@ -25,10 +25,10 @@ def line_of_sight(
 ) -> bool:
     """Tell whether the open segment from `a` to `b` passes through air alone.
 
-    The cells under the segment are walked in order (Amanatides and Woo 1987) and the segment's heights inside each
-    cell are compared with that cell's matter. The answer is the same with `a` and `b` exchanged. A segment that
-    grazes a face (equal heights) is free; one through the common corner of four cells is blocked only where the
-    two cells beside it both are. Points outside the plan see nothing.
+    The cells under the segment are walked in order (Amanatides and Woo 1987) and the segment's heights inside
+    each cell are compared with that cell's matter. The answer is the same with `a` and `b` exchanged. A segment
+    that grazes a face (equal heights) is free; one through the common corner of four cells is blocked only where
+    the two cells beside it both are. Points outside the plan see nothing.
 
     Args:
         floor_m: float32 [rows, columns], top of the matter below, metres.
@@ -93,8 +93,8 @@ def line_of_sight(
 def free_line(blocked: np.ndarray, r0: int, c0: int, r1: int, c1: int) -> bool:
     """Tell whether the straight line between two cells' centres touches free cells only.
 
-    Integer arithmetic, so exact, and the same in both directions. Where the line runs through a corner, all four
-    cells around it must be free: corners are not cut.
+    Integer arithmetic, so exact, and the same in both directions. Where the line runs through a corner, all
+    four cells around it must be free: corners are not cut.
 
     Args:
         blocked: bool [rows, columns].
@@ -110,7 +110,7 @@ def free_line(blocked: np.ndarray, r0: int, c0: int, r1: int, c1: int) -> bool:
     step_r = 1 if r1 > r0 else -1
     row, column, done_c, done_r = r0, c0, 0, 0
     while done_c < across or done_r < along:
-        # The line leaves through the column's side at (1 + 2 done_c) / 2 across, the row's at (1 + 2 done_r) / 2 along.
+        # Which side is left first: (1 + 2 done_c) / (2 across) against (1 + 2 done_r) / (2 along).
         side = (1 + 2 * done_c) * along - (1 + 2 * done_r) * across
         if side == 0:
             if blocked[row, column + step_c] or blocked[row + step_r, column]:

@@ -1,4 +1,4 @@
-"""A scene: an extruded floor plan of cells, each with solid matter below, open air, and solid matter above."""
+"""A scene: an extruded floor plan of cells, each with matter below, open air, and matter above."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class SceneError(ValueError):
 class Scene:
     """A floor plan of square cells, extruded.
 
-    In cell [row, column], whose lower corner lies at `origin_m + (column, row) * cell_m`, matter is solid from
+    In cell [row, column], whose lower corner is at `origin_m + (column, row) * cell_m`, matter is solid from
     the ground to `floor_m` and from `ceiling_m` up; the air between is open. A wall is solid all the way
-    (`floor_m == ceiling_m`). The outermost ring of cells is always wall, so that no ray leaves the scene.
+    (`floor_m >= ceiling_m`). The outermost ring of cells is always wall, so that no ray leaves the scene.
 
     Attributes:
         name: what the scene was loaded from, e.g. `apartment:3` or a map's path.
@@ -62,7 +62,7 @@ class Scene:
 
     @cached_property
     def mesh(self) -> trimesh.Trimesh:
-        """The scene's surface as triangles in world metres, z up; `metadata["material"]` names one per face."""
+        """The surface as triangles in world metres, z up; `metadata["material"]` indexes one per face."""
         from phonotaxis.envs.scenes.mesh import build_mesh
 
         return build_mesh(self)
@@ -101,7 +101,7 @@ class Scene:
         return walk(self, a, b, radius_m)[0]
 
     def shortest_path(self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18) -> np.ndarray:
-        """Return the way-points of the shortest walk from `a` to `b`, float64 [points, 2]; empty without one."""
+        """Return the way-points of the shortest walk, float64 [points, 2], metres; empty without one."""
         from phonotaxis.envs.scenes.walk import walk
 
         return walk(self, a, b, radius_m)[1]
