@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+from phonotaxis.registration import register_with_gymnasium
 
 __version__ = "0.1.0"
 
-# Where gymnasium is installed (it isn't on the robot), importing phonotaxis makes its worlds known to it.
-if importlib.util.find_spec("gymnasium") is not None:
-    from phonotaxis.registration import register_envs
-
-    register_envs()
+register_with_gymnasium()
