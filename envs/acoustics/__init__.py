@@ -1,0 +1,60 @@
+"""Sound: early paths exactly, a late field traced once per source, and convolution that keeps its place in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.envs.scenes.scene import Scene
+
+__all__ = ["impulse_response"]
+
+
+def impulse_response(
+    scene: Scene,
+    source_m: tuple[float, float, float],
+    listener_m: tuple[float, float, float],
+    yaw_rad: float = 0.0,
+    array: str | Path | MicrophoneArray = "respeaker_usb_v2",
+    sample_rate_hz: int = 16000,
+    length_s: float = 0.5,
+) -> np.ndarray:
+    """Return the impulse response from a source to every microphone of an array.
+
+    Args:
+        scene: where.
+        source_m: world x, y, z, metres.
+        listener_m: world x, y, z of the array's centre (the mean of its microphones), metres.
+        yaw_rad: heading of the robot, counter-clockwise from world x.
+        array: a preset's name, a YAML file's path, or an array.
+        sample_rate_hz: of the response.
+        length_s: of the response.
+
+    Returns:
+        float32 [mics, taps], pressure relative to the source's free field at 1 m; tap 0 is the moment of emission.
+
+    Raises:
+        SceneError: source or listener is outside the scene or inside matter.
+        ConfigError: no such array.
+    """
+    from phonotaxis.envs.acoustics.field import check_in_air, scene_sound, source_field
+    from phonotaxis.envs.acoustics.renderer import ResponseRenderer, new_field_list, new_scene_list
+
+    if not isinstance(array, MicrophoneArray):
+        array = presets.load("arrays", array, MicrophoneArray)
+    check_in_air(scene, listener_m, "listener")
+    taps = int(round(length_s * sample_rate_hz))
+    base = array.positions_m()
+    centre = base.mean(axis=0)
+    base = base - centre + [0.0, 0.0, listener_m[2]]
+    renderer = ResponseRenderer(base, sample_rate_hz, taps)
+    listeners = renderer.listeners(1)
+    listeners.pose[0] = listener_m[0], listener_m[1], yaw_rad
+    out = np.empty((1, array.mics, taps), dtype=np.float32)
+    scenes = new_scene_list(scene_sound(scene)[0])
+    fields = new_field_list(source_field(scene, source_m, length_s))
+    renderer.render(scenes, fields, listeners, out)
+    return out[0]

@@ -1,0 +1,88 @@
+"""The late tail: a late field drawn as plane-wave pulses.
+
+Each pulse arrives at a time of its own, from a direction of its own, in one octave band; their energies follow the
+traced field. Since a pulse is a plane wave, every microphone receives it with its own exact delay: coherence between
+microphones, the direction of the doorway, and any array's geometry come out of the same few numbers. Times are
+jittered on an even grid per band (velvet noise, Karjalainen and Järveläinen 2007), so no gap and no cluster forms.
+
+Pulses are keyed by (scene, source, region): two sources are not coherent, and the same place sounds the same again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.tracer import BIN_S
+from phonotaxis.envs.hashing import fold, unit
+
+# Pulses per second and band: several per period of the band's width, where noise statistics are reached.
+PULSES_PER_S = np.array([120.0, 200.0, 350.0, 600.0, 900.0, 1300.0])
+FLOOR_RATIO = 1e-6  # pulses 60 dB below their band's strongest bin are left out
+PULSE_FIELDS = 6  # arrival in samples at the region's centre, amplitude, direction x, y, z, band
+
+
+def pulse_capacity(length_s: float) -> int:
+    """Return the room that the pulses of a tail need."""
+    return int(np.ceil(PULSES_PER_S * length_s).sum()) + BANDS
+
+
+@njit(cache=True, error_model="numpy")
+def draw_pulses(energy, flow, sample_rate_hz, key, pulses):
+    """Draw the pulses of one region.
+
+    Args:
+        energy: float32 [bins, bands] of a `LateField`.
+        flow: float32 [bins, 3] of it.
+        sample_rate_hz: of the impulse response.
+        key: uint64, of (scene, source, region).
+        pulses: float32 [capacity, PULSE_FIELDS], filled.
+
+    Returns:
+        The number of pulses.
+    """
+    bins = energy.shape[0]
+    count = 0
+    for band in range(BANDS):
+        strongest = 0.0
+        for k in range(bins):
+            strongest = max(strongest, energy[k, band])
+        if strongest <= 0.0:
+            continue
+        rate = PULSES_PER_S[band]
+        per_pulse = 1.0 / (rate * BIN_S)
+        band_key = fold(key, band)
+        for slot in range(int(bins * BIN_S * rate)):
+            pulse_key = fold(band_key, slot)
+            seconds = (slot + unit(pulse_key)) / rate
+            k = min(int(seconds / BIN_S), bins - 1)
+            if energy[k, band] < FLOOR_RATIO * strongest or count == pulses.shape[0]:
+                continue
+            sign_key = fold(pulse_key, 1)
+            sign = 1.0 if unit(sign_key) < 0.5 else -1.0
+            pulses[count, 0] = seconds * sample_rate_hz
+            pulses[count, 1] = sign * np.sqrt(energy[k, band] * per_pulse)
+            _direction(energy[k], flow[k], fold(pulse_key, 2), pulses[count])
+            pulses[count, 5] = band
+            count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _direction(energy, flow, key, pulse):
+    """Draw where a pulse comes from: along the flow with the flow's share of the energy, from anywhere else."""
+    total = 0.0
+    for band in range(BANDS):
+        total += energy[band]
+    strength = np.sqrt(flow[0] ** 2 + flow[1] ** 2 + flow[2] ** 2)
+    dz = 2.0 * unit(fold(key, 0)) - 1.0
+    azimuth = 2.0 * np.pi * unit(fold(key, 1))
+    flat = np.sqrt(1.0 - dz * dz)
+    x, y, z = flat * np.cos(azimuth), flat * np.sin(azimuth), dz
+    if strength > 0.0 and unit(fold(key, 2)) * total < strength:
+        # Spread about the mean direction by a third of a unit vector: about 15 degrees.
+        x, y, z = flow[0] / strength + 0.33 * x, flow[1] / strength + 0.33 * y, flow[2] / strength + 0.33 * z
+        norm = 1.0 / np.sqrt(x * x + y * y + z * z)
+        x, y, z = x * norm, y * norm, z * norm
+    pulse[2], pulse[3], pulse[4] = x, y, z

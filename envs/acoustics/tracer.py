@@ -1,0 +1,206 @@
+"""The late field: energy rays from one source, read by every listening region.
+
+Rays start uniformly over the sphere, are reflected at the plan's surfaces (mirrored, or scattered after Lambert's
+law, as the material says), and leave energy in the regions they cross. What is kept of each region and time bin is
+the energy per octave band and its mean direction, so that a listener hears *where from* the reverberation comes: a
+doorway stays a doorway. What `paths` renders exactly is not recorded here: the direct sound and the single mirror
+reflections at floor, ceiling and walls.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
+from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.regions import Regions
+from phonotaxis.envs.hashing import fold, key_of, unit
+from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
+from phonotaxis.envs.scenes.scene import Scene
+
+BIN_S = 0.01
+RAYS = 800
+_GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
+_SILENT = 1e-7  # share of a ray's energy below which it is dropped
+
+
+class LateField(NamedTuple):
+    """What one source leaves in the regions of a scene, relative to its free field at 1 m.
+
+    Attributes:
+        energy: float32 [regions, bins, bands], energy of the arrivals of each `BIN_S` of the impulse response,
+            where the direct sound at r metres has 1 / r^2 in every band.
+        flow: float32 [regions, bins, 3], vector sum of the directions the energy comes from, weighted with the
+            energy of all bands; its length is at most the bin's energy summed over bands.
+    """
+
+    energy: np.ndarray
+    flow: np.ndarray
+
+
+def trace_late_field(
+    scene: Scene, regions: Regions, source_m: tuple[float, float, float], length_s: float, seed: int = 0, rays: int = RAYS
+) -> LateField:
+    """Trace the late field of a source.
+
+    Args:
+        scene: where.
+        regions: its listening regions.
+        source_m: world x, y, z, metres; in open air.
+        length_s: how much of the impulse response to fill.
+        seed: of the rays.
+        rays: how many.
+    """
+    bins = int(np.ceil(length_s / BIN_S))
+    energy = np.zeros((len(regions.volume_m3), bins, BANDS), dtype=np.float32)
+    flow = np.zeros((len(regions.volume_m3), bins, 3), dtype=np.float32)
+    scatter = scattering_table().mean(axis=1)
+    _trace(
+        scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
+        regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
+        absorption_table(), scatter.astype(np.float32),
+        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energy, flow,
+    )  # fmt: skip
+    seconds = (np.arange(bins) + 0.5) * BIN_S
+    air = np.exp(-2.0 * amplitude_exponent_per_m()[None, :] * (seconds * SPEED_OF_SOUND_MPS)[:, None])
+    energy *= air.astype(np.float32)[None]
+    return LateField(energy, flow)
+
+
+@njit(cache=True, error_model="numpy")
+def _trace(
+    floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+    absorb, scatter, sx, sy, sz, rays, seed, energy, flow,
+):  # fmt: skip
+    bins = energy.shape[1]
+    bin_m = BIN_S * SPEED_OF_SOUND_MPS
+    reach = bins * bin_m
+    ray_energy = np.empty(BANDS)
+    root = key_of(seed)
+    turn = unit(root) * 2.0 * np.pi
+    for ray in range(rays):
+        key = fold(root, ray + 1)
+        dz = 1.0 - 2.0 * (ray + 0.5) / rays
+        flat = np.sqrt(1.0 - dz * dz)
+        dx, dy = flat * np.cos(turn + _GOLDEN_ANGLE * ray), flat * np.sin(turn + _GOLDEN_ANGLE * ray)
+        x, y, z = sx, sy, sz
+        row, column = int((y - oy) / cell), int((x - ox) / cell)
+        ray_energy[:] = 4.0 * np.pi / rays
+        travelled = 0.0
+        bounces = 0
+        exact = True  # so far an arrival that `paths` renders
+        while travelled < reach:
+            length, row, column, hit, material = _fly(
+                floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
+                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, flow, not exact,
+            )  # fmt: skip
+            travelled += length
+            if hit < 0:
+                break
+            x, y, z = x + dx * length, y + dy * length, z + dz * length
+            mirrors_exactly = hit < 2 or (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
+            loudest = 0.0
+            for band in range(BANDS):
+                ray_energy[band] *= 1.0 - absorb[material, band]
+                loudest = max(loudest, ray_energy[band])
+            if loudest < _SILENT * 4.0 * np.pi / rays:
+                break
+            bounces += 1
+            key = fold(key, bounces)
+            scattered = unit(key) < scatter[material]
+            exact = bounces == 1 and mirrors_exactly and not scattered
+            dx, dy, dz = _reflect(dx, dy, dz, hit, scattered, fold(key, 7))
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _reflect(dx, dy, dz, hit, scattered, key):
+    """Return the direction after a hit: 0 a face of constant x, 1 of constant y, 2 floor, 3 ceiling."""
+    if not scattered:
+        if hit == 0:
+            return -dx, dy, dz
+        if hit == 1:
+            return dx, -dy, dz
+        return dx, dy, -dz
+    u, v = unit(key), unit(fold(key, 1)) * 2.0 * np.pi
+    out, across = np.sqrt(1.0 - u), np.sqrt(u)  # Lambert: cosine-weighted about the normal
+    a, b = across * np.cos(v), across * np.sin(v)
+    if hit == 0:
+        return (-out if dx > 0 else out), a, b
+    if hit == 1:
+        return a, (-out if dy > 0 else out), b
+    return a, b, (-out if dz > 0 else out)
+
+
+@njit(cache=True, error_model="numpy")
+def _fly(
+    floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
+    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, flow, record,
+):  # fmt: skip
+    """Fly to the next surface, leaving energy on the way; returns length, cell, kind of hit (-1 none), material."""
+    step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
+    per_x = cell / abs(dx) if dx != 0.0 else np.inf
+    per_y = cell / abs(dy) if dy != 0.0 else np.inf
+    next_x = (ox + (column + (dx > 0)) * cell - x) / dx if dx != 0.0 else np.inf
+    next_y = (oy + (row + (dy > 0)) * cell - y) / dy if dy != 0.0 else np.inf
+    mark, here = 0.0, label[row, column]
+    now_bin = int(travelled / bin_m)
+    hit, material = -1, 0
+    t = 0.0
+    while True:
+        leave = min(next_x, next_y)
+        vertical = np.inf
+        if dz < 0.0:
+            vertical = (floor[row, column] - z) / dz
+        elif dz > 0.0:
+            vertical = (ceiling[row, column] - z) / dz
+        if vertical <= leave:
+            t = max(vertical, 0.0)
+            hit = 2 if dz < 0.0 else 3
+            material = floor_mat[row, column] if hit == 2 else ceiling_mat[row, column]
+            break
+        t = max(leave, 0.0)
+        r, c = row, column
+        if next_x < next_y:
+            c += step_x
+            kind = 0
+        else:
+            r += step_y
+            kind = 1
+        zz = z + dz * t
+        if zz < floor[r, c] or zz >= ceiling[r, c]:
+            hit, material = kind, side[r, c]
+            break
+        row, column = r, c
+        if kind == 0:
+            next_x += per_x
+        else:
+            next_y += per_y
+        there = label[row, column]
+        new_bin = int((travelled + t) / bin_m)
+        if there != here or new_bin != now_bin:
+            if record and here >= 0:
+                _leave(energy, flow, volume, here, now_bin, ray_energy, t - mark, dx, dy, dz)
+            mark, here, now_bin = t, there, new_bin
+            if travelled + t >= reach:
+                return t, row, column, -1, 0
+    if record and here >= 0:
+        _leave(energy, flow, volume, here, now_bin, ray_energy, t - mark, dx, dy, dz)
+    return t, row, column, hit, material
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _leave(energy, flow, volume, region, now_bin, ray_energy, length, dx, dy, dz):
+    """Add a ray's energy times its length in a region over the region's volume: its energy density there."""
+    if now_bin >= energy.shape[1]:
+        return
+    share = length / volume[region]
+    total = 0.0
+    for band in range(BANDS):
+        energy[region, now_bin, band] += ray_energy[band] * share
+        total += ray_energy[band] * share
+    flow[region, now_bin, 0] -= total * dx
+    flow[region, now_bin, 1] -= total * dy
+    flow[region, now_bin, 2] -= total * dz
