@@ -1,4 +1,4 @@
-"""Registers the worlds with Gymnasium; entry points are strings, so nothing heavy is imported until `make`."""
+"""Registers the worlds with Gymnasium; entry points are strings: nothing heavy is imported until `make`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def register_envs() -> None:
 def register_with_gymnasium() -> None:
     """Register the worlds now if gymnasium is loaded, else as soon as it is.
 
-    The robot's processes import phonotaxis and must not load gymnasium, even where it is installed; a user who
-    imports phonotaxis first and gymnasium later, or a library that does, still finds the worlds.
+    The robot's processes import phonotaxis and must not load gymnasium, even where it is installed; who
+    imports phonotaxis first and gymnasium later still finds the worlds.
     """
     if "gymnasium" in sys.modules:
         register_envs()

@@ -1,0 +1,197 @@
+"""Can this robot carry this policy? Every point in which it can't, said in one go."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import Contract, DiscreteActions, PinholeCamera
+from phonotaxis.configs.geometry import camera_from_base, pixel_rays
+from phonotaxis.configs.robot import RobotConfig
+
+# 2 mm is a sixth of a sample of sound at 16 kHz: below it the phases that the policy learnt still hold.
+MICROPHONE_TOLERANCE_M = 0.002
+MOTION_TOLERANCE = 0.10  # of the distance or turn of one control period (the design's 10 %)
+MIN_VIEW_COVERED = 0.90  # of the policy's pixels that the robot's camera must see
+PARALLAX_DEPTHS_M = (
+    0.5,
+    2.0,
+    5.0,
+)  # where coverage is tested: two mounts see the same only beyond some depth
+
+
+def mismatches(contract: Contract, robot: RobotConfig) -> list[str]:
+    """List every point in which the robot can't do what the policy was trained with; empty if it can."""
+    return [
+        *_audio(contract, robot),
+        *_camera(contract, robot),
+        *_motion(contract, robot),
+        *_safety(contract, robot),
+    ]
+
+
+def check_compatible(contract: Contract, robot: RobotConfig) -> None:
+    """Refuse a robot that doesn't match the policy.
+
+    Raises:
+        ConfigError: one line for each point, with what the policy needs and what the robot has.
+    """
+    found = mismatches(contract, robot)
+    if found:
+        points = "\n".join(f"  - {point}" for point in found)
+        raise ConfigError(
+            f"robot '{robot.name}' can't run this policy ({len(found)} point(s)); change the robot's "
+            f"configuration or train and export for this robot:\n{points}"
+        )
+
+
+def _audio(contract: Contract, robot: RobotConfig) -> list[str]:
+    faults = []
+    if robot.sample_rate_hz != contract.sample_rate_hz:
+        faults.append(f"sample rate: policy {contract.sample_rate_hz} Hz, robot {robot.sample_rate_hz} Hz")
+    if robot.array.mics != contract.array.mics:
+        faults.append(
+            f"microphones: policy {contract.array.mics} ({contract.array.name}), "
+            f"robot {robot.array.mics} ({robot.array.name})"
+        )
+        return faults
+    apart_m = _distances_m(robot.array.positions_m(), contract.array.positions_m())
+    if apart_m.max() > MICROPHONE_TOLERANCE_M:
+        worst = int(apart_m.argmax())
+        faults.append(
+            f"microphone positions: number {worst} lies {apart_m[worst] * 1000:.1f} mm from where the policy "
+            f"has it (at most {MICROPHONE_TOLERANCE_M * 1000:g} mm){_other_order(contract, robot)}"
+        )
+    return faults
+
+
+def _distances_m(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.sqrt(((a - b) ** 2).sum(axis=1))
+
+
+def _other_order(contract: Contract, robot: RobotConfig) -> str:
+    """Say which order of the robot's microphones would match; searched for up to 8 of them."""
+    ours, theirs = robot.array.positions_m(), contract.array.positions_m()
+    order = [int(np.argmin(_distances_m(ours, np.broadcast_to(m, ours.shape)))) for m in theirs]
+    if len(set(order)) < len(order) or _distances_m(ours[order], theirs).max() > MICROPHONE_TOLERANCE_M:
+        return ""
+    channels = [robot.array.channel_map[i] for i in order]
+    return f"; they match in another order: list them as {order}, with channel_map {channels}"
+
+
+def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
+    wanted, own = contract.camera, robot.camera.pinhole
+    if wanted == own:
+        return []
+    faults = []
+    covered = min(_covered(wanted, own, depth_m) for depth_m in PARALLAX_DEPTHS_M)
+    if covered < MIN_VIEW_COVERED:
+        faults.append(
+            f"camera: it sees {covered:.0%} of the policy's view (at least {MIN_VIEW_COVERED:.0%}); policy "
+            f"{_view(wanted)}, robot {_view(own)}"
+        )
+    if own.fx < 0.95 * wanted.fx or own.fy < 0.95 * wanted.fy:
+        faults.append(
+            f"camera: {own.fx:g} x {own.fy:g} pixels per unit of tangent are coarser than the policy's "
+            f"{wanted.fx:g} x {wanted.fy:g}, which would leave holes"
+        )
+    if own.max_range_m < 0.5 * wanted.max_range_m:
+        faults.append(f"camera range: policy {wanted.max_range_m:g} m, robot {own.max_range_m:g} m")
+    return faults
+
+
+def _view(camera: PinholeCamera) -> str:
+    across = np.degrees(np.arctan(camera.cx / camera.fx) + np.arctan((camera.width - camera.cx) / camera.fx))
+    upright = np.degrees(
+        np.arctan(camera.cy / camera.fy) + np.arctan((camera.height - camera.cy) / camera.fy)
+    )
+    return f"{across:.0f} x {upright:.0f} deg from {camera.mount_xyz_m} turned {camera.mount_rpy_rad}"
+
+
+def _covered(wanted: PinholeCamera, own: PinholeCamera, depth_m: float) -> float:
+    """Return the share of the policy's pixels whose point at a depth lies in the robot's image."""
+    points = pixel_rays(wanted).reshape(-1, 3) * depth_m
+    points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    seen = points @ (camera_from_base(own) @ np.linalg.inv(camera_from_base(wanted))).T
+    z = np.maximum(seen[:, 2], 1e-9)
+    u, v = seen[:, 0] / z * own.fx + own.cx, seen[:, 1] / z * own.fy + own.cy
+    inside = (seen[:, 2] > 0) & (u >= 0) & (u < own.width) & (v >= 0) & (v < own.height)
+    return float(inside.mean())
+
+
+def _motion(contract: Contract, robot: RobotConfig) -> list[str]:
+    body, drive, limits = contract.body, robot.drive, robot.safety
+    faults = []
+    period_s = contract.control_period_s
+    rows = (
+        ("v", "m/s", 0, _least(drive.max_acceleration_mps2, limits.max_acceleration_mps2),
+         body.max_acceleration_mps2, drive.max_v_mps, limits.max_v_mps),
+        ("w", "rad/s", 1,
+         _least(drive.max_angular_acceleration_radps2, limits.max_angular_acceleration_radps2),
+         body.max_angular_acceleration_radps2, drive.max_w_radps, limits.max_w_radps),
+    )  # fmt: skip
+    for name, unit, axis, acceleration, trained, reach, limit in rows:
+        top = max(abs(setpoint[axis]) for setpoint in _setpoints(contract))
+        if top > reach * (1 + 1e-9):
+            faults.append(f"{name}: the policy asks for {top:g} {unit}, the drive reaches {reach:g}")
+        if top > limit * (1 + 1e-9):
+            key = f"safety.max_{name}_{'mps' if axis == 0 else 'radps'}"
+            faults.append(f"{name}: {key} {limit:g} {unit} would clip the policy's {top:g}")
+        wanted = covered_in_period(top, trained, body.latency_s, period_s)
+        done = covered_in_period(top, acceleration, drive.latency_s, period_s)
+        if wanted > 0 and abs(done - wanted) > MOTION_TOLERANCE * wanted:
+            faults.append(
+                f"{name} from rest: in one control period of {period_s:g} s training covered {wanted:.3g}, "
+                f"this robot {done:.3g} (acceleration {_text(trained)} -> {_text(acceleration)}, latency "
+                f"{body.latency_s:g} -> {drive.latency_s:g} s); at most {MOTION_TOLERANCE:.0%} apart"
+            )
+    if robot.radius_m > body.radius_m * 1.1 + 1e-9:
+        faults.append(f"body: trained with a radius of {body.radius_m:g} m, robot {robot.radius_m:g} m")
+    return faults
+
+
+def _setpoints(contract: Contract) -> list[tuple[float, float]]:
+    if isinstance(contract.actions, DiscreteActions):
+        return list(contract.actions.setpoints)
+    ends = (-1.0, 1.0)
+    return [
+        (v * contract.body.max_v_mps, w * contract.body.max_w_radps) for v, w in itertools.product(ends, ends)
+    ]
+
+
+def _least(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return min(known) if known else None
+
+
+def _text(acceleration: float | None) -> str:
+    return "unlimited" if acceleration is None else f"{acceleration:g}"
+
+
+def covered_in_period(speed: float, acceleration: float | None, latency_s: float, period_s: float) -> float:
+    """Return the distance (or turn) covered from rest in one control period, at constant acceleration.
+
+    Args:
+        speed: setpoint, m/s or rad/s.
+        acceleration: m/s^2 or rad/s^2; None reaches the setpoint at once.
+        latency_s: during which nothing moves.
+        period_s: the control period.
+    """
+    time_s = max(0.0, period_s - latency_s)
+    if acceleration is None or speed == 0.0:
+        return speed * time_s
+    ramp_s = min(time_s, speed / acceleration)
+    return 0.5 * acceleration * ramp_s**2 + speed * (time_s - ramp_s)
+
+
+def _safety(contract: Contract, robot: RobotConfig) -> list[str]:
+    faults = []
+    period_ms = contract.control_period_s * 1000
+    if robot.safety.command_expiry_ms < 1.2 * period_ms:
+        faults.append(
+            f"safety.command_expiry_ms {robot.safety.command_expiry_ms:g} would expire commands between two "
+            f"steps of {period_ms:g} ms; at least {1.2 * period_ms:g}"
+        )
+    return faults
