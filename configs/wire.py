@@ -2,8 +2,8 @@
 
 A frame is two little-endian uint32 (bytes of the header, bytes of the payload), a JSON header with a `type`,
 and the payload. The client opens one connection for its sensors (`{"type": "hello", "role": "sensors"}`) and
-its guardian one for the drive (`"role": "drive"`). The robot sends `audio`, `depth` and `odometry` in the order
-in which they happened; the guardian sends `command`. Both ends share the machine's monotonic clock.
+its guardian one for the drive (`"role": "drive"`). The robot sends `audio`, `depth` and `odometry` in the
+order in which they happened; the guardian sends `command`. Both ends share the machine's monotonic clock.
 """
 
 from __future__ import annotations

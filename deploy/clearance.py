@@ -1,0 +1,66 @@
+"""How far the robot may drive straight ahead, from one depth frame; what isn't seen isn't free."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phonotaxis.configs.geometry import base_from_camera, pixel_rays
+from phonotaxis.configs.robot import RobotConfig
+
+FLOOR_TOLERANCE_M = 0.05  # lower than this counts as floor: a threshold, a carpet, the camera's noise
+WATCHED_AHEAD_M = 1.0  # in front of the body: where the floor must be seen
+
+
+class Clearance:
+    """Measures the free way ahead of a disc-shaped body in the robot's own depth image."""
+
+    def __init__(self, robot: RobotConfig) -> None:
+        camera = robot.camera.pinhole
+        pose = base_from_camera(camera)
+        self._radius_m, self._height_m = robot.radius_m, robot.height_m
+        self._max_unknown = robot.safety.max_unknown_fraction
+        self._rays = pixel_rays(camera).reshape(-1, 3) @ pose[:3, :3].T
+        self._eye_m = pose[:3, 3]
+        self._watched = self._floor_pixels()
+        if not self._watched.any():
+            self._watched = self._crossing_pixels()
+
+    def _floor_pixels(self) -> np.ndarray:
+        """Bool [pixels]: on an empty floor the pixel would see a spot that the body is about to cover."""
+        down = self._rays[:, 2] < -1e-9
+        depth = np.where(down, -self._eye_m[2] / np.where(down, self._rays[:, 2], -1.0), 0.0)
+        return down & self._in_corridor(self._eye_m + self._rays * depth[:, None])
+
+    def _crossing_pixels(self) -> np.ndarray:
+        """Bool [pixels]: the ray passes through the space that the body is about to cover."""
+        steps_m = np.linspace(0.05, self._radius_m + WATCHED_AHEAD_M, 40)
+        points = self._eye_m + self._rays[:, None] * steps_m[None, :, None]
+        below_head = (points[..., 2] > 0) & (points[..., 2] < self._height_m)
+        return np.asarray((self._in_corridor(points) & below_head).any(axis=1))
+
+    def _in_corridor(self, points: np.ndarray) -> np.ndarray:
+        ahead = (points[..., 0] > 0) & (points[..., 0] < self._radius_m + WATCHED_AHEAD_M)
+        return np.asarray(ahead & (np.abs(points[..., 1]) < self._radius_m))
+
+    def __call__(self, depth_m: np.ndarray) -> float | None:
+        """Return how far the body can drive before it touches what is seen, metres.
+
+        Args:
+            depth_m: float32 [height, width] of the robot's camera, metres along its axis, 0 = unknown.
+
+        Returns:
+            The way ahead, at least 0 and infinite if nothing stands in it; None if too much of the floor just
+            ahead is unknown, since something too near to measure, black or of glass may hide there.
+        """
+        depth = depth_m.reshape(-1)
+        known = np.isfinite(depth) & (depth > 0)
+        if not known[self._watched].any() or (~known[self._watched]).mean() > self._max_unknown:
+            return None
+        points = self._eye_m + self._rays[known] * depth[known, None].astype(np.float64)
+        x, y, z = points.T
+        hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
+        if not hit.any():
+            return float("inf")
+        # a disc that moves along x touches a point at lateral offset y sqrt(r^2 - y^2) before its centre is level
+        way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
+        return max(0.0, float(way_m.min()))

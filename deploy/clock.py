@@ -1,0 +1,56 @@
+"""Time on the robot: monotonic nanoseconds, and the audio sample clock that is its master."""
+
+from __future__ import annotations
+
+import time
+
+NS_PER_S = 1_000_000_000
+
+
+def now_ns() -> int:
+    """Return the machine's monotonic time, int64 nanoseconds; every process of the machine reads the same."""
+    return time.monotonic_ns()
+
+
+class SampleClock:
+    """Maps sample indices to monotonic time, anchored on the newest block.
+
+    A block's capture time has the jitter of its driver; the sample index has none. So indices order events, and
+    times only give ages.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._rate_hz = sample_rate_hz
+        self._first: tuple[int, int] | None = None
+        self._last: tuple[int, int] | None = None
+
+    def observe(self, first_sample: int, capture_ns: int) -> None:
+        """Take note of a block: the index of its first sample and when that was captured."""
+        self._last = (first_sample, capture_ns)
+        if self._first is None:
+            self._first = self._last
+
+    def restart(self) -> None:
+        """Forget everything: the stream began anew."""
+        self._first = self._last = None
+
+    def ns_at(self, sample: int) -> int:
+        """Return when a sample was, or will be, captured.
+
+        Raises:
+            ValueError: no block was observed yet.
+        """
+        if self._last is None:
+            raise ValueError("the sample clock has seen no block yet; call observe first")
+        anchor_sample, anchor_ns = self._last
+        return anchor_ns + (sample - anchor_sample) * NS_PER_S // self._rate_hz
+
+    def drift_ppm(self) -> float:
+        """Return how much faster than nominal the converter runs against the monotonic clock, parts per million.
+
+        Taken between the first and the newest block, so it is known to (jitter / time so far); 0 before that.
+        """
+        if self._first is None or self._last is None or self._last[1] == self._first[1]:
+            return 0.0
+        nominal_ns = (self._last[0] - self._first[0]) * NS_PER_S / self._rate_hz
+        return (nominal_ns / (self._last[1] - self._first[1]) - 1.0) * 1e6

@@ -1,0 +1,178 @@
+"""What a robot's devices are to the runtime: interfaces, what they deliver, and the registry that opens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+
+from phonotaxis.configs.base import ConfigError, did_you_mean
+from phonotaxis.configs.robot import RobotConfig
+
+
+class DeviceError(RuntimeError):
+    """A device is missing, has gone or delivers nonsense; the message says which and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class AudioBlock:
+    """Consecutive samples of every channel of the device.
+
+    Attributes:
+        samples: int16 [device_channels, samples], converter codes.
+        first_sample: index of the first one since the stream began; a jump is a gap.
+        capture_ns: monotonic time at which the first one was converted.
+    """
+
+    samples: np.ndarray
+    first_sample: int
+    capture_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFrame:
+    """A depth image of the robot's own camera.
+
+    Attributes:
+        depth_m: float32 [height, width], metres along the optical axis; 0 = unknown.
+        capture_ns: monotonic time of exposure.
+    """
+
+    depth_m: np.ndarray
+    capture_ns: int
+
+
+@dataclass(frozen=True)
+class OdometrySample:
+    """Motion since the previous sample, in the base frame at that time.
+
+    Attributes:
+        dx_m: forward.
+        dy_m: to the left.
+        dyaw_rad: counter-clockwise.
+        collision: a bumper touched.
+        capture_ns: monotonic time at its end.
+    """
+
+    dx_m: float
+    dy_m: float
+    dyaw_rad: float
+    collision: bool
+    capture_ns: int
+
+
+class MicrophoneArrayDevice(Protocol):
+    """A microphone array. Its samples are counted, never resampled or dropped in silence."""
+
+    def read_block(self, timeout_s: float) -> AudioBlock | None:
+        """Return the next unread block, or None when none came in time.
+
+        Raises:
+            DeviceError: the device has gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+class DepthCameraDevice(Protocol):
+    """A depth camera."""
+
+    def latest(self) -> DepthFrame | None:
+        """Return the newest frame, None before the first; it may have been returned before."""
+        ...
+
+    def unread(self) -> list[DepthFrame]:
+        """Return the frames that came since the last call, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+class OdometryDevice(Protocol):
+    """A source of odometry."""
+
+    def unread(self) -> list[OdometrySample]:
+        """Return the samples that came since the last call, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+class DriveDevice(Protocol):
+    """A drive, owned by the guardian alone.
+
+    Attributes:
+        dead_man_ms: without a command for so long the motor controller stops by itself.
+    """
+
+    dead_man_ms: float
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        """Set forward speed and turning speed (counter-clockwise), held until the next command.
+
+        Raises:
+            DeviceError: the drive has gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop and let go of the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """The devices that the runtime reads; the drive is not among them."""
+
+    microphones: MicrophoneArrayDevice
+    camera: DepthCameraDevice
+    odometry: OdometryDevice | None
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        self.microphones.close()
+        self.camera.close()
+        if self.odometry is not None:
+            self.odometry.close()
+
+
+# kind of devices: module that has `open_sensors(robot) -> Sensors` and `open_drive(robot) -> DriveDevice`
+DEVICES = {"simulated": "phonotaxis.deploy.jetson.simulated"}
+
+
+def open_sensors(robot: RobotConfig) -> Sensors:
+    """Open the sensors that the robot's configuration names.
+
+    Raises:
+        DeviceError: one of them can't be opened.
+    """
+    sensors: Sensors = _module(robot).open_sensors(robot)
+    return sensors
+
+
+def open_drive(robot: RobotConfig) -> DriveDevice:
+    """Open the drive that the robot's configuration names; only the guardian calls this.
+
+    Raises:
+        DeviceError: it can't be opened.
+    """
+    drive: DriveDevice = _module(robot).open_drive(robot)
+    return drive
+
+
+def _module(robot: RobotConfig) -> Any:
+    kind = robot.devices.kind
+    if kind not in DEVICES:
+        raise ConfigError(
+            f"unknown devices.kind '{kind}'{did_you_mean(kind, DEVICES)} (known: {list(DEVICES)})"
+        )
+    return import_module(DEVICES[kind])

@@ -1,0 +1,171 @@
+"""The safety filter: what of a command the drive may get, as a function of explicit time.
+
+It holds no clock, no thread and no device, so every case can be tested; the guardian feeds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from phonotaxis.configs.robot import RobotConfig
+
+CREEP_MPS = 0.02  # slower than this the drive would only hum against an obstacle
+_HISTORY_NS = 12_000_000_000  # of travelled distance; longer than any camera.max_age_ms
+
+
+@dataclass(frozen=True)
+class Command:
+    """A setpoint that the policy asks for.
+
+    Attributes:
+        v_mps: forward speed.
+        w_radps: turning speed, counter-clockwise.
+        due_ns: when its step was due; it expires relative to this, so a backlog of old steps moves nothing.
+        sequence: the step's number.
+    """
+
+    v_mps: float
+    w_radps: float
+    due_ns: int
+    sequence: int
+
+
+@dataclass(frozen=True)
+class SensorState:
+    """What the runtime last knew of its sensors.
+
+    Attributes:
+        audio_ns: capture time of the newest sample; None before the first.
+        depth_ns: capture time of the newest frame; None before the first.
+        clearance_m: free way ahead at `depth_ns`; None if unknown.
+        heard_ns: when the runtime said so.
+    """
+
+    audio_ns: int | None
+    depth_ns: int | None
+    clearance_m: float | None
+    heard_ns: int
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the drive gets, and why it isn't what was asked for (`ok` where it is)."""
+
+    v_mps: float
+    w_radps: float
+    reason: str
+
+
+class SafetyFilter:
+    """Clips, expires and stops. Disarmed from the start; only `arm` changes that."""
+
+    def __init__(self, robot: RobotConfig) -> None:
+        self._limits, self._camera, self._drive = robot.safety, robot.camera, robot.drive
+        self.armed = False
+        self._last = Allowed(0.0, 0.0, "disarmed")
+        self._last_ns: int | None = None
+        self._travelled_m = 0.0
+        self._history: deque[tuple[int, float]] = deque()
+
+    def arm(self) -> None:
+        """Let commands through from now on: a person's act."""
+        self.armed = True
+
+    def disarm(self) -> None:
+        """Let nothing through any more."""
+        self.armed = False
+
+    def filter(self, command: Command | None, now_ns: int, sensors: SensorState | None) -> Allowed:
+        """Decide what the drive gets now.
+
+        Args:
+            command: the newest one, None before the first.
+            now_ns: monotonic time.
+            sensors: the newest state, None before the first.
+
+        Returns:
+            Velocities within every limit; 0 wherever one of the conditions of `stop_reason` holds.
+        """
+        self._integrate(now_ns)
+        reason = self.stop_reason(command, now_ns, sensors)
+        if reason or command is None or sensors is None:
+            allowed = Allowed(0.0, 0.0, reason)
+        else:
+            allowed = self._limit(command, now_ns, sensors)
+        self._last, self._last_ns = allowed, now_ns
+        return allowed
+
+    def stop_reason(self, command: Command | None, now_ns: int, sensors: SensorState | None) -> str:
+        """Return why nothing may move now, or an empty string."""
+        limits = self._limits
+        if not self.armed:
+            return "disarmed"
+        if sensors is None or _older(sensors.heard_ns, now_ns, limits.runtime_silence_ms):
+            return "runtime silent"
+        if _older(sensors.audio_ns, now_ns, limits.audio_max_age_ms):
+            return "audio stale"
+        if _older(sensors.depth_ns, now_ns, self._camera.max_age_ms):
+            return "depth stale"
+        if command is None or _older(command.due_ns, now_ns, limits.command_expiry_ms):
+            return "command expired"
+        if not (math.isfinite(command.v_mps) and math.isfinite(command.w_radps)):
+            return "command not finite"
+        return ""
+
+    def _limit(self, command: Command, now_ns: int, sensors: SensorState) -> Allowed:
+        limits = self._limits
+        v, w, reason = command.v_mps, command.w_radps, "ok"
+        if abs(v) > limits.max_v_mps or abs(w) > limits.max_w_radps:
+            v = math.copysign(min(abs(v), limits.max_v_mps), v)
+            w = math.copysign(min(abs(w), limits.max_w_radps), w)
+            reason = "speed limit"
+        if v < 0.0 and not limits.reverse_allowed:
+            v, reason = 0.0, "nothing looks backwards"
+        top = self._obstacle_speed(now_ns, sensors)
+        if v > top:
+            v, reason = top, "obstacle" if sensors.clearance_m is not None else "way ahead unknown"
+        ramped_v = self._ramp(v, self._last.v_mps, limits.max_acceleration_mps2, now_ns)
+        ramped_w = self._ramp(w, self._last.w_radps, limits.max_angular_acceleration_radps2, now_ns)
+        if ramped_v > top:  # a stop before an obstacle is not slowed down by the comfort of a ramp
+            ramped_v = top
+        elif (ramped_v, ramped_w) != (v, w) and reason == "ok":
+            reason = "acceleration limit"
+        return Allowed(ramped_v, ramped_w, reason)
+
+    def _ramp(self, wanted: float, last: float, acceleration: float | None, now_ns: int) -> float:
+        if acceleration is None:
+            return wanted
+        reach = acceleration * (0 if self._last_ns is None else now_ns - self._last_ns) * 1e-9
+        return min(max(wanted, last - reach), last + reach)
+
+    def _obstacle_speed(self, now_ns: int, sensors: SensorState) -> float:
+        """Return the forward speed at which the margin isn't reached within `obstacle_ahead_s`, nor in braking."""
+        if sensors.clearance_m is None or sensors.depth_ns is None:
+            return 0.0
+        free_m = sensors.clearance_m - self._since(sensors.depth_ns) - self._limits.obstacle_margin_m
+        if free_m <= 0.0:
+            return 0.0
+        speed = free_m / self._limits.obstacle_ahead_s
+        if self._drive.max_acceleration_mps2 is not None:
+            speed = min(speed, math.sqrt(2.0 * self._drive.max_acceleration_mps2 * free_m))
+        return speed if speed >= CREEP_MPS else 0.0
+
+    def _integrate(self, now_ns: int) -> None:
+        if self._last_ns is not None:
+            self._travelled_m += max(0.0, self._last.v_mps) * (now_ns - self._last_ns) * 1e-9
+        self._history.append((now_ns, self._travelled_m))
+        while now_ns - self._history[0][0] > _HISTORY_NS:
+            self._history.popleft()
+
+    def _since(self, then_ns: int) -> float:
+        """Return the way driven forward since a time, at least what was allowed, metres."""
+        for at_ns, travelled_m in reversed(self._history):
+            if at_ns <= then_ns:
+                return self._travelled_m - travelled_m
+        return self._travelled_m - self._history[0][1]
+
+
+def _older(then_ns: int | None, now_ns: int, limit_ms: float) -> bool:
+    return then_ns is None or now_ns - then_ns > limit_ms * 1e6
