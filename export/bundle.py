@@ -59,7 +59,7 @@ class Bundle:
 
     Attributes:
         path: where it was read from.
-        data: the whole file; engines are given these bytes, never the path, so that what runs is what was checked.
+        data: the whole file; engines are given these bytes, never the path: what runs is what was checked.
         sha256: of `data`, in hex: the bundle's identity in logs.
         contract: what the policy sees and says.
         provenance: where the policy came from, as its trainer wrote it.
@@ -83,8 +83,8 @@ def read_bundle(path: str | Path) -> Bundle:
         path: the file.
 
     Raises:
-        BundleError: missing, unreadable, too large, not ONNX, not ours, cut, altered, made for a newer version, or
-            holding what a bundle may not hold (external data, custom operators, model-local functions).
+        BundleError: missing, unreadable, too large, not ONNX, not ours, cut, altered, of a newer version,
+            or holding what a bundle may not hold (external data, custom operators, model-local functions).
     """
     path = Path(path)
     data = _read(path)
@@ -124,7 +124,7 @@ def seal(model: bytes, contract: Contract, provenance: dict[str, Any]) -> bytes:
         The bundle's bytes; equal arguments give equal bytes.
 
     Raises:
-        BundleError: the model is not ONNX, already sealed, doesn't fit the contract, or the provenance isn't JSON.
+        BundleError: the model is not ONNX, already sealed or doesn't fit the contract; provenance isn't JSON.
     """
     try:
         known = scan_model(model).metadata
@@ -205,8 +205,8 @@ def _check_seal(path: Path, data: bytes, scan: Scan) -> None:
         )
     if scan.metadata.get(SIZE_KEY) != f"{len(data):0{_SIZE_DIGITS}d}":
         raise BundleError(
-            f"{path}: {len(data)} bytes, sealed with {scan.metadata.get(SIZE_KEY, '?').lstrip('0')}: cut short or "
-            "appended to; copy it again from where it was made"
+            f"{path}: {len(data)} bytes, sealed with {scan.metadata.get(SIZE_KEY, '?').lstrip('0')}: "
+            "cut short or appended to; copy it again from where it was made"
         )
     first, last = scan.value_span[SEAL_KEY]
     digest = hashlib.sha256(data[:first] + _UNSEALED.encode() + data[last:]).hexdigest()

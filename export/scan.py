@@ -1,8 +1,8 @@
 """A reader of ONNX's wire format that looks a file over before any engine parses it.
 
-Engines parse models in C++ with few bounds, resolve file names that a model gives for its weights, and load code
-for operators outside the standard. This module walks the protocol buffer (protobuf.dev, "Encoding"; field numbers
-from onnx.proto) in plain Python, executes nothing and needs no `onnx` package, which the robot doesn't have.
+Engines parse models in C++ with few bounds, resolve file names that a model gives for its weights, and load
+code for operators outside the standard. This module walks the protocol buffer (protobuf.dev, "Encoding";
+field numbers from onnx.proto) in plain Python, executes nothing and needs no `onnx` package.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def scan_model(data: bytes) -> Scan:
 
     Raises:
         TruncatedError: the file ends in the middle of a field.
-        ScanError: too large, not ONNX, custom operator domains, external data, model-local functions, training
-            graphs, nesting or counts over their bounds.
+        ScanError: too large, not ONNX, custom operator domains, external data, model-local functions,
+            training graphs, nesting or counts over their bounds.
     """
     if len(data) > MAX_BYTES:
         raise ScanError(f"{len(data)} bytes, over the bound of {MAX_BYTES}")

@@ -21,7 +21,7 @@ class Engine(Protocol):
     """A loaded policy. The same bundle, inputs and fingerprint give the same bits.
 
     Attributes:
-        fingerprint: what the bits depend on: engine, version, provider, threads, optimisation level, CPU features.
+        fingerprint: what the bits depend on: engine, version, provider, threads, optimisation, CPU features.
     """
 
     fingerprint: dict[str, str | int]

@@ -23,18 +23,15 @@ def check_tensors(
         The batch size.
 
     Raises:
-        EngineError: a tensor is absent, unknown, of another dtype or shape, or has a value that is not finite.
+        EngineError: a tensor is absent, unknown, of another dtype or shape, or has a value not finite.
     """
-    unknown = set(tensors) - {spec.name for spec in specs}
+    names = [spec.name for spec in specs]
+    unknown = set(tensors) - set(names)
     if unknown:
-        raise EngineError(
-            f"unknown {kind}s {sorted(unknown)}; the policy has {[spec.name for spec in specs]}"
-        )
+        raise EngineError(f"unknown {kind}s {sorted(unknown)}; the policy has {names}")
     for spec in specs:
         if spec.name not in tensors:
-            raise EngineError(
-                f"{kind} '{spec.name}' is absent; the policy has {[spec.name for spec in specs]}"
-            )
+            raise EngineError(f"{kind} '{spec.name}' is absent; the policy has {names}")
         array = tensors[spec.name]
         if not isinstance(array, np.ndarray) or array.dtype != spec.dtype:
             came = getattr(array, "dtype", type(array).__name__)

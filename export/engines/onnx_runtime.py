@@ -79,8 +79,6 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.log_severity_level = _QUIET
     # Never take the bytes for the runtime's own binary format, which was not scanned.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # Denormals cost a hundredfold in quiet audio; flushing them is also what a GPU does.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
