@@ -32,8 +32,8 @@ def geodesic_field(passable: np.ndarray, goal_row: int, goal_column: int, cell_m
     """Find the shortest walks to one cell from all others.
 
     Lazy Theta* (Nash, Koenig and Tovey 2010) run outward from the goal without a heuristic, so that one run
-    serves every start. Cells that are not passable but lie within `EXTENSION_CELLS` of ones that are continue the
-    field by single steps, so that a query slightly inside the margin of a wall still finds its way out.
+    serves every start. Cells that are not passable but lie within `EXTENSION_CELLS` of ones that are continue
+    the field by single steps, so that a query slightly inside a wall's margin still finds its way out.
 
     Args:
         passable: bool [rows, columns], where the walker's centre may be; the outermost ring counts as not.
@@ -187,10 +187,8 @@ def _lazy_theta(
     turn = np.zeros(cells)
     closed = np.zeros(cells, np.bool_)
     checked = np.zeros(cells, np.bool_)  # the parent is known to be in sight
-    keys, items = (
-        np.empty(10 * cells),
-        np.empty(10 * cells, np.int32),
-    )  # 8 improvements and 1 repair a cell at most
+    # A cell is pushed at most once by each of its 8 neighbours and once when its parent is repaired.
+    keys, items = np.empty(10 * cells), np.empty(10 * cells, np.int32)
     goal = goal_row * columns + goal_column
     distance[goal], parent[goal], checked[goal] = 0.0, goal, True
     size = _push(keys, items, 0, 0.0, goal)

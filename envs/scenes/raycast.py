@@ -26,9 +26,9 @@ def line_of_sight(
     """Tell whether the open segment from `a` to `b` passes through air alone.
 
     The cells under the segment are walked in order (Amanatides and Woo 1987) and the segment's heights inside
-    each cell are compared with that cell's matter. The answer is the same with `a` and `b` exchanged. A segment
-    that grazes a face (equal heights) is free; one through the common corner of four cells is blocked only where
-    the two cells beside it both are. Points outside the plan see nothing.
+    each cell are compared with that cell's matter. The answer is the same with `a` and `b` exchanged. A
+    segment that grazes a face (equal heights) is free; one through the common corner of four cells is blocked
+    only where the two cells beside it both are. Points outside the plan see nothing.
 
     Args:
         floor_m: float32 [rows, columns], top of the matter below, metres.

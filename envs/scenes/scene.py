@@ -48,6 +48,7 @@ class Scene:
     ceiling_material: np.ndarray
     room: np.ndarray
     info: dict[str, str] = field(default_factory=dict)
+    cache: dict[object, object] = field(default_factory=dict, repr=False)  # what `walk` has worked out so far
 
     @property
     def shape(self) -> tuple[int, int]:
