@@ -56,5 +56,5 @@ def impulse_response(
     out = np.empty((1, array.mics, taps), dtype=np.float32)
     scenes = new_scene_list(scene_sound(scene)[0])
     fields = new_field_list(source_field(scene, source_m, length_s))
-    renderer.render(scenes, fields, listeners, out)
+    renderer.render(np.zeros(1, dtype=np.int64), scenes, fields, listeners, out)
     return out[0]

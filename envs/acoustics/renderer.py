@@ -71,16 +71,21 @@ class ResponseRenderer:
             np.zeros(worlds, dtype=np.bool_),
         )
 
-    def render(self, scenes: List, fields: List, listeners: Listeners, out: np.ndarray) -> None:
-        """Render the responses of all worlds at their poses.
+    def render(
+        self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: np.ndarray
+    ) -> None:
+        """Render the responses of some worlds at their poses.
 
         Args:
+            worlds: int64 [k], which.
             scenes: typed list of `SceneSound`.
             fields: typed list of `SourceField`.
             listeners: the worlds' state; kept pulses are drawn anew where a world changed its region.
-            out: float32 [worlds, mics, taps], filled: pressure relative to the source's free field at 1 m.
+            out: float32 [worlds, mics, taps], filled where asked for: pressure relative to the source's free field at 1 m.
         """
-        _render(scenes, fields, listeners, self.mic_xyz_m, self.kernels, self.surfaces, self.sample_rate_hz, out)
+        _render(
+            worlds, scenes, fields, listeners, self.mic_xyz_m, self.kernels, self.surfaces, self.sample_rate_hz, out
+        )
 
 
 @njit(cache=True)
@@ -109,9 +114,9 @@ def put(items, index, item):
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def _render(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out):
-    for world in prange(out.shape[0]):
-        _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, world)
+def _render(worlds, scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out):
+    for k in prange(worlds.size):
+        _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, worlds[k])
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,0 +1,197 @@
+"""The worlds as Gymnasium knows them: a native vector environment, and the environment as the batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.contract import Contract, DiscreteActions
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.world import World
+
+Observation = dict[str, np.ndarray]
+_SEEDS = 2**31
+
+
+def observation_space(contract: Contract) -> gymnasium.spaces.Dict:
+    """Return the space of a contract's observations."""
+    return gymnasium.spaces.Dict(
+        {
+            spec.name: gymnasium.spaces.Box(spec.low, spec.high, spec.shape, np.dtype(spec.dtype).type)
+            for spec in contract.observations()
+        }
+    )
+
+
+def action_space(contract: Contract) -> gymnasium.Space[Any]:
+    """Return the space of a contract's actions."""
+    if isinstance(contract.actions, DiscreteActions):
+        return gymnasium.spaces.Discrete(contract.num_actions)
+    return gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+
+def make_task(task: AudioGoalTask | str, actions: str, **overrides: Any) -> AudioGoalTask:
+    """Build a task from a preset's name (or a task), an action kind, and single fields to override."""
+    base = task if isinstance(task, AudioGoalTask) else presets.load("tasks", task, AudioGoalTask)
+    return AudioGoalTask.model_validate(base.model_dump() | {"actions": actions} | overrides)
+
+
+class AudioGoalVectorEnv(VectorEnv):
+    """A batch of AudioGoal worlds in one process.
+
+    An agent hears a source somewhere in an apartment and is to stop within 1 m of it.
+
+    Observation (`Dict`, float32; leading axis: worlds):
+
+    | name | shape | range | unit | meaning |
+    |---|---|---|---|---|
+    | audio | [mics, window] | -1 .. 1 | full scale | waveform at the converter, in steps of 2^-15 |
+    | depth | [height, width] | 0 .. 10 | m | along the optical axis; 0 = unknown |
+    | depth_age_s | [1] | 0 | s | the simulator's frames are never old |
+    | motion | [6] | | m, m, rad, m/s, rad/s, flag | odometry, allowed velocities, collision |
+    | motion_valid | [1] | 1 | flag | odometry is there |
+    | episode_start | [1] | 0 or 1 | flag | first observation of an episode |
+
+    Action (`Discrete(4)`): 0 stop (ends the episode), 1 forward 0.25 m, 2 left 10 degrees, 3 right 10 degrees;
+    in `AudioGoalContinuous-v0` `Box(-1, 1, (3,))`: speed, turning rate, stop where the third exceeds 0.
+
+    Reward: +10 for a stop within 1 m (geodesic), -0.01 a step, plus the metres of geodesic progress. Episodes are
+    truncated after 500 steps. `info` of the last step has `episode_result`, the fields of
+    `metrics.EpisodeResult`.
+
+    Autoreset is SAME_STEP: a finished world begins its next episode in the step that ends it, and its last
+    observation is in `info["final_obs"]`.
+
+    Args:
+        num_envs: number of worlds.
+        task: an `AudioGoalTask`, a preset's name, or a YAML file's path.
+        actions: "discrete" or "continuous".
+        threads: that the simulator may use.
+        library: scenes to share with another environment of the same task.
+        **overrides: single fields of the task.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: AudioGoalTask | str = "audiogoal",
+        actions: str = "discrete",
+        threads: int = 1,
+        library: Library | None = None,
+        **overrides: Any,
+    ) -> None:
+        self.num_envs = num_envs
+        self.world = World(make_task(task, actions, **overrides), num_envs, threads, library)
+        self.single_observation_space = observation_space(self.world.contract)
+        self.single_action_space = action_space(self.world.contract)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._rngs = [np.random.Generator(np.random.PCG64()) for _ in range(num_envs)]
+
+    def reset(  # type: ignore[override]  # the base class types the options of all environments as one
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin new episodes in every world, or in those of `options["reset_mask"]`.
+
+        Args:
+            seed: world i is seeded with `seed + i`, or with `seed[i]`; none goes on drawing.
+            options: `reset_mask`, bool [num_envs]; `episode_seeds`, int [num_envs], names the episodes themselves.
+        """
+        options = options or {}
+        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if _scalar(seed) else list(seed)  # type: ignore[arg-type,operator]
+        for index, value in enumerate(seeds):
+            if value is not None:
+                self._rngs[index] = np.random.Generator(np.random.PCG64(value))
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=np.bool_)), dtype=np.bool_)
+        worlds = np.flatnonzero(mask)
+        chosen = options.get("episode_seeds")
+        self.world.begin(worlds, self._draw(worlds) if chosen is None else np.asarray(chosen)[worlds])
+        return self._observe(), {}
+
+    def _draw(self, worlds: np.ndarray) -> np.ndarray:
+        return np.array([self._rngs[world].integers(_SEEDS) for world in worlds], dtype=np.int64)
+
+    def _observe(self) -> Observation:
+        return {name: array.copy() for name, array in self.world.observation.items()}
+
+    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Act in every world for one control period.
+
+        Returns:
+            Observations, reward float32 [num_envs], terminated and truncated bool [num_envs], and info.
+        """
+        outcome = self.world.step(np.asarray(actions))
+        done = outcome.terminated | outcome.truncated
+        info: dict[str, Any] = {}
+        if done.any():
+            worlds = np.flatnonzero(done)
+            info = self._final(worlds, done)
+            self.world.begin(worlds, self._draw(worlds))
+        reward = outcome.reward.astype(np.float64)
+        return self._observe(), reward, outcome.terminated, outcome.truncated, info
+
+    def _final(self, worlds: np.ndarray, done: np.ndarray) -> dict[str, Any]:
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        info: dict[str, Any] = {}
+        for world in worlds:
+            final_obs[world] = {name: array[world].copy() for name, array in self.world.observation.items()}
+            result = {"episode_result": self.world.result(int(world)).as_dict()}
+            info = self._add_info(info, result, int(world))
+        return {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": info, "_final_info": done.copy()}
+
+
+def _scalar(seed: Any) -> bool:
+    return seed is None or isinstance(seed, (int, np.integer))
+
+
+class AudioGoalEnv(gymnasium.Env[Observation, Any]):
+    """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, **kwargs: Any) -> None:
+        self.render_mode = render_mode
+        actions = kwargs.pop("actions", "discrete")
+        threads, library = kwargs.pop("threads", 1), kwargs.pop("library", None)
+        self.world = World(make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs), 1, threads, library)
+        self.observation_space = observation_space(self.world.contract)
+        self.action_space = action_space(self.world.contract)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode; `options["episode_seed"]` names one."""
+        super().reset(seed=seed)
+        if seed is not None:  # the generator that world `seed` of a batch has
+            self._np_random = np.random.Generator(np.random.PCG64(seed))
+        episode = (options or {}).get("episode_seed")
+        chosen = int(self.np_random.integers(_SEEDS)) if episode is None else int(episode)
+        self.world.begin(np.zeros(1, dtype=np.int64), np.array([chosen]))
+        return self._observe(), {}
+
+    def _observe(self) -> Observation:
+        return {name: array[0].copy() for name, array in self.world.observation.items()}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Act for one control period."""
+        outcome = self.world.step(np.asarray(action)[None])
+        terminated, truncated = bool(outcome.terminated[0]), bool(outcome.truncated[0])
+        info = {"episode_result": self.world.result(0).as_dict()} if terminated or truncated else {}
+        return self._observe(), float(outcome.reward[0]), terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]  # this environment has one kind of frame
+        """Draw the depth image, uint8 [height, width, 3]: near is bright, unknown is black."""
+        if self.render_mode != "rgb_array":
+            return None
+        depth = self.world.eyes.depth_m[0]
+        near = np.where(depth > 0, 1.0 - 0.9 * depth / self.world.contract.camera.max_range_m, 0.0)
+        return np.repeat((near * 255).astype(np.uint8)[:, :, None], 3, axis=2)
