@@ -29,7 +29,7 @@ def clearance_m(scene: Scene, height_m: float = 0.6) -> np.ndarray:
         metres, exact; 0 in blocked cells.
     """
     blocked = (scene.floor_m > STEP_M) | (scene.ceiling_m < height_m)
-    return _edge_distance(blocked) * np.float32(scene.cell_m)
+    return edge_distance(blocked) * np.float32(scene.cell_m)
 
 
 def walkable(scene: Scene, radius_m: float = 0.18, height_m: float = 0.6) -> np.ndarray:
@@ -208,7 +208,7 @@ def _open_cell(scene: Scene, x_m: float, y_m: float) -> tuple[int, int]:
 
 
 @njit(cache=True, error_model="numpy", fastmath=False)
-def _edge_distance(blocked: np.ndarray) -> np.ndarray:
+def edge_distance(blocked: np.ndarray) -> np.ndarray:
     """Distance from each cell's centre to the nearest blocked cell's edge, in cells, float32 [rows, columns].
 
     Separable: the distance to the nearest blocked cell of each column first, then outward over the columns
