@@ -1,1 +1,30 @@
 """What there is to hear: procedural sounds and the user's recordings."""
+
+from __future__ import annotations
+
+from phonotaxis.envs.sounds.bank import (
+    GENERATORS,
+    HELD_OUT_KINDS,
+    TRAINING_KINDS,
+    evaluation_bank,
+    load_bank,
+    make,
+    training_bank,
+)
+from phonotaxis.envs.sounds.files import load_file, load_folder
+from phonotaxis.envs.sounds.sound import Sound, SoundError
+
+__all__ = [
+    "GENERATORS",
+    "HELD_OUT_KINDS",
+    "TRAINING_KINDS",
+    "Sound",
+    "SoundError",
+    "evaluation_bank",
+    "evaluation_bank",
+    "load_bank",
+    "load_file",
+    "load_folder",
+    "make",
+    "training_bank",
+]

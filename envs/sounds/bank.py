@@ -1,0 +1,112 @@
+"""The bank of procedural sounds, and its split into heard and unheard."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from phonotaxis.configs.base import did_you_mean
+from phonotaxis.envs.sounds import machines, matter, voices
+from phonotaxis.envs.sounds.sound import SEAM_S, Sound, SoundError, make_sound
+
+Generator = Callable[[np.random.Generator, int, int], np.ndarray]
+
+GENERATORS: dict[str, Generator] = {
+    "telephone": machines.telephone,
+    "alarm_beeps": machines.alarm_beeps,
+    "kettle": machines.kettle,
+    "vacuum": machines.vacuum,
+    "engine": machines.engine,
+    "clock": machines.clock,
+    "speech": voices.speech,
+    "dripping": matter.dripping,
+    "knocking": matter.knocking,
+    "applause": matter.applause,
+    "water": matter.water,
+    "music": matter.music,
+    "siren": machines.siren,
+    "typing": machines.typing,
+    "crying": voices.crying,
+    "barking": voices.barking,
+    "birdsong": voices.birdsong,
+    "sizzling": matter.sizzling,
+}
+HELD_OUT_KINDS = ("siren", "typing", "crying", "barking", "birdsong", "sizzling")
+TRAINING_KINDS = tuple(kind for kind in GENERATORS if kind not in HELD_OUT_KINDS)
+SPLITS = ("train", "test")
+SHORTEST_S, LONGEST_S = 2.5, 5.5
+
+
+def make(kind: str, seed: int, instance: int = 0, split: str = "train", sample_rate_hz: int = 16000) -> Sound:
+    """Make one procedural sound.
+
+    The random stream is keyed by (seed, split, kind's name, instance), so that a sound doesn't change when
+    others are added, and the splits share none.
+
+    Args:
+        kind: a key of `GENERATORS`.
+        seed: of the bank, not negative.
+        instance: number of the sound within its kind, not negative.
+        split: `train` or `test`.
+        sample_rate_hz: 8000 to 96000.
+
+    Raises:
+        SoundError: unknown kind or split, or a sample rate out of range.
+    """
+    if kind not in GENERATORS:
+        raise SoundError(
+            f"unknown kind of sound '{kind}'{did_you_mean(kind, GENERATORS)} (known: {', '.join(GENERATORS)})"
+        )
+    if split not in SPLITS:
+        raise SoundError(f"unknown split '{split}' (known: {', '.join(SPLITS)})")
+    if not 8000 <= sample_rate_hz <= 96000:
+        raise SoundError(f"sample_rate_hz must lie in 8000..96000, got {sample_rate_hz}")
+    key = [seed, SPLITS.index(split), zlib.crc32(kind.encode()), instance]
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+    n = round((rng.uniform(SHORTEST_S, LONGEST_S) + SEAM_S) * sample_rate_hz)
+    wave = GENERATORS[kind](rng, n, sample_rate_hz)
+    return make_sound(f"{kind}:{split}:{instance}", kind, wave, sample_rate_hz)
+
+
+def load_bank(
+    seed: int = 0,
+    instances_per_kind: int = 4,
+    sample_rate_hz: int = 16000,
+    kinds: Sequence[str] = tuple(GENERATORS),
+    split: str = "train",
+) -> list[Sound]:
+    """Make a bank: every kind's instances, kinds in the given order. The same arguments give the same bits.
+
+    Raises:
+        SoundError: unknown kind or split, a sample rate out of range, or a bank without sounds.
+    """
+    if instances_per_kind < 1 or not kinds:
+        raise SoundError(f"a bank needs sounds: got {instances_per_kind} instances of {len(kinds)} kinds")
+    return [
+        make(kind, seed, instance, split, sample_rate_hz)
+        for kind in kinds
+        for instance in range(instances_per_kind)
+    ]
+
+
+def training_bank(seed: int = 0, instances_per_kind: int = 4, sample_rate_hz: int = 16000) -> list[Sound]:
+    """Make the sounds that are heard in training: instances of `TRAINING_KINDS`."""
+    return load_bank(seed, instances_per_kind, sample_rate_hz, TRAINING_KINDS, "train")
+
+
+def evaluation_bank(
+    seed: int = 0, instances_per_kind: int = 4, sample_rate_hz: int = 16000, unheard: bool = True
+) -> list[Sound]:
+    """Make the sounds of the test: none of them is in any training bank, of whatever seed.
+
+    Args:
+        seed: of the bank.
+        instances_per_kind: how many of each kind.
+        sample_rate_hz: samples a second.
+        unheard: True: of `HELD_OUT_KINDS`, which training never hears. False: other instances of
+            `TRAINING_KINDS`.
+    """
+    kinds = HELD_OUT_KINDS if unheard else TRAINING_KINDS
+    return load_bank(seed, instances_per_kind, sample_rate_hz, kinds, "test")
