@@ -18,6 +18,7 @@ class Clearance:
         camera = robot.camera.pinhole
         pose = base_from_camera(camera)
         self._radius_m, self._height_m = robot.radius_m, robot.height_m
+        self._range_m = camera.max_range_m
         self._max_unknown = robot.safety.max_unknown_fraction
         self._rays = pixel_rays(camera).reshape(-1, 3) @ pose[:3, :3].T
         self._eye_m = pose[:3, 3]
@@ -49,7 +50,7 @@ class Clearance:
             depth_m: float32 [height, width] of the robot's camera, metres along its axis, 0 = unknown.
 
         Returns:
-            The way ahead, at least 0 and infinite if nothing stands in it; None if too much of the floor just
+            The way ahead, from 0 to the camera's range (nothing stands in it); None if too much of the floor just
             ahead is unknown, since something too near to measure, black or of glass may hide there.
         """
         depth = depth_m.reshape(-1)
@@ -60,7 +61,7 @@ class Clearance:
         x, y, z = points.T
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():
-            return float("inf")
-        # a disc that moves along x touches a point at lateral offset y sqrt(r^2 - y^2) before its centre is level
+            return self._range_m
+        # a disc that moves along x touches a point at lateral offset y when its centre is sqrt(r^2 - y^2) short
         way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
-        return max(0.0, float(way_m.min()))
+        return min(self._range_m, max(0.0, float(way_m.min())))

@@ -15,8 +15,8 @@ def now_ns() -> int:
 class SampleClock:
     """Maps sample indices to monotonic time, anchored on the newest block.
 
-    A block's capture time has the jitter of its driver; the sample index has none. So indices order events, and
-    times only give ages.
+    A block's capture time has the jitter of its driver; the sample index has none. So indices order
+    events, and times only give ages.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
@@ -46,7 +46,7 @@ class SampleClock:
         return anchor_ns + (sample - anchor_sample) * NS_PER_S // self._rate_hz
 
     def drift_ppm(self) -> float:
-        """Return how much faster than nominal the converter runs against the monotonic clock, parts per million.
+        """Return how much faster than nominal the converter runs than the monotonic clock, ppm.
 
         Taken between the first and the newest block, so it is known to (jitter / time so far); 0 before that.
         """

@@ -116,8 +116,8 @@ class ObservationBuilder:
     def add_block(self, block: AudioBlock) -> Iterator[Due]:
         """Take a block, and yield each step that is due, in the middle of the block where a hop ends there.
 
-        The iterator must be exhausted. A gap of up to one hop is filled with zeros; after a longer one, or when
-        the index runs backwards, the window starts anew and the next step resets the memory.
+        The iterator must be exhausted. A gap of up to one hop is filled with zeros; after a longer one, or
+        when the index runs backwards, the window starts anew and the next step resets the memory.
 
         Raises:
             ValueError: not int16 of the array's device channels.
@@ -196,7 +196,7 @@ class ObservationBuilder:
 
 
 def digest(observation: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256, in hex, of an observation: names, types, shapes and bytes, in the contract's order."""
+    """Return the SHA-256, in hex, of an observation: names, types, shapes and bytes, in order."""
     total = hashlib.sha256()
     for name, value in observation.items():
         total.update(f"{name} {value.dtype.name} {value.shape}\n".encode())

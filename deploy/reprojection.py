@@ -36,8 +36,8 @@ class Reprojection:
         """
         if depth_m.shape != (self._own.height, self._own.width):
             raise ValueError(
-                f"expected a depth frame of {self._own.height} x {self._own.width} pixels as camera.pinhole says, "
-                f"got {depth_m.shape}: correct the robot's configuration or the camera's mode"
+                f"expected a depth frame of {self._own.height} x {self._own.width} pixels as camera.pinhole "
+                f"says, got {depth_m.shape}: correct the robot's configuration or the camera's mode"
             )
         depth_m = np.asarray(depth_m, dtype=np.float32)
         known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
