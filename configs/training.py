@@ -1,0 +1,40 @@
+"""How a policy is built: the network's sizes and the way its senses are fused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.base import Frozen
+
+
+class PolicyConfig(Frozen):
+    """The network. The defaults make 0.6 M parameters: on CPUs the learner is the bottleneck, not the simulator.
+
+    `fusion` is "concatenate" (one vector of all senses) or "attention" (a small transformer over the tokens of
+    all senses, slower; Vaswani et al. 2017). Sizes are numbers of units.
+    """
+
+    audio_hidden: int = Field(default=192, ge=8, le=2048)
+    audio_size: int = Field(default=128, ge=8, le=2048)
+    depth_channels: tuple[int, int, int] = (16, 32, 64)
+    depth_size: int = Field(default=96, ge=8, le=2048)
+    motion_size: int = Field(default=32, ge=4, le=2048)
+    goal_size: int = Field(default=32, ge=4, le=2048)
+    fusion: Literal["concatenate", "attention"] = "concatenate"
+    attention_size: int = Field(default=96, ge=8, le=1024)
+    attention_heads: int = Field(default=4, ge=1, le=32)
+    attention_layers: int = Field(default=1, ge=1, le=8)
+    memory_size: int = Field(default=256, ge=8, le=2048)
+    head_hidden: int = Field(default=64, ge=8, le=2048)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> PolicyConfig:
+        if self.attention_size % self.attention_heads:
+            raise ValueError(
+                f"attention_size {self.attention_size} must be a multiple of attention_heads {self.attention_heads}"
+            )
+        if not all(1 <= channels <= 1024 for channels in self.depth_channels):
+            raise ValueError(f"depth_channels must lie in 1..1024, got {list(self.depth_channels)}")
+        return self

@@ -1,0 +1,201 @@
+"""The policy: front ends, encoders, fusion, memory and heads, and the form of it that leaves training."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from phonotaxis.configs import contract as names
+from phonotaxis.configs.contract import Contract, DiscreteActions
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.encoders import DepthEncoder, VectorEncoder
+from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
+from phonotaxis.policies.fusion import build_fusion
+from phonotaxis.policies.heads import Heads
+from phonotaxis.policies.memory import Memory
+
+MOTION_FEATURES = "motion"  # keys of `Policy.features`, besides AUDIO, DEPTH and GOAL
+
+
+class PolicyOutput(NamedTuple):
+    """What a policy says; [...] is [batch] after `step` and [time, batch] after `unroll`.
+
+    Attributes:
+        logits: float32 [..., actions]; with continuous actions the mean of each, see `mean`.
+        value: float32 [..., 1].
+        bearing: float32 [..., 3], `contract.BEARING_FIELDS`.
+        distance: float32 [..., 2], `contract.DISTANCE_FIELDS`.
+        state: float32 [..., *state_shape], after the step.
+    """
+
+    logits: Tensor
+    value: Tensor
+    bearing: Tensor
+    distance: Tensor
+    state: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The first head under its name for continuous actions."""
+        return self.logits
+
+
+class Policy(nn.Module):
+    """A recurrent audio-visual policy for one contract.
+
+    Attributes:
+        contract: with `state_shape` filled in.
+        config: sizes and fusion.
+        log_std: of continuous actions, for training by policy gradient; float32 [3], absent for discrete ones.
+    """
+
+    def __init__(self, contract: Contract, config: PolicyConfig | None = None) -> None:
+        """Build with random weights (torch's global generator).
+
+        Raises:
+            ValueError: the camera or the front end of the contract doesn't fit the network.
+        """
+        super().__init__()
+        self.config = config or PolicyConfig()
+        self.contract = contract_with_state(contract, self.config)
+        self.audio_front_end = AudioFrontEnd(contract)
+        self.depth_front_end = DepthFrontEnd(contract)
+        self.motion_front_end = MotionFrontEnd(contract)
+        self.senses = Senses(self.contract, self.config, self.audio_front_end.size)
+        self.memory = Memory(self.senses.size, self.config.memory_size)
+        self.heads = Heads(self.config.memory_size, self.config.head_hidden, contract.num_actions)
+        if not isinstance(contract.actions, DiscreteActions):
+            self.log_std = nn.Parameter(torch.full((contract.num_actions,), -0.5))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.heads.value.weight.device
+
+    def initial_state(self, batch: int = 1) -> Tensor:
+        """Return the state before a first step: zeros, float32 [batch, *state_shape]."""
+        return torch.zeros((batch, *self.contract.state_shape), device=self.device)
+
+    @torch.no_grad()
+    def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Run the front ends; nothing of them is trained, so once per frame is enough.
+
+        Args:
+            observation: tensors [batch, *shape] of `contract.observations()`; `episode_start` isn't read.
+
+        Returns:
+            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 8] and, where the
+            contract names one, goal float32 [batch, n].
+        """
+        return self.front_ends(observation)
+
+    def front_ends(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`features` as it is exported: without the switch of gradients."""
+        features = {
+            names.AUDIO: self.audio_front_end(observation[names.AUDIO]),
+            names.DEPTH: self.depth_front_end(observation[names.DEPTH]),
+            MOTION_FEATURES: self.motion_front_end(
+                observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
+            ),
+        }
+        if self.contract.goal is not None:
+            features[names.GOAL] = observation[names.GOAL]
+        return features
+
+    def step(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
+        """Take one step.
+
+        Args:
+            features: of `features`, [batch, ...].
+            state: float32 [batch, *state_shape].
+            episode_start: float32 [batch, 1]; 1 clears the state first.
+
+        Returns:
+            Tensors with leading [batch].
+        """
+        state = self.memory.step(self.senses(features), state, episode_start)
+        return PolicyOutput(*self.heads(state), state)
+
+    def unroll(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
+        """Take several steps, for training; the same numbers as `step` up to rounding.
+
+        Args:
+            features: of `features`, each [time, batch, ...].
+            state: float32 [batch, *state_shape] before the first step.
+            episode_start: float32 [time, batch, 1].
+
+        Returns:
+            Tensors with leading [time, batch].
+        """
+        time, batch = episode_start.shape[:2]
+        flat = {name: value.flatten(0, 1) for name, value in features.items()}
+        fused = self.senses(flat).unflatten(0, (time, batch))
+        states = self.memory.unroll(fused, state, episode_start)
+        return PolicyOutput(*self.heads(states), states)
+
+    def action(self, logits: Tensor) -> Tensor:
+        """Return the deterministic action, [..., ] int64 (lowest index at ties) or [..., 3] float32 in [-1, 1]."""
+        if isinstance(self.contract.actions, DiscreteActions):
+            return logits.argmax(dim=-1)  # torch and ONNX both promise the first of equal maxima
+        return logits.clamp(-1.0, 1.0)
+
+
+class Senses(nn.Module):
+    """Encoders and fusion: the part without memory.
+
+    Attributes:
+        size: length of the fused vector.
+    """
+
+    def __init__(self, contract: Contract, config: PolicyConfig, audio_features: int) -> None:
+        """Build encoders for what the contract has, and their fusion."""
+        super().__init__()
+        encoders = {
+            names.AUDIO: VectorEncoder(audio_features, config.audio_hidden, config.audio_size),
+            MOTION_FEATURES: VectorEncoder(MotionFrontEnd.size, config.motion_size, config.motion_size),
+        }
+        if contract.goal is not None:
+            encoders[names.GOAL] = VectorEncoder(contract.goal.size, config.goal_size, config.goal_size)
+        self.encoders = nn.ModuleDict(encoders)
+        self.depth = DepthEncoder(config.depth_channels)
+        sizes = [encoder.size for encoder in encoders.values()]
+        self.fusion = build_fusion(sizes, self.depth.cells, self.depth.channels, config)
+        self.size = self.fusion.size
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Fuse the features of `Policy.features` into float32 [batch, size]."""
+        vectors = [encoder(features[name]) for name, encoder in self.encoders.items()]
+        fused: Tensor = self.fusion(vectors, self.depth(features[names.DEPTH]))
+        return fused
+
+
+class ExportablePolicy(nn.Module):
+    """The policy as it leaves training: raw observations and state in, action and everything else out."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Wrap a policy; weights are shared, not copied."""
+        super().__init__()
+        self.policy = policy
+        self.input_names = [spec.name for spec in policy.contract.inputs()]
+        self.output_names = [spec.name for spec in policy.contract.outputs()]
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Take one step.
+
+        Args:
+            inputs: tensors [batch, *shape] in the order of `contract.inputs()`.
+
+        Returns:
+            Tensors [batch, *shape] in the order of `contract.outputs()`.
+        """
+        named = dict(zip(self.input_names, inputs))
+        features = self.policy.front_ends(named)
+        output = self.policy.step(features, named[names.STATE_IN], named[names.EPISODE_START])
+        return (self.policy.action(output.logits), *output)
+
+
+def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:
+    """Return the contract with the state's shape of the network that `config` describes."""
+    return contract.model_copy(update={"state_shape": (config.memory_size,)})
