@@ -9,6 +9,8 @@ import scipy.fft
 import scipy.signal
 
 TOP = 0.45  # highest frequency that is made, as a fraction of the sample rate: clear of aliasing
+Values = Sequence[float] | np.ndarray
+
 FIRST_EVENT_S = 0.03  # events begin after the seam's cross-fade, which would blunt their onset
 
 
@@ -38,9 +40,9 @@ def band(wave: np.ndarray, low_hz: float, high_hz: float, rate_hz: int) -> np.nd
 
 def resonances(
     wave: np.ndarray,
-    centres_hz: Sequence[float],
-    widths_hz: Sequence[float],
-    gains: Sequence[float],
+    centres_hz: Values,
+    widths_hz: Values,
+    gains: Values,
     rate_hz: int,
 ) -> np.ndarray:
     """Pass a wave through parallel two-pole resonators, each with the given gain at its centre.
@@ -58,7 +60,7 @@ def resonances(
     return out
 
 
-def harmonics(pitch_hz: np.ndarray, amplitudes: Sequence[float], rate_hz: int) -> np.ndarray:
+def harmonics(pitch_hz: np.ndarray, amplitudes: Values, rate_hz: int) -> np.ndarray:
     """Sum the harmonics of a moving pitch; what would lie above the top of the range is faded out.
 
     Args:
@@ -83,9 +85,7 @@ def harmonics(pitch_hz: np.ndarray, amplitudes: Sequence[float], rate_hz: int) -
     return out
 
 
-def ring(
-    n: int, rate_hz: int, partials_hz: Sequence[float], decays_s: Sequence[float], gains: Sequence[float]
-) -> np.ndarray:
+def ring(n: int, rate_hz: int, partials_hz: Values, decays_s: Values, gains: Values) -> np.ndarray:
     """Make what a struck body gives off: damped partials (decay to 1/e) after an onset of 1 ms."""
     t = np.arange(n) / rate_hz
     out = np.zeros(n)

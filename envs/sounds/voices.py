@@ -128,7 +128,9 @@ def birdsong(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
     lengths_s, gaps_s = rng.uniform(0.04, 0.16, notes), rng.uniform(0.02, 0.1, notes)
     gaps_s[-1] = rng.uniform(0.15, 0.4)
     ends_hz = rng.uniform(1500.0, 5500.0, (notes, 2))
-    times_s, order, now_s = [], [], 0.03
+    times_s: list[float] = []
+    order: list[int] = []
+    now_s = 0.03
     while now_s < n / rate_hz - 0.03:
         order.append(len(order) % notes)
         times_s.append(now_s)
@@ -137,7 +139,7 @@ def birdsong(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
     def note(i: int) -> np.ndarray:
         k = order[i]
         m = round(lengths_s[k] * rate_hz)
-        pitch_hz = np.geomspace(*ends_hz[k], m) * rng.uniform(0.97, 1.03)
+        pitch_hz = np.geomspace(float(ends_hz[k, 0]), float(ends_hz[k, 1]), m) * rng.uniform(0.97, 1.03)
         breath = band(rng.standard_normal(m), 1000.0, 7000.0, rate_hz)
         return (harmonics(pitch_hz, [1.0, 0.25, 0.1], rate_hz) + 0.1 * breath) * swell(
             m, rate_hz, 0.008, 0.015

@@ -1,0 +1,233 @@
+"""How well an episode went: the metrics of embodied navigation, per episode and over many.
+
+Sources: success, SPL and distance to goal: Anderson et al., On evaluation of embodied navigation agents, 2018.
+SoftSPL: Datta et al., Integrating egocentric localization, 2020. SNA (success weighted by number of actions): Chen
+et al., Learning to set waypoints for audio-visual navigation, 2021. SWS (success when silent): Chen et al.,
+Semantic audio-visual navigation, 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from phonotaxis.envs import statistics
+from phonotaxis.envs.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """The account of one episode. Distances are geodesic.
+
+    Attributes:
+        episode_seed: what the episode was drawn from; pairs results of different policies.
+        scene: name of the scene.
+        success: the policy stopped within the task's radius of the source (1.0 m by default).
+        stopped: the policy ended the episode itself.
+        steps: actions taken, the stop included.
+        path_length_m: length of the way gone, metres.
+        shortest_path_m: from start to source, metres.
+        shortest_actions: the fewest actions from start to success, the stop included.
+        final_distance_m: to the source at the end, metres.
+        collisions: steps in which the body met an obstacle.
+        reached: at some time within the task's radius of the source, whether it stopped there or not.
+        sound_ended: the sound had stopped before the episode ended.
+        bearing_error_rad: median absolute error of the policy's bearing, 0 to pi; None without one.
+        time_s: simulated time, seconds; None if not known.
+    """
+
+    episode_seed: int
+    scene: str
+    success: bool
+    stopped: bool
+    steps: int
+    path_length_m: float
+    shortest_path_m: float
+    shortest_actions: float
+    final_distance_m: float
+    collisions: int
+    reached: bool
+    sound_ended: bool = False
+    bearing_error_rad: float | None = None
+    time_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.success and not self.stopped:
+            raise ValueError(
+                f"episode {self.episode_seed}: success without a stop; success is a stop in reach"
+            )
+        for name in ("path_length_m", "shortest_path_m", "final_distance_m", "shortest_actions"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(
+                    f"episode {self.episode_seed}: {name} must be finite and not negative, got {value}"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> EpisodeResult:
+        """Read `as_dict`'s mapping."""
+        return cls(**fields)
+
+
+def success(result: EpisodeResult) -> float:
+    """Return 1 for a stop within reach of the source, else 0."""
+    return float(result.success)
+
+
+def spl(result: EpisodeResult) -> float:
+    """Return success weighted by path length, S d0 / max(d0, p), 0 to 1."""
+    return success(result) * _share(result.shortest_path_m, result.path_length_m)
+
+
+def softspl(result: EpisodeResult) -> float:
+    """Return progress weighted by path length, max(0, 1 - dT / d0) d0 / max(d0, p), 0 to 1."""
+    if result.shortest_path_m == 0.0:
+        return 0.0  # it began at the source: no progress can be made
+    progress = max(0.0, 1.0 - result.final_distance_m / result.shortest_path_m)
+    return progress * _share(result.shortest_path_m, result.path_length_m)
+
+
+def sna(result: EpisodeResult) -> float:
+    """Return success weighted by number of actions, S n* / max(n*, n), 0 to 1."""
+    return success(result) * _share(result.shortest_actions, float(result.steps))
+
+
+def distance_to_goal_m(result: EpisodeResult) -> float:
+    """Return the geodesic distance to the source at the end, metres."""
+    return result.final_distance_m
+
+
+def normalised_distance_to_goal(result: EpisodeResult) -> float:
+    """Return the distance to the source at the end over that at the start; 0 is the source, 1 no progress."""
+    if result.shortest_path_m == 0.0:
+        return 0.0 if result.final_distance_m == 0.0 else 1.0
+    return result.final_distance_m / result.shortest_path_m
+
+
+def sws(result: EpisodeResult) -> float:
+    """Return 1 for a success after the sound had stopped, else 0."""
+    return success(result) * float(result.sound_ended)
+
+
+def collisions(result: EpisodeResult) -> float:
+    """Return the number of steps in which the body met an obstacle."""
+    return float(result.collisions)
+
+
+def reach(result: EpisodeResult) -> float:
+    """Return 1 if the policy was within reach of the source at some time, else 0."""
+    return float(result.reached)
+
+
+def _share(best: float, actual: float) -> float:
+    """Return best / max(best, actual): 1 at best, and where there was nothing to do and nothing was done."""
+    longest = max(best, actual)
+    return best / longest if longest > 0.0 else 1.0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is named, written and judged.
+
+    Attributes:
+        name: stable, snake_case: the key in `summarise`, in figures and in tables.
+        label: for people.
+        unit: `1` for shares, else the unit's symbol.
+        higher_is_better: direction of judgement.
+        per_episode: the formula; None for those that only many episodes have.
+    """
+
+    name: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    per_episode: Callable[[EpisodeResult], float] | None
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("success", "Success", "1", True, success),
+    Metric("spl", "SPL", "1", True, spl),
+    Metric("softspl", "SoftSPL", "1", True, softspl),
+    Metric("sna", "SNA", "1", True, sna),
+    Metric("distance_to_goal_m", "Distance to goal", "m", False, distance_to_goal_m),
+    Metric("normalised_distance_to_goal", "Normalised distance", "1", False, normalised_distance_to_goal),
+    Metric("collisions", "Collisions", "per episode", False, collisions),
+    Metric("reach", "Reach", "1", True, reach),
+    Metric("stop_precision", "Stop precision", "1", True, None),
+    Metric("sws", "SWS", "1", True, sws),
+    Metric("steps", "Steps", "per episode", False, lambda result: float(result.steps)),
+    Metric("bearing_error_rad", "Bearing error", "rad", False, None),
+)
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+def values(results: Sequence[EpisodeResult], name: str) -> list[float]:
+    """Return one metric of each episode, in order; what `statistics.paired_difference` takes.
+
+    Raises:
+        KeyError: no such metric, or one that single episodes don't have.
+    """
+    formula = BY_NAME[name].per_episode
+    if formula is None:
+        raise KeyError(f"{name} has no value for a single episode")
+    return [formula(result) for result in results]
+
+
+def summarise(results: Sequence[EpisodeResult], seed: int = 0) -> dict[str, Estimate]:
+    """Estimate every metric over episodes, with 95 % bootstrap intervals.
+
+    Per-episode metrics are averaged. `stop_precision` is the share of successes among the episodes that stopped,
+    absent if none did; `sws` is absent if the sound never ended before an episode; `bearing_error_rad`, the
+    median over episodes, is absent if no policy gave a bearing.
+
+    Args:
+        results: one or more episodes.
+        seed: of the bootstrap.
+
+    Returns:
+        Estimates by the names of `METRICS`, in their order.
+
+    Raises:
+        ValueError: no episodes.
+    """
+    if not results:
+        raise ValueError("there are no episodes to summarise")
+    out: dict[str, Estimate] = {}
+    for metric in METRICS:
+        estimate = _estimate(results, metric, seed)
+        if estimate is not None:
+            out[metric.name] = estimate
+    return out
+
+
+def _estimate(results: Sequence[EpisodeResult], metric: Metric, seed: int) -> Estimate | None:
+    if metric.name == "stop_precision":
+        stops = [float(result.stopped) for result in results]
+        return statistics.ratio([success(result) for result in results], stops, seed) if any(stops) else None
+    if metric.name == "bearing_error_rad":
+        errors = [r.bearing_error_rad for r in results if r.bearing_error_rad is not None]
+        return statistics.median(errors, seed) if errors else None
+    if metric.name == "sws" and not any(result.sound_ended for result in results):
+        return None
+    return statistics.mean(values(results, metric.name), seed)
+
+
+def paired_difference(
+    ours: Sequence[EpisodeResult], theirs: Sequence[EpisodeResult], name: str, seed: int = 0
+) -> Estimate:
+    """Estimate how much better or worse one policy is than another over the same episodes.
+
+    Raises:
+        ValueError: the episodes are not the same, in the same order.
+    """
+    if [(r.scene, r.episode_seed) for r in ours] != [(r.scene, r.episode_seed) for r in theirs]:
+        raise ValueError(
+            f"a paired difference needs the same episodes in the same order; got {len(ours)} and {len(theirs)}"
+        )
+    return statistics.paired_difference(values(ours, name), values(theirs, name), seed)
