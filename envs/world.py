@@ -323,5 +323,5 @@ def actions_to_go_from(walk, ground, x, y, yaw, step_m, turn_rad, success_m):
     distance, px, py, bends = walk_to_go(walk, ground, x, y)
     if distance < success_m:
         return 1.0
-    away = abs(wrap(np.arctan2(py - y, px - x) - yaw)) + bends
-    return (distance - success_m) / step_m + away / turn_rad + 2.0
+    away = max(0.0, abs(wrap(np.arctan2(py - y, px - x) - yaw)) - 0.5 * turn_rad)  # less needs no turn
+    return (distance - success_m) / step_m + (away + bends) / turn_rad + 2.0

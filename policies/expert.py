@@ -13,13 +13,14 @@ from phonotaxis.envs.world import World, actions_to_go_from
 
 WRONG_STOP_REGRET = 10.0
 MAX_REGRET = 5.0
+_AHEAD = 4
 
 
 def action_regrets(world: World) -> np.ndarray:
     """Say how many actions each action would lose against the best one, in every world.
 
-    An action's cost is itself plus the shortest walk (steps, turns and the stop) from where it leads, collisions
-    included. Graded costs rather than the one best action: where two actions are nearly as good, as when the way
+    An action's cost is itself, then the best "turn, and go straight for up to a metre" with its collisions, then the
+    shortest walk (steps, turns and the stop) from there. Graded costs rather than the one best action: where two actions are nearly as good, as when the way
     lies between two headings, a policy that imitates a hard choice dithers between them for ever.
 
     Returns:
@@ -48,20 +49,46 @@ def _regrets(
     grounds, walks, scene_of, field_of, pose, setpoints, seconds, radius_m, step_m, turn_rad, success_m, distance_m,
     out,
 ):  # fmt: skip
+    headings = int(np.round(2.0 * np.pi / turn_rad))
     for world in prange(out.shape[0]):
         ground, walk = grounds[scene_of[world]], walks[field_of[world]]
-        x0, y0, yaw0 = pose[world, 0], pose[world, 1], pose[world, 2]
-        arrived = distance_m[world] < success_m
-        costs = np.empty(out.shape[1])
-        costs[0] = 1.0 if arrived else np.inf
-        best = costs[0]
-        for action in range(1, costs.size):
-            x, y, yaw, _, _ = drive(
-                ground, x0, y0, yaw0, setpoints[action, 0], setpoints[action, 1], seconds, radius_m
+        straight = np.empty(headings)
+        x, y, yaw = pose[world, 0], pose[world, 1], pose[world, 2]
+        for k in range(headings):
+            straight[k] = _cost_ahead(
+                ground, walk, x, y, yaw + k * turn_rad, setpoints[1, 0], seconds, radius_m, step_m, turn_rad, success_m
             )
-            costs[action] = 1.0 + actions_to_go_from(walk, ground, x, y, yaw, step_m, turn_rad, success_m)
-            best = min(best, costs[action])
+        costs = out[world]
+        arrived = distance_m[world] < success_m
+        costs[0] = 1.0 if arrived else np.inf
+        costs[1] = straight[0]
+        costs[2] = 1.0 + _cost_of_best_heading(straight, 1)
+        costs[3] = 1.0 + _cost_of_best_heading(straight, headings - 1)
+        best = costs.min()
         for action in range(costs.size):
-            out[world, action] = min(costs[action] - best, MAX_REGRET)
+            costs[action] = min(costs[action] - best, MAX_REGRET)
         if not arrived:
-            out[world, 0] = WRONG_STOP_REGRET
+            costs[0] = WRONG_STOP_REGRET
+
+
+@njit(cache=True, error_model="numpy")
+def _cost_ahead(ground, walk, x, y, yaw, v_mps, seconds, radius_m, step_m, turn_rad, success_m):
+    """Cost of going straight ahead for one to `_AHEAD` steps and by the shortest walk from there."""
+    best = np.inf
+    for steps in range(1, _AHEAD + 1):
+        x, y, _, _, touched = drive(ground, x, y, yaw, v_mps, 0.0, seconds, radius_m)
+        best = min(best, steps + actions_to_go_from(walk, ground, x, y, yaw, step_m, turn_rad, success_m))
+        if touched:
+            break
+    return best
+
+
+@njit(cache=True, error_model="numpy")
+def _cost_of_best_heading(straight, now):
+    """Cost from heading number `now`: the turns to the best heading and what follows straight ahead there."""
+    headings = straight.size
+    best = np.inf
+    for k in range(headings):
+        turns = abs(k - now)
+        best = min(best, min(turns, headings - turns) + straight[k])
+    return best

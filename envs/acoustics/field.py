@@ -64,7 +64,8 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     x, y, z = (float(v) for v in source_m)
     check_in_air(scene, (x, y, z), "source")
     sound, regions = scene_sound(scene)
-    key = fold(key_of(zlib.crc32(scene.name.encode())), zlib.crc32(np.array([x, y, z]).tobytes()))
+    scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
+    key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
     late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)))
     plan = sound.plan
     passable = (plan.floor < SOUND_PASSES_OVER_M) & (plan.ceiling > SOUND_PASSES_OVER_M)
@@ -76,7 +77,7 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     else:  # on top of something tall: heard in sight and by reflection alone
         way_m = np.full(rows * columns, np.inf, dtype=np.float32)
         way_parent = np.full(rows * columns, -1, dtype=np.int32)
-    return SourceField(np.array([x, y, z]), late.energy, late.flow, way_m, way_parent, np.uint64(key))
+    return SourceField(np.array([x, y, z]), late.energy, late.flow, way_m, way_parent, key)
 
 
 def check_in_air(scene: Scene, point_m: tuple[float, float, float], what: str) -> None:
