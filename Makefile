@@ -1,0 +1,47 @@
+# One target per check; CI calls `make test`. Needs git, make and python3 (3.10 or newer), nothing else.
+PYTHON ?= python3
+PIP_FLAGS ?=
+DEMO_FLAGS ?=
+PYTEST_FLAGS ?=
+BIN := .venv/bin
+SETUP = PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" bash tools/setup_venv.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-train demo test lint format format-check types unit clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /  make \1\t/' | expand -t 22
+	@echo
+	@echo '  PYTHON=python3.12 picks the interpreter, PIP_FLAGS="--index-url URL" another package index,'
+	@echo '  DEMO_FLAGS="--map MAP.yaml --sounds DIR" your own world, PYTEST_FLAGS="-k name" some of the tests.'
+
+demo: venv-train  ## from nothing to a robot that finds a sound: runs/demo/report.html
+	@$(BIN)/phonotaxis demo $(DEMO_FLAGS)
+
+test: venv  ## lint, format, types, then every test
+	@$(MAKE) --no-print-directory lint format-check types unit
+
+lint: venv  ## ruff's rules
+	@$(BIN)/ruff check --quiet . && echo 'lint: clean'
+
+format: venv  ## rewrite every file in the house format
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet . && echo 'format: done'
+
+format-check: venv  ## fail where `make format` would change something
+	@$(BIN)/ruff format --check --quiet . && echo 'format: clean'
+
+types: venv  ## mypy over the whole package
+	@$(BIN)/python tools/check_types.py
+
+unit: venv  ## pytest alone
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+venv:  ## .venv with everything the tests need
+	@$(SETUP) dev
+
+venv-train:  ## .venv with what simulation and training need
+	@$(SETUP) train
+
+clean:  ## remove .venv, caches and build outputs; runs/ stays
+	rm -rf .venv .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +
