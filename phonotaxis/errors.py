@@ -25,9 +25,9 @@ _OS_HINTS = {
 def describe(error: BaseException) -> tuple[str, int]:
     """Say what went wrong in at most a few lines, and with which exit code to end.
 
-    Anticipated are the project's own exceptions (their messages say what was expected, what came and what to do),
-    the operating system's, a package that isn't installed, and Ctrl-C. Anything else is a defect of ours and is
-    called that.
+    Anticipated are the project's own exceptions (their messages say what was expected, what came and what
+    to do), the operating system's, a package that isn't installed, and Ctrl-C. Anything else is a defect of
+    ours and is called that.
 
     Returns:
         The text without a trailing newline, and the exit code.

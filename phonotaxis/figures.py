@@ -7,8 +7,8 @@
  {"steps_per_s": {"value": 1420.5, "unit": "1/s", "interval": null}}}
 ```
 
-Names are snake_case and stable. `interval` is `[low, high]` at 95 %, or null. A value that is not a finite number
-(a median of nothing, say) is null, since JSON has no NaN.
+Names are snake_case and stable. `interval` is `[low, high]` at 95 %, or null. A value that is not a finite
+number (a median of nothing, say) is null, since JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def print_json(command: str, figures: Mapping[str, Figure]) -> None:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout phonotaxis runs from, `-dirty` with changes on top; None outside of one."""
+    """Return the commit of the checkout phonotaxis runs from, `-dirty` if changed; None outside of one."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists() or not (root / "pyproject.toml").is_file():
         return None

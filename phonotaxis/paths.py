@@ -15,8 +15,9 @@ NUMBA_VARIABLE = "NUMBA_CACHE_DIR"
 def cache_dir() -> Path:
     """Return the cache folder, which may not exist yet.
 
-    `$PHONOTAXIS_CACHE`, or `phonotaxis` in `$XDG_CACHE_HOME` (a relative one is ignored, as the XDG Base Directory
-    Specification asks), or in `~/.cache`; without a home, a folder of the user's in the temporary directory.
+    `$PHONOTAXIS_CACHE`, or `phonotaxis` in `$XDG_CACHE_HOME` (a relative one is ignored, as the XDG Base
+    Directory Specification asks), or in `~/.cache`; without a home, a folder of the user's in the temporary
+    directory.
     """
     own = os.environ.get(CACHE_VARIABLE)
     if own:
@@ -31,7 +32,7 @@ def cache_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Return the folder of results, `$PHONOTAXIS_RUNS` or `runs` in the working directory; it may not exist yet."""
+    """Return the folder of results: `$PHONOTAXIS_RUNS`, or `runs` in the working directory."""
     return Path(os.environ.get("PHONOTAXIS_RUNS") or "runs")
 
 
@@ -62,6 +63,6 @@ def numba_cache_dir() -> Path:
 
 
 def use_user_cache() -> None:
-    """Point numba at the user's cache folder, unless the user has pointed it elsewhere; call before numba's import."""
+    """Point numba at the user's cache folder, unless told otherwise; call before numba is imported."""
     if not os.environ.get(NUMBA_VARIABLE):
         os.environ[NUMBA_VARIABLE] = str(numba_cache_dir())

@@ -1,4 +1,4 @@
-"""What is installed and what is missing, read from the package's own metadata so that nothing is listed twice."""
+"""What is installed and what is missing, read from the package's own metadata: nothing is listed twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -76,17 +77,22 @@ def extra_of_module(module: str) -> str | None:
 
 
 def install_command(extra: str) -> str:
-    """Return what to type to get an extra, by the way phonotaxis itself was installed."""
+    """Return what to type to get an extra: in a checkout from there, else from the package index."""
     wanted = f"[{extra}]" if extra else ""
-    if _is_editable():
-        return f"pip install -e '.{wanted}' in the checkout (or make venv)"
+    root = Path(__file__).resolve().parent.parent
+    if (root / "pyproject.toml").is_file():
+        return f"pip install -e '{root}{wanted}'"
     return f"pip install '{PACKAGE}{wanted}'"
 
 
 @functools.cache
 def _requirements(extra: str) -> tuple[Requirement, ...]:
     found: dict[str, Requirement] = {}
-    for text in importlib.metadata.requires(PACKAGE) or []:
+    try:
+        texts = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:  # run from its sources, never installed
+        return ()
+    for text in texts:
         requirement = Requirement(text)
         if not _applies(requirement, extra):
             continue
@@ -113,8 +119,3 @@ def _state(requirement: Requirement) -> State:
     except importlib.metadata.PackageNotFoundError:
         return State(requirement.name, wanted, None, False)
     return State(requirement.name, wanted, version, requirement.specifier.contains(version, prereleases=True))
-
-
-def _is_editable() -> bool:
-    direct = importlib.metadata.distribution(PACKAGE).read_text("direct_url.json") or ""
-    return '"editable"' in direct

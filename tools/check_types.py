@@ -1,9 +1,9 @@
 """Runs mypy over the whole package.
 
-The packages stand at the top of the repository and are imported as `phonotaxis.<package>`, which setuptools maps
-and mypy knows nothing of: run as `mypy -p phonotaxis` it would see the front door alone and pass. So a small tree
-of links is laid, `.typing/phonotaxis/envs -> ../../envs` and so on, in which every module stands where it is
-imported from, and mypy runs there.
+The packages stand at the top of the repository and are imported as `phonotaxis.<package>`, which setuptools
+maps and mypy knows nothing of: run as `mypy -p phonotaxis` it would see the front door alone and pass. So a
+small tree of links is laid, `.typing/phonotaxis/envs -> ../../envs` and so on, in which every module stands
+where it is imported from, and mypy runs there.
 
 Usage: python tools/check_types.py [mypy options]
 """
