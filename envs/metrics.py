@@ -1,9 +1,9 @@
 """How well an episode went: the metrics of embodied navigation, per episode and over many.
 
-Sources: success, SPL and distance to goal: Anderson et al., On evaluation of embodied navigation agents, 2018.
-SoftSPL: Datta et al., Integrating egocentric localization, 2020. SNA (success weighted by number of actions): Chen
-et al., Learning to set waypoints for audio-visual navigation, 2021. SWS (success when silent): Chen et al.,
-Semantic audio-visual navigation, 2021.
+Sources. Success, SPL, distance to goal: Anderson et al., On evaluation of embodied navigation agents, 2018.
+SoftSPL: Datta et al., Integrating egocentric localization, 2020. SNA (success weighted by number of actions):
+Chen et al., Learning to set waypoints for audio-visual navigation, 2021. SWS (success when silent): Chen et
+al., Semantic audio-visual navigation, 2021.
 """
 
 from __future__ import annotations
@@ -182,9 +182,9 @@ def values(results: Sequence[EpisodeResult], name: str) -> list[float]:
 def summarise(results: Sequence[EpisodeResult], seed: int = 0) -> dict[str, Estimate]:
     """Estimate every metric over episodes, with 95 % bootstrap intervals.
 
-    Per-episode metrics are averaged. `stop_precision` is the share of successes among the episodes that stopped,
-    absent if none did; `sws` is absent if the sound never ended before an episode; `bearing_error_rad`, the
-    median over episodes, is absent if no policy gave a bearing.
+    Per-episode metrics are averaged. `stop_precision` is the share of successes among the episodes that
+    stopped, absent if none did; `sws` is absent if the sound never ended before an episode;
+    `bearing_error_rad`, the median over episodes, is absent if no policy gave a bearing.
 
     Args:
         results: one or more episodes.
@@ -228,6 +228,7 @@ def paired_difference(
     """
     if [(r.scene, r.episode_seed) for r in ours] != [(r.scene, r.episode_seed) for r in theirs]:
         raise ValueError(
-            f"a paired difference needs the same episodes in the same order; got {len(ours)} and {len(theirs)}"
+            "a paired difference needs the same episodes in the same order; "
+            f"got {len(ours)} and {len(theirs)}"
         )
     return statistics.paired_difference(values(ours, name), values(theirs, name), seed)

@@ -1,4 +1,4 @@
-"""Estimates with 95 % intervals: percentile bootstrap over episodes (Efron and Tibshirani 1993, chapter 13)."""
+"""Estimates with 95 % intervals: the percentile bootstrap (Efron and Tibshirani 1993, chapter 13)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def bootstrap(
 ) -> Estimate:
     """Estimate a statistic and its 95 % percentile interval by resampling with replacement.
 
-    The interval says how much the value would vary over other episodes of the same distribution. It has no width
-    where all samples are equal (0 or n successes of n), and is too narrow below some 20 samples.
+    The interval says how much the value would vary over other episodes of the same distribution. It has no
+    width where all samples are equal (0 or n successes of n), and is too narrow below some 20 samples.
 
     Args:
         samples: float [n] or [n, columns]; rows are resampled together.

@@ -9,9 +9,9 @@ import scipy.fft
 import scipy.signal
 
 TOP = 0.45  # highest frequency that is made, as a fraction of the sample rate: clear of aliasing
-Values = Sequence[float] | np.ndarray
-
 FIRST_EVENT_S = 0.03  # events begin after the seam's cross-fade, which would blunt their onset
+
+Values = Sequence[float] | np.ndarray
 
 
 def noise(
@@ -54,9 +54,9 @@ def resonances(
         if centre_hz < TOP * rate_hz:
             radius = np.exp(-np.pi * width_hz / rate_hz)
             turn = 2.0 * np.pi * centre_hz / rate_hz
-            poles = [1.0, -2.0 * radius * np.cos(turn), radius * radius]
+            poles = np.array([1.0, -2.0 * radius * np.cos(turn), radius * radius])
             at_centre = abs(np.polyval(poles, np.exp(1j * turn)))
-            out += gain * scipy.signal.lfilter([at_centre], poles, wave)
+            out += gain * scipy.signal.lfilter([float(at_centre)], poles, wave)
     return out
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.statistics import Estimate
 
 
-def result(**changes: object) -> EpisodeResult:
+def result(**changes: Any) -> EpisodeResult:
     """Stop 0.5 m from the source after 10 m, where 8 m were enough, in 60 actions, where 45 were enough."""
     base = EpisodeResult(
         episode_seed=1,
@@ -25,7 +26,7 @@ def result(**changes: object) -> EpisodeResult:
         collisions=3,
         reached=True,
     )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(base, **changes)
 
 
 FAILURE = {"success": False, "final_distance_m": 2.0, "reached": False}
@@ -38,7 +39,7 @@ FAILURE = {"success": False, "final_distance_m": 2.0, "reached": False}
         ("success", FAILURE, 0.0),
         ("spl", {}, 0.8),  # 8 / 10
         ("spl", FAILURE, 0.0),
-        ("spl", {"path_length_m": 7.5}, 1.0),  # stopping 0.5 m early is no better than the shortest path
+        ("spl", {"path_length_m": 7.5}, 1.0),  # stopping early is no better than the shortest path
         ("softspl", {}, 0.75),  # (1 - 0.5 / 8) * 8 / 10
         ("softspl", FAILURE, 0.6),  # (1 - 2 / 8) * 8 / 10
         ("softspl", {**FAILURE, "final_distance_m": 9.0}, 0.0),  # further away than at the start
@@ -82,7 +83,7 @@ def test_a_summary_averages_and_bounds() -> None:
     assert summary["distance_to_goal_m"].value == pytest.approx(1.1)
     assert summary["success"].low < 0.6 < summary["success"].high
     assert summary["collisions"] == Estimate(3.0, 3.0, 3.0)
-    assert [name for name in summary] == [m.name for m in metrics.METRICS if m.name in summary]
+    assert list(summary) == [m.name for m in metrics.METRICS if m.name in summary]
 
 
 def test_stop_precision_counts_stops_only() -> None:

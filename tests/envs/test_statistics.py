@@ -17,7 +17,7 @@ def test_the_interval_of_a_normal_mean_is_that_of_theory() -> None:
 
 
 def test_the_interval_of_a_share_is_that_of_the_binomial() -> None:
-    # 60 successes of 200: a resample's count is binomial(200, 0.3), whose 2.5 % and 97.5 % quantiles are 47 and 73.
+    # 60 successes of 200: a resample's count is binomial(200, 0.3), whose 2.5 % and 97.5 % points are 47, 73.
     estimate = statistics.mean([1.0] * 60 + [0.0] * 140)
     assert estimate == Estimate(
         pytest.approx(0.3), pytest.approx(0.235, abs=0.0051), pytest.approx(0.365, abs=0.0051)
