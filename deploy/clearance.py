@@ -50,8 +50,8 @@ class Clearance:
             depth_m: float32 [height, width] of the robot's camera, metres along its axis, 0 = unknown.
 
         Returns:
-            The way ahead, from 0 to the camera's range (nothing stands in it); None if too much of the floor just
-            ahead is unknown, since something too near to measure, black or of glass may hide there.
+            The way ahead, from 0 to the camera's range (nothing stands in it); None if too much of the floor
+            just ahead is unknown: something too near to measure, black or of glass may hide there.
         """
         depth = depth_m.reshape(-1)
         known = np.isfinite(depth) & (depth > 0)
@@ -62,6 +62,6 @@ class Clearance:
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():
             return self._range_m
-        # a disc that moves along x touches a point at lateral offset y when its centre is sqrt(r^2 - y^2) short
+        # a disc moving along x touches a point at lateral offset y when it is sqrt(r^2 - y^2) short of it
         way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
         return min(self._range_m, max(0.0, float(way_m.min())))

@@ -1,4 +1,4 @@
-"""What a robot's devices are to the runtime: interfaces, what they deliver, and a registry that opens them."""
+"""What a robot's devices are to the runtime: interfaces, what they deliver, and the registry of them."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """The guardian: the process that alone owns the drive.
 
 It starts disarmed, arms only by an explicit message (a person's act), passes every command through the safety
-filter fifty times a second, and stops the drive when the runtime falls silent or its connection ends, which also
-disarms. It imports little and allocates little, and its garbage collector is frozen. A software stop is no safety
-function: a robot also needs a switch that cuts the power of its motors.
+filter fifty times a second, and stops the drive when the runtime falls silent or its connection ends, which
+also disarms. It imports little and allocates little, and its garbage collector is frozen. A software stop is
+no safety function: a robot also needs a switch that cuts the power of its motors.
 
 Messages are JSON, one a packet, over a SOCK_SEQPACKET socket that only this user can reach. To the guardian:
-`arm`, `disarm`, `sensors` (ages and clearance), `command` (setpoint), `stop` (the policy ends the goal), `quit`.
-From it: `ready`, then `status` at every change and at least ten times a second.
+`arm`, `disarm`, `sensors` (ages and clearance), `command` (setpoint), `stop` (the policy ends the goal) and
+`quit`. From it: `ready`, then `status` at every change and at least ten times a second.
 """
 
 from __future__ import annotations

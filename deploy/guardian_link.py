@@ -59,7 +59,7 @@ class GuardianLink:
         self._link: socket.socket | None = None
         try:
             self._link = self._connect(path)
-            ready = self._ready()
+            ready = self._ready(self._link)
         except GuardianError:
             self._give_up()
             raise
@@ -81,11 +81,10 @@ class GuardianLink:
                 return link
         raise GuardianError(f"the guardian did not listen within {START_TIMEOUT_S:g} s")
 
-    def _ready(self) -> dict[str, Any]:
-        assert self._link is not None
-        self._link.settimeout(START_TIMEOUT_S)
+    def _ready(self, link: socket.socket) -> dict[str, Any]:
+        link.settimeout(START_TIMEOUT_S)
         try:
-            packet = self._link.recv(MAX_MESSAGE_BYTES)
+            packet = link.recv(MAX_MESSAGE_BYTES)
         except OSError as error:
             raise GuardianError(f"the guardian did not get ready ({error})") from None
         if not packet:

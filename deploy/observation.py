@@ -74,7 +74,7 @@ class ObservationBuilder:
         self._reproject = Reprojection(robot.camera.pinhole, contract.camera)
         self._window = np.zeros((contract.array.mics, contract.window_samples), dtype=np.int16)
         self._next_sample: int | None = None
-        self._until_due = contract.hop_samples
+        self._until_due = contract.window_samples  # the first step waits until its window is full
         self._step = 0
         self._start = True
         self._depth = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)
@@ -149,7 +149,7 @@ class ObservationBuilder:
     def _restart(self, gap: int, first: int) -> None:
         self.notices.append(f"audio gap of {gap} samples, more than one hop: the memory starts anew")
         self._window[:] = 0
-        self._until_due = self.contract.hop_samples
+        self._until_due = self.contract.window_samples
         self._next_sample = first
         self._start = True
         self.clock.restart()

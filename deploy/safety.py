@@ -141,7 +141,7 @@ class SafetyFilter:
         return min(max(wanted, last - reach), last + reach)
 
     def _obstacle_speed(self, now_ns: int, sensors: SensorState) -> float:
-        """Return the forward speed at which `obstacle_ahead_s`, and braking after it, end before the margin."""
+        """Return the forward speed at which neither `obstacle_ahead_s` nor braking reaches the margin."""
         if sensors.clearance_m is None or sensors.depth_ns is None:
             return 0.0
         free_m = sensors.clearance_m - self._since(sensors.depth_ns) - self._limits.obstacle_margin_m

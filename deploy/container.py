@@ -1,0 +1,142 @@
+"""Writes the MCAP file of an episode: one record at a time, each one whole on disk before the next.
+
+No chunks and no index: a file that ends at any byte holds every record before it, and viewers read it from
+its start. The data section carries a checksum once the file is closed in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from mcap.writer import IndexType, Writer
+
+from phonotaxis.deploy.messages import JSON_SCHEMAS, PROTOBUF_SCHEMAS
+
+PROFILE = "phonotaxis"
+METADATA_NAME = "phonotaxis.episode"
+
+
+class RecordFile:
+    """An unbuffered file that only this user may read; it ends with its last whole record."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            OSError: it exists already, or can't be created.
+        """
+        self.path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._at = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of the data, or raise.
+
+        Raises:
+            OSError: the disk is full or gone; what was written of the data is cut off again.
+        """
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._at)
+                os.lseek(self._descriptor, self._at, os.SEEK_SET)
+            raise
+        self._at += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self._at
+
+    def flush(self) -> None:
+        """Do nothing: every write has reached the kernel."""
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk."""
+        os.fsync(self._descriptor)
+
+    def check_exists(self) -> None:
+        """Notice a file that was deleted under the writer, which the kernel itself never reports.
+
+        Raises:
+            FileNotFoundError: it is gone, or another file has its name.
+        """
+        same = False
+        with contextlib.suppress(OSError):
+            same = os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
+        if not same:
+            raise FileNotFoundError(f"{self.path} was deleted or moved while it was being written")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+class Container:
+    """An episode's MCAP file with all its topics."""
+
+    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
+        """Create the file and write what comes before the first message.
+
+        Args:
+            path: must not exist.
+            metadata: texts by key, e.g. the contract.
+
+        Raises:
+            OSError: it can't be created or written.
+        """
+        self.file = RecordFile(path)
+        self._writer = Writer(
+            self.file,  # type: ignore[arg-type]  # it has what the writer calls: write, tell, flush
+            use_chunking=False,
+            index_types=IndexType.NONE,
+            use_summary_offsets=False,
+            enable_data_crcs=True,
+        )
+        self._writer.start(profile=PROFILE, library="phonotaxis")
+        self._writer.add_metadata(METADATA_NAME, metadata)
+        self._channels = self._register()
+
+    def _register(self) -> dict[str, int]:
+        channels = {}
+        for topic, message in PROTOBUF_SCHEMAS.items():
+            schema = message.get_schema()
+            number = self._writer.register_schema(schema.name, schema.encoding, schema.data)
+            channels[topic] = self._writer.register_channel(topic, "protobuf", number)
+        for topic, fields in JSON_SCHEMAS.items():
+            number = self._writer.register_schema(fields["title"], "jsonschema", json.dumps(fields).encode())
+            channels[topic] = self._writer.register_channel(topic, "json", number)
+        return channels
+
+    def add(self, topic: str, log_ns: int, publish_ns: int, sequence: int, data: bytes) -> None:
+        """Append a message.
+
+        Args:
+            topic: one of `messages`' topics.
+            log_ns: monotonic time at which it reached the runtime.
+            publish_ns: monotonic time at which it was captured or decided.
+            sequence: modulo 2^32.
+            data: encoded as the topic wants it.
+
+        Raises:
+            OSError: the disk is full or gone.
+        """
+        self._writer.add_message(self._channels[topic], log_ns, data, publish_ns, sequence & 0xFFFFFFFF)
+
+    def close(self) -> None:
+        """Write the end of the file and close it.
+
+        Raises:
+            OSError: the disk is full or gone; the file is closed all the same.
+        """
+        try:
+            self._writer.finish()
+            self.file.sync()
+        finally:
+            self.file.close()

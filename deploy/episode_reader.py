@@ -1,0 +1,197 @@
+"""Reads an episode, whole or cut: its facts, and its messages in the order in which they happened."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.robot import robot_from_json
+from phonotaxis.deploy import messages, records
+from phonotaxis.deploy.container import METADATA_NAME
+from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
+from phonotaxis.deploy.episode import FORMAT_VERSION, EpisodeError, EpisodeInfo
+from phonotaxis.deploy.records import Message, RecordScan
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """An episode that was read.
+
+    Attributes:
+        path: of the file.
+        info: what it says about itself.
+        metadata: the texts behind `info`, and further ones (versions, start, privacy).
+        messages: in the order in which they were written.
+        scan: whether the file is whole, and where it ends if not.
+    """
+
+    path: Path
+    info: EpisodeInfo
+    metadata: dict[str, str]
+    messages: list[Message]
+    scan: RecordScan
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the step messages' fields, in order."""
+        return [json.loads(m.data) for m in self.messages if m.topic == messages.STEP_TOPIC]
+
+    def safety(self) -> list[dict[str, Any]]:
+        """Return what safety let through, in order."""
+        return [json.loads(m.data) for m in self.messages if m.topic == messages.SAFETY_TOPIC]
+
+    def health(self) -> list[dict[str, Any]]:
+        """Return the health events, in order."""
+        return [json.loads(m.data) for m in self.messages if m.topic == messages.HEALTH_TOPIC]
+
+    def audio(self) -> Iterator[AudioBlock]:
+        """Yield the raw blocks."""
+        yield from (block for _, block in self._sensed(messages.AUDIO_TOPIC))
+
+    def depth(self) -> Iterator[DepthFrame]:
+        """Yield the frames of the robot's own camera."""
+        yield from (frame for _, frame in self._sensed(messages.DEPTH_TOPIC))
+
+    def odometry(self) -> list[OdometrySample]:
+        """Return the motions, in order."""
+        return [sample for _, sample in self._sensed(messages.ODOMETRY_TOPIC)]
+
+    def _sensed(self, topic: str) -> Iterator[tuple[Message, Any]]:
+        index = SampleIndex()
+        for message in self.messages:
+            if message.topic == topic:
+                yield message, decode(message, index)
+
+    def what_is_lost(self) -> str:
+        """Say in one sentence what a cut file lacks; empty for a whole one."""
+        if self.scan.complete:
+            return ""
+        last_ns = max((m.log_ns for m in self.messages), default=0)
+        first_ns = min((m.log_ns for m in self.messages), default=0)
+        lost = self.scan.size_bytes - self.scan.whole_bytes
+        return (
+            f"the file was not closed in order: {len(self.messages)} messages over "
+            f"{(last_ns - first_ns) * 1e-9:.2f} s are there, {lost} byte(s) at its end are no whole record"
+            + (f" ({self.scan.fault})" if self.scan.fault else "")
+        )
+
+
+class SampleIndex:
+    """Unwraps an audio message's 32-bit sequence number to the index of its first sample."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def unwrap(self, sequence: int) -> int:
+        """Return the index nearest to the last one that has these 32 bits."""
+        step = (sequence - self._last) & 0xFFFFFFFF
+        self._last += step - (1 << 32) if step >= 1 << 31 else step
+        return self._last
+
+
+def decode(message: Message, index: SampleIndex) -> Any:
+    """Decode a message of one of the sensors' topics, or a JSON one.
+
+    Args:
+        message: of an episode.
+        index: one for the whole episode, used for audio.
+
+    Returns:
+        AudioBlock, DepthFrame, OdometrySample, or the fields of a JSON message.
+
+    Raises:
+        ValueError: not decodable.
+    """
+    if message.topic == messages.AUDIO_TOPIC:
+        return messages.decode_audio(message.data, index.unwrap(message.sequence), message.publish_ns)
+    if message.topic == messages.DEPTH_TOPIC:
+        return messages.decode_depth(message.data, message.publish_ns)
+    if message.topic == messages.ODOMETRY_TOPIC:
+        return messages.decode_odometry(message.data)
+    return json.loads(message.data)
+
+
+def read_episode(path: str | Path) -> Episode:
+    """Read an episode as far as it goes.
+
+    Raises:
+        EpisodeError: missing, empty, not an episode, altered without repairing its checksum, or of a newer
+            format.
+    """
+    path = Path(path)
+    try:
+        data = records.map_file(path)
+    except OSError as error:
+        raise EpisodeError(f"{path}: can't be read ({error.strerror or error})") from None
+    if bytes(data[: len(records.MAGIC)]) != records.MAGIC:
+        what = "is empty" if not data else "is not an MCAP file"
+        raise EpisodeError(f"{path}: {what}; expected an episode that `phonotaxis run` wrote")
+    scan = RecordScan(size_bytes=len(data))
+    try:
+        metadata, found = _collect(data, scan)
+    except ValueError as error:
+        raise EpisodeError(
+            f"{path}: damaged near byte {scan.whole_bytes} ({error}); use another copy"
+        ) from None
+    if scan.checksum_ok is False:
+        raise EpisodeError(
+            f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy"
+        )
+    if metadata is None:
+        raise EpisodeError(
+            f"{path}: no episode's metadata in it: another program's file, or cut within its head"
+        )
+    return Episode(path, _info(path, metadata), metadata, found, scan)
+
+
+def _collect(data: memoryview, scan: RecordScan) -> tuple[dict[str, str] | None, list[Message]]:
+    metadata: dict[str, str] | None = None
+    topics: dict[int, str] = {}
+    found: list[Message] = []
+    for opcode, content in records.read_records(data, scan):
+        if opcode == records.CHUNK:
+            raise ValueError("it was rewritten in chunks by another program, which episodes never are")
+        if opcode == records.METADATA:
+            name, values = records.parse_metadata(content)
+            metadata = values if name == METADATA_NAME else metadata
+        elif opcode == records.CHANNEL:
+            number, topic = records.parse_channel(content)
+            topics[number] = topic
+        elif opcode == records.MESSAGE:
+            found.append(records.parse_message(content, topics))
+    return metadata, found
+
+
+def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise EpisodeError(
+            f"{path}: episode format {version}, this phonotaxis reads {FORMAT_VERSION}; update it"
+        )
+    try:
+        goal = np.frombuffer(base64.b64decode(metadata["goal_float32_base64"]), dtype="<f4").astype(
+            np.float32
+        )
+        return EpisodeInfo(
+            kind=metadata["kind"],
+            contract=Contract.from_json(metadata["contract"], str(path)),
+            robot=robot_from_json(metadata["robot"], str(path)),
+            bundle_sha256=metadata["bundle_sha256"],
+            engine=json.loads(metadata["engine"]),
+            provenance=json.loads(metadata["provenance"]),
+            goal=goal if goal.size else None,
+            extra=json.loads(metadata["extra"]),
+        )
+    except ConfigError as error:
+        raise EpisodeError(str(error)) from None
+    except (KeyError, ValueError) as error:
+        raise EpisodeError(
+            f"{path}: its metadata are incomplete or odd ({error!r}); use another copy"
+        ) from None

@@ -1,0 +1,227 @@
+"""The robot's loop, clocked by audio samples: from what came in to what the guardian is asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.clearance import Clearance
+from phonotaxis.deploy.clock import NS_PER_S, now_ns
+from phonotaxis.deploy.devices import AudioBlock, Sensors
+from phonotaxis.deploy.episode import EpisodeWriter
+from phonotaxis.deploy.guardian_link import GuardianLink
+from phonotaxis.deploy.observation import Due, ObservationBuilder
+from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
+
+READ_TIMEOUT_S = 0.1
+AUDIO_LOST_NS = 3 * NS_PER_S
+DISARM_WAIT_NS = NS_PER_S // 2
+
+
+@dataclass
+class RunSummary:
+    """How a run went.
+
+    Attributes:
+        outcome: goal_reached, duration, interrupted, disarmed, audio_lost, devices_lost, guardian_lost,
+            engine_failed or log_failed.
+        message: what happened, and what to do where something went wrong.
+        episode: path of the episode's file.
+        bundle_sha256: identity of the policy.
+        armed: whether commands could reach the drive.
+        steps: of the policy.
+        seconds: from the first sample to the last.
+        actions: how often each was taken.
+        decide_ms_mean: from the last sample of a step in the process's hands to the command sent.
+        decide_ms_max: the longest of them.
+        late_steps: decided more than one control period after they were due.
+        safety_stops: for each reason, how many status messages let through less than was asked for.
+        audio_drift_ppm: of the converter against the monotonic clock.
+        loaded_modules_forbidden: found in this process or the guardian's: empty as it should be.
+        guardian_pid: of the guardian's process.
+    """
+
+    outcome: str = "duration"
+    message: str = ""
+    episode: str = ""
+    bundle_sha256: str = ""
+    armed: bool = False
+    steps: int = 0
+    seconds: float = 0.0
+    actions: dict[str, int] = field(default_factory=dict)
+    decide_ms_mean: float = 0.0
+    decide_ms_max: float = 0.0
+    late_steps: int = 0
+    safety_stops: dict[str, int] = field(default_factory=dict)
+    audio_drift_ppm: float = 0.0
+    loaded_modules_forbidden: list[str] = field(default_factory=list)
+    guardian_pid: int = 0
+
+
+class RunEnd(Exception):
+    """Ends the loop with an outcome."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Loop:
+    """The robot's loop: devices in, guardian and log out. Built by `run`; see there."""
+
+    def __init__(
+        self,
+        runner: PolicyRunner,
+        builder: ObservationBuilder,
+        sensors: Sensors,
+        guardian: GuardianLink,
+        log: EpisodeWriter,
+        robot: RobotConfig,
+        arm: bool,
+    ) -> None:
+        self._runner, self._builder, self._sensors = runner, builder, sensors
+        self._guardian, self._log, self._robot = guardian, log, robot
+        self._arm_when_sensing, self._armed = arm, False
+        self._clearance = Clearance(robot)
+        self._clearance_m: float | None = None
+        self._depth_ns: int | None = None
+        self._audio_ns = now_ns()
+        self._pose = (0.0, 0.0, 0.0)
+        self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
+        self._decide_ms: list[float] = []
+        self._first_ns: int | None = None
+        self.summary = RunSummary(guardian_pid=guardian.pid)
+
+    def until(self, deadline_ns: int) -> None:
+        """Run to the deadline.
+
+        Raises:
+            RunEnd: something ended the run before it.
+        """
+        heard_ns = now_ns()
+        while now_ns() < deadline_ns:
+            if self._log.failure is not None:
+                raise RunEnd("log_failed", self._log.failure)
+            block = self._sensors.microphones.read_block(READ_TIMEOUT_S)
+            self._take_sensors()
+            self._take_statuses()
+            if block is not None:
+                self._take_block(block)
+                heard_ns = now_ns()
+            elif now_ns() - heard_ns > AUDIO_LOST_NS:
+                raise RunEnd("audio_lost", "no audio for 3 s: check that the microphones are connected")
+
+    def _take_sensors(self) -> None:
+        at_ns = now_ns()
+        for frame in self._sensors.camera.unread():
+            self._log.depth(frame, at_ns)
+            self._builder.add_frame(frame)
+            self._clearance_m = self._clearance(frame.depth_m)
+            self._depth_ns = frame.capture_ns
+        for sample in self._sensors.odometry.unread() if self._sensors.odometry is not None else ():
+            self._log.odometry(sample, at_ns)
+            self._builder.add_odometry(sample)
+            x, y, yaw = self._pose
+            c, s = math.cos(yaw), math.sin(yaw)
+            self._pose = (
+                x + c * sample.dx_m - s * sample.dy_m,
+                y + s * sample.dx_m + c * sample.dy_m,
+                yaw + sample.dyaw_rad,
+            )
+            self._log.pose(sample.capture_ns, *self._pose)
+
+    def _take_statuses(self) -> None:
+        at_ns = now_ns()
+        for status in self._guardian.statuses():
+            if status.get("type") != "status":
+                continue
+            self._log.safety(status, at_ns)
+            self._builder.set_allowed(status["v_mps"], status["w_radps"])
+            reason = status["reason"]
+            if self._armed and reason != "ok":
+                self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
+            was_armed, self._status = self._status.get("armed", False), status
+            if was_armed and not status["armed"]:
+                raise RunEnd(
+                    "disarmed", f"the guardian disarmed ({reason}); look at the robot, then arm it again"
+                )
+
+    def _take_block(self, block: AudioBlock) -> None:
+        begun_ns = now_ns()
+        count = block.samples.shape[1]
+        self._audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
+        if self._first_ns is None:
+            self._first_ns = block.capture_ns
+        self.summary.seconds = (self._audio_ns - self._first_ns) * 1e-9
+        if self._arm_when_sensing and self._depth_ns is not None:
+            self._arm()
+        self._log.audio(block, begun_ns)
+        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+        for due in self._builder.add_block(block):
+            self._step(due, begun_ns)
+        for notice in self._builder.notices:
+            self._log.health(begun_ns, "warning", "audio_gap", notice)
+        self._builder.notices.clear()
+        self.summary.audio_drift_ppm = self._builder.clock.drift_ppm()
+
+    def _arm(self) -> None:
+        self._arm_when_sensing = False
+        self._guardian.arm()
+        self._armed = self.summary.armed = True
+        at_ns = now_ns()
+        self._log.health(at_ns, "info", "armed", "armed by a person's --arm, now that sound and depth arrive")
+        self._log.health(at_ns, "info", EPISODE_START_EVENT, "arming resets the memory")
+        self._builder.mark_start()
+
+    def _step(self, due: Due, begun_ns: int) -> None:
+        observation = self._builder.observe(due)
+        outputs = self._runner.run(observation)
+        step = step_dict(self._runner.contract, due, observation, outputs)
+        if step["stop"]:
+            if self._armed:
+                self._guardian.stop()
+        else:
+            self._guardian.command(step["v_mps"], step["w_radps"], due.due_ns, due.step)
+        decided_ns = now_ns()
+        self._account(step, decided_ns, begun_ns)
+        if step["stop"] and self._armed:
+            self._reached(due)
+
+    def _account(self, step: dict[str, Any], decided_ns: int, begun_ns: int) -> None:
+        facts = {
+            "decided_ns": decided_ns,
+            "allowed_v_mps": self._status["v_mps"],
+            "allowed_w_radps": self._status["w_radps"],
+            "safety_reason": self._status["reason"],
+        }
+        self._log.step({**step, **facts}, decided_ns)
+        summary, name = self.summary, step["action_name"]
+        summary.steps += 1
+        summary.actions[name] = summary.actions.get(name, 0) + 1
+        summary.late_steps += decided_ns - step["due_ns"] > self._runner.contract.control_period_ns
+        self._decide_ms.append((decided_ns - begun_ns) * 1e-6)
+        summary.decide_ms_max = max(self._decide_ms)
+        summary.decide_ms_mean = sum(self._decide_ms) / len(self._decide_ms)
+
+    def _reached(self, due: Due) -> None:
+        """Log that the goal is reached, once the guardian has said that the drive is stopped and disarmed.
+
+        Raises:
+            RunEnd: always.
+        """
+        deadline_ns = now_ns() + DISARM_WAIT_NS
+        self._armed = False
+        stopped = False
+        while not stopped and now_ns() < deadline_ns:
+            try:
+                self._take_statuses()
+            except RunEnd:  # the guardian says that it has disarmed, as it was asked to
+                stopped = True
+            if not stopped:
+                time.sleep(0.002)
+        text = "the policy stopped: brake and disarm" + ("" if stopped else ", unconfirmed by the guardian")
+        self._log.health(now_ns(), "info" if stopped else "error", "goal_reached", text, step=due.step)
+        raise RunEnd("goal_reached", text)

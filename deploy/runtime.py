@@ -1,0 +1,165 @@
+"""The robot's runtime: opens the policy, guardian, devices and log, and runs the loop between them.
+
+    python -m phonotaxis.deploy.runtime --robot simulated --policy policy.onnx --episode episodes --arm
+
+The summary goes to stdout as one JSON object, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.compatibility import check_compatible
+from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.deploy.clock import NS_PER_S, now_ns
+from phonotaxis.deploy.devices import DeviceError, open_sensors
+from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path, prune_episodes
+from phonotaxis.deploy.forbidden import forbidden_modules
+from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
+from phonotaxis.deploy.observation import ObservationBuilder
+from phonotaxis.deploy.steps import PolicyRunner
+from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
+from phonotaxis.export.engines import EngineError, open_engine
+
+ENDED_WELL = ("goal_reached", "duration")
+
+
+def run(
+    robot: RobotConfig,
+    policy: Path,
+    episode_dir: Path,
+    duration_s: float,
+    arm: bool = False,
+    goal: np.ndarray | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> RunSummary:
+    """Run a policy on a robot and log the episode.
+
+    Args:
+        robot: the robot.
+        policy: the bundle's file.
+        episode_dir: folder for the episode; made if absent, readable by this user alone.
+        duration_s: at most so long, unless the policy stops before.
+        arm: a person allows motion; without it everything runs, but the drive gets nothing.
+        goal: float32 [n], in tasks that name one.
+        say: gets a line of text at each stage.
+
+    Returns:
+        How it went; `outcome` says why it ended.
+
+    Raises:
+        ConfigError: the robot doesn't match the policy.
+        BundleError: the policy's file can't be used.
+        EngineError: the engine can't load it.
+        DeviceError, GuardianError: a device, or the guardian, didn't come up.
+        OSError: the episode's folder or file can't be made.
+    """
+    bundle = read_bundle(policy)
+    check_compatible(bundle.contract, robot)
+    engine = open_engine(bundle)
+    say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {engine.fingerprint['engine']}")
+    episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prune_episodes(episode_dir, robot.log.max_episodes - 1)
+    info = EpisodeInfo(
+        "robot", bundle.contract, robot, bundle.sha256, dict(engine.fingerprint), bundle.provenance, goal
+    )
+    builder = ObservationBuilder(bundle.contract, robot, goal)
+    guardian = GuardianLink(robot)
+    try:
+        log = EpisodeWriter(episode_path(episode_dir), info)
+        say(f"episode {log.path}")
+        try:
+            sensors = open_sensors(robot)
+            try:
+                runner = PolicyRunner(bundle.contract, engine)
+                loop = Loop(runner, builder, sensors, guardian, log, robot, arm)
+                summary = _guarded(loop, log, duration_s)
+            finally:
+                guardian.close()  # the drive first: nothing that follows may keep it moving
+                sensors.close()
+        finally:
+            log.close()
+    finally:
+        guardian.close()
+    return _complete(summary, log, bundle, guardian)
+
+
+def _guarded(loop: Loop, log: EpisodeWriter, duration_s: float) -> RunSummary:
+    gc.collect()
+    gc.freeze()  # what start-up left need not be looked at again in the middle of a step
+    summary = loop.summary
+    try:
+        loop.until(now_ns() + int(duration_s * NS_PER_S))
+        summary.message = f"{duration_s:g} s are over"
+    except RunEnd as end:
+        summary.outcome, summary.message = end.outcome, str(end)
+    except KeyboardInterrupt:
+        summary.outcome, summary.message = "interrupted", "interrupted by a person"
+    except DeviceError as error:
+        summary.outcome, summary.message = "devices_lost", str(error)
+    except GuardianError as error:
+        summary.outcome, summary.message = "guardian_lost", str(error)
+    except EngineError as error:
+        summary.outcome, summary.message = "engine_failed", str(error)
+    finally:
+        gc.unfreeze()
+    level = "info" if summary.outcome in ENDED_WELL else "error"
+    log.health(now_ns(), level, f"ended_{summary.outcome}", summary.message)
+    return summary
+
+
+def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian: GuardianLink) -> RunSummary:
+    if log.failure is not None and summary.outcome in ENDED_WELL:
+        summary.outcome, summary.message = "log_failed", log.failure
+    summary.episode = str(log.path)
+    summary.bundle_sha256 = bundle.sha256
+    summary.loaded_modules_forbidden = sorted({*forbidden_modules(), *guardian.forbidden})
+    return summary
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line: exit code 0 for goal reached or time over, 130 if interrupted, else 1."""
+    parser = argparse.ArgumentParser(prog="phonotaxis.deploy.runtime", description="Run a policy on a robot.")
+    parser.add_argument("--robot", required=True, help="name of a shipped robot, or a .yaml file")
+    parser.add_argument("--policy", required=True, type=Path, help="bundle (.onnx)")
+    parser.add_argument("--episode", required=True, type=Path, help="folder for the episode's file")
+    parser.add_argument("--duration", type=float, default=60.0, help="seconds at most")
+    parser.add_argument("--socket", help="where the simulated robot listens")
+    parser.add_argument("--arm", action="store_true", help="let the robot move: a person's act")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        summary = run(
+            load_robot(options.robot, options.socket),
+            options.policy,
+            options.episode,
+            options.duration,
+            arm=options.arm,
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except (ConfigError, BundleError, EngineError, DeviceError, GuardianError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(summary)), flush=True)
+    if summary.outcome in ENDED_WELL:
+        return 0
+    print(f"{summary.outcome}: {summary.message}", file=sys.stderr)
+    return 130 if summary.outcome == "interrupted" else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
