@@ -276,7 +276,7 @@ class World:
         return state | {f"world.{name}": array for name, array in own.items()}
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _move(worlds, grounds, scene_of, pose, v_mps, w_radps, seconds, radius_m, motion, path_m):
     for index in prange(worlds.size):
         world = worlds[index]

@@ -44,7 +44,7 @@ def action_regrets(world: World) -> np.ndarray:
     return out
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _regrets(
     grounds, walks, scene_of, field_of, pose, setpoints, seconds, radius_m, step_m, turn_rad, success_m, distance_m,
     out,

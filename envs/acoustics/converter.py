@@ -64,7 +64,7 @@ class Converter:
         _convert(worlds, sound, self._noise, episode_key, step, codes)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _convert(worlds, sound, noise, episode_key, step, codes):
     mics, hop = sound.shape[1:]
     scale = np.float32(INT16_FULL_SCALE)

@@ -75,7 +75,7 @@ class StreamingConvolver:
             _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _gather(worlds, signals, signal_length, signal_of, clock, before, dry):
     """Copy the stretch of each loop that a hop needs, float32 [worlds, length]."""
     for index in prange(worlds.size):
@@ -92,7 +92,7 @@ def _gather(worlds, signals, signal_length, signal_of, clock, before, dry):
             at = 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _crossfade(group, sound, ramp, gain, continuation, fresh, out):
     """Mix a hop with the previous response's continuation, and keep its own."""
     mics, hop, fade = out.shape[1], out.shape[2], ramp.size

@@ -113,7 +113,7 @@ def put(items, index, item):
         items[index] = item
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _render(worlds, scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out):
     for k in prange(worlds.size):
         _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, worlds[k])

@@ -70,7 +70,7 @@ def trace_late_field(
     return LateField(energy, flow)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _trace(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
     absorb, scatter, sx, sy, sz, rays, seed, energy, flow,

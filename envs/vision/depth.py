@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
+from numba.typed import List
 
 from phonotaxis.configs.contract import PinholeCamera
-from phonotaxis.envs.scenes.pool import ScenePool
 
 
 class CameraModel(NamedTuple):
@@ -54,57 +54,32 @@ def camera_model(camera: PinholeCamera) -> CameraModel:
 
 
 class DepthRenderer:
-    """Draws what one kind of camera sees in every world of a batch."""
+    """Draws what one kind of camera sees in every world of a batch.
 
-    def __init__(self, camera: PinholeCamera) -> None:
-        """Prepare for a camera."""
+    Args:
+        camera: the camera.
+        num_worlds: how many worlds.
+
+    Attributes:
+        depth_m: float32 [worlds, height, width], metres along the optical axis; 0 where the depth is out of the
+            camera's range or the camera is inside matter or outside the plan.
+    """
+
+    def __init__(self, camera: PinholeCamera, num_worlds: int) -> None:
         self.camera = camera
         self.model = camera_model(camera)
+        self.depth_m = np.zeros((num_worlds, camera.height, camera.width), dtype=np.float32)
 
-    def render(
-        self,
-        pool: ScenePool,
-        slot: np.ndarray,
-        pose: np.ndarray,
-        out: np.ndarray | None = None,
-        parallel: bool = False,
-    ) -> np.ndarray:
-        """Draw the depth image of every world.
+    def render(self, worlds: np.ndarray, scenes: List, scene_of: np.ndarray, pose: np.ndarray) -> None:
+        """Draw some worlds' images into `depth_m`; the same to the last bit for any number of threads.
 
         Args:
-            pool: the scenes.
-            slot: int32 [worlds], which scene each world is in.
+            worlds: int64 [k], which.
+            scenes: typed list of tuples that have a `plan`.
+            scene_of: int64 [worlds], index into the scenes.
             pose: float64 [worlds, 3], x, y (metres) and yaw (radians) of the robot's base.
-            out: float32 [worlds, height, width] to write into; made when absent.
-            parallel: share the worlds out over numba's threads; the result is the same to the last bit.
-
-        Returns:
-            float32 [worlds, height, width], metres along the optical axis; 0 where the depth is out of the
-            camera's range or the camera is inside matter or outside the plan.
-
-        Raises:
-            ValueError: an array has another shape or type, or a slot is empty.
         """
-        worlds = len(slot)
-        shape = (worlds, self.camera.height, self.camera.width)
-        out = np.empty(shape, np.float32) if out is None else out
-        _check("pose", pose, (worlds, 3), np.float64)
-        _check("out", out, shape, np.float32)
-        _check("slot", slot, (worlds,), np.int32)
-        if worlds and (slot.min() < 0 or slot.max() >= pool.slots or not pool.rows[slot].all()):
-            raise ValueError(f"slot must name filled slots of a pool of {pool.slots}, got {slot}")
-        kernel = render_depth_parallel if parallel else render_depth
-        plans = (pool.floor_m, pool.ceiling_m, pool.rows, pool.columns, pool.origin_m, pool.cell_m)
-        kernel(*plans, slot, pose, *self.model, out)
-        return out
-
-
-def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
-    """Raise ValueError unless an array has this shape and type."""
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{name}: expected {np.dtype(dtype)} {list(shape)}, got {array.dtype} {list(array.shape)}"
-        )
+        _render(worlds, scenes, scene_of, pose, self.model, self.depth_m)
 
 
 @njit(cache=True, error_model="numpy", fastmath=False)
@@ -237,7 +212,7 @@ def render_world(
     level: bool,
     image: np.ndarray,
 ) -> None:
-    """Draw one world's image, float32 [height, width]; plans flat, poses and camera as in `render_depth`."""
+    """Draw one world's image, float32 [height, width]; the plan's arrays flat, the camera as in `CameraModel`."""
     image[:] = 0.0
     cos, sin = np.cos(yaw), np.sin(yaw)
     u = (x + cos * mount_m[0] - sin * mount_m[1] - origin_x) / cell_m
@@ -268,57 +243,13 @@ def render_world(
                 image[j, i] = 0.0
 
 
-@njit(cache=True, error_model="numpy", fastmath=False)
-def render_depth(
-    floor_m: np.ndarray,
-    ceiling_m: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    origin_m: np.ndarray,
-    cell_m: np.ndarray,
-    slot: np.ndarray,
-    pose: np.ndarray,
-    mount_m: np.ndarray,
-    base_from_camera: np.ndarray,
-    left: np.ndarray,
-    down: np.ndarray,
-    range_m: np.ndarray,
-    level: bool,
-    out: np.ndarray,
-) -> None:
-    """Draw every world's image; the arrays of `ScenePool`, `DepthRenderer.render` and `CameraModel`."""
-    for world in range(slot.shape[0]):
-        s = slot[world]
-        render_world(
-            floor_m[s], ceiling_m[s], rows[s], columns[s], origin_m[s, 0], origin_m[s, 1], cell_m[s],
-            pose[world, 0], pose[world, 1], pose[world, 2],
-            mount_m, base_from_camera, left, down, range_m, level, out[world],
-        )  # fmt: skip
-
-
 @njit(cache=True, error_model="numpy", fastmath=False, parallel=True, nogil=True)
-def render_depth_parallel(
-    floor_m: np.ndarray,
-    ceiling_m: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    origin_m: np.ndarray,
-    cell_m: np.ndarray,
-    slot: np.ndarray,
-    pose: np.ndarray,
-    mount_m: np.ndarray,
-    base_from_camera: np.ndarray,
-    left: np.ndarray,
-    down: np.ndarray,
-    range_m: np.ndarray,
-    level: bool,
-    out: np.ndarray,
-) -> None:
-    """Do what `render_depth` does, worlds shared out over threads; each writes its own image only."""
-    for world in prange(slot.shape[0]):
-        s = slot[world]
+def _render(worlds, scenes, scene_of, pose, camera, out):
+    for index in prange(worlds.size):
+        world = worlds[index]
+        plan = scenes[scene_of[world]].plan
         render_world(
-            floor_m[s], ceiling_m[s], rows[s], columns[s], origin_m[s, 0], origin_m[s, 1], cell_m[s],
-            pose[world, 0], pose[world, 1], pose[world, 2],
-            mount_m, base_from_camera, left, down, range_m, level, out[world],
+            plan.floor.reshape(-1), plan.ceiling.reshape(-1), plan.floor.shape[0], plan.floor.shape[1],
+            plan.ox, plan.oy, plan.cell, pose[world, 0], pose[world, 1], pose[world, 2], camera.mount_m,
+            camera.base_from_camera, camera.left, camera.down, camera.range_m, camera.level, out[world],
         )  # fmt: skip

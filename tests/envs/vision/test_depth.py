@@ -6,15 +6,17 @@ import pytest
 
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.envs import scenes
-from phonotaxis.envs.scenes.pool import ScenePool
+from phonotaxis.envs.acoustics.field import scene_sound
+from phonotaxis.envs.acoustics.renderer import new_scene_list, put
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.vision.depth import DepthRenderer, camera_model
 
 
 def view(scene: Scene, camera: PinholeCamera, pose: tuple[float, float, float]) -> np.ndarray:
-    pool = ScenePool(1)
-    pool.put(0, scene)
-    return DepthRenderer(camera).render(pool, np.zeros(1, np.int32), np.array([pose]))[0]
+    renderer = DepthRenderer(camera, 1)
+    nought = np.zeros(1, np.int64)
+    renderer.render(nought, new_scene_list(scene_sound(scene)[0]), nought, np.array([pose]))
+    return renderer.depth_m[0]
 
 
 def random_poses(scene: Scene, count: int, seed: int) -> np.ndarray:
@@ -114,39 +116,31 @@ def test_a_camera_in_a_wall_or_outside_sees_nothing(pose):
 
 
 def test_a_batch_is_bitwise_what_its_worlds_are_for_any_number_of_threads():
-    pool = ScenePool(3)
     loaded = [scenes.load("apartment", seed=seed) for seed in range(3)]
+    listed = new_scene_list(scene_sound(loaded[0])[0])
     for slot, scene in enumerate(loaded):
-        pool.put(slot, scene)
-    slot = np.array([0, 2, 1, 1, 0, 2, 2], np.int32)
+        put(listed, slot, scene_sound(scene)[0])
+    slot = np.array([0, 2, 1, 1, 0, 2, 2], np.int64)
     pose = np.stack([random_poses(loaded[s], 1, i)[0] for i, s in enumerate(slot)])
-    renderer = DepthRenderer(PinholeCamera())
-    batch = renderer.render(pool, slot, pose)
+    renderer = DepthRenderer(PinholeCamera(), 7)
     before = numba.get_num_threads()
+    images = []
     try:
-        for threads in {1, before}:
+        for threads in sorted({1, before}):
             numba.set_num_threads(threads)
-            assert np.array_equal(renderer.render(pool, slot, pose, parallel=True), batch)
+            renderer.render(np.arange(7), listed, slot, pose)
+            images.append(renderer.depth_m.copy())
     finally:
         numba.set_num_threads(before)
+    assert all(np.array_equal(images[0], image) for image in images)
     for world in range(7):
-        one = renderer.render(pool, slot[world : world + 1], pose[world : world + 1])
-        assert np.array_equal(one[0], batch[world])
-    out = np.full((7, 64, 64), 7.0, np.float32)
-    assert renderer.render(pool, slot, pose, out) is out
-    assert np.array_equal(out, batch)
+        assert np.array_equal(view(loaded[slot[world]], PinholeCamera(), pose[world]), images[0][world])
 
 
-def test_wrong_arguments_are_refused():
-    pool = ScenePool(2)
-    pool.put(0, scenes.load("empty_room"))
-    renderer = DepthRenderer(PinholeCamera())
-    slot, pose = np.zeros(1, np.int32), np.ones((1, 3))
-    with pytest.raises(ValueError, match=r"pose: expected float64 \[1, 3\], got float32 \[1, 3\]"):
-        renderer.render(pool, slot, pose.astype(np.float32))
-    with pytest.raises(ValueError, match="slot: expected int32"):
-        renderer.render(pool, slot.astype(np.int64), pose)
-    with pytest.raises(ValueError, match=r"out: expected float32 \[1, 64, 64\]"):
-        renderer.render(pool, slot, pose, np.empty((1, 64, 63), np.float32))
-    with pytest.raises(ValueError, match="filled slots"):
-        renderer.render(pool, slot + 1, pose)
+def test_only_the_worlds_asked_for_are_drawn():
+    scene = scenes.load("empty_room")
+    renderer = DepthRenderer(PinholeCamera(), 3)
+    pose = np.tile([2.0, 2.0, 0.0], (3, 1))
+    renderer.render(np.array([1]), new_scene_list(scene_sound(scene)[0]), np.zeros(3, np.int64), pose)
+    assert renderer.depth_m[1].any()
+    assert not renderer.depth_m[[0, 2]].any()

@@ -1,0 +1,84 @@
+"""Chunks of experience: what is collected, and the ring of memory that learning draws from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Chunk(NamedTuple):
+    """Experience of `batch` worlds over `time` steps; what the learner sees of it.
+
+    Attributes:
+        features: of `Policy.features`, each float16 or float32 [time, batch, ...].
+        episode_start: float32 [time, batch, 1].
+        state: float32 [batch, *state_shape], before the first step, of the policy that collected.
+        regrets: float32 [time, batch, actions], see `expert.action_regrets`.
+        bearing_rad: float32 [time, batch], azimuth of the source in the base frame.
+        distance_m: float32 [time, batch], geodesic, to the source.
+        to_go: float32 [time, batch], actions of the shortest walk.
+    """
+
+    features: dict[str, Tensor]
+    episode_start: Tensor
+    state: Tensor
+    regrets: Tensor
+    bearing_rad: Tensor
+    distance_m: Tensor
+    to_go: Tensor
+
+
+class ChunkBuffer:
+    """A ring of chunks, one world each, in float16 where a float32 would hold nothing more.
+
+    Args:
+        capacity: chunks kept.
+        seed: of the draws.
+    """
+
+    def __init__(self, capacity: int, seed: int) -> None:
+        self.capacity = capacity
+        self.count = 0
+        self._next = 0
+        self._rng = np.random.Generator(np.random.PCG64([0x627566, seed]))
+        self._store: dict[str, Tensor] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Keep a chunk's worlds, in place of the oldest where the ring is full."""
+        columns = _flatten(chunk)
+        batch = chunk.state.shape[0]
+        if not self._store:
+            for name, column in columns.items():
+                self._store[name] = torch.zeros((self.capacity, *column.shape[1:]), dtype=column.dtype)
+        where = torch.arange(self._next, self._next + batch) % self.capacity
+        for name, column in columns.items():
+            self._store[name][where] = column
+        self._next = int((self._next + batch) % self.capacity)
+        self.count = min(self.count + batch, self.capacity)
+
+    def draw(self, batch: int) -> Chunk:
+        """Draw chunks uniformly, as float32, time first."""
+        picks = torch.from_numpy(self._rng.integers(self.count, size=batch))
+        columns = {name: store[picks].float() for name, store in self._store.items()}
+        return _unflatten(columns)
+
+
+def _flatten(chunk: Chunk) -> dict[str, Tensor]:
+    """Name every tensor and put the worlds first."""
+    columns = {f"features.{name}": value.transpose(0, 1).half() for name, value in chunk.features.items()}
+    for name in ("episode_start", "regrets", "bearing_rad", "distance_m", "to_go"):
+        columns[name] = getattr(chunk, name).transpose(0, 1)
+    return columns | {"state": chunk.state}
+
+
+def _unflatten(columns: dict[str, Tensor]) -> Chunk:
+    features = {
+        name.removeprefix("features."): value.transpose(0, 1)
+        for name, value in columns.items()
+        if name.startswith("features.")
+    }
+    rest = {name: columns[name].transpose(0, 1) for name in columns if not name.startswith("features.")}
+    return Chunk(**{**rest, "features": features, "state": columns["state"]})

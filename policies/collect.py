@@ -1,0 +1,111 @@
+"""Collection for DAgger: the policy drives more and more, the expert says what each action would have cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from phonotaxis.configs import contract as names
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.world import World
+from phonotaxis.policies.chunks import Chunk
+from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
+from phonotaxis.policies.policy import Policy
+
+_SEED_STRIDE = 1_000_003
+
+
+@dataclass
+class Collected:
+    """One round: the chunk, and the episodes that ended in it."""
+
+    chunk: Chunk
+    results: list[EpisodeResult]
+
+
+class Collector:
+    """Steps worlds with a mixture of policy and expert.
+
+    Half of the worlds take the policy's best action and half draw from it, so that the buffer holds both what it
+    will do and what it might. A stop in the wrong place is not taken: it would end the episode where it begins to
+    teach.
+
+    Args:
+        config: of the training.
+        policy: the collector's own copy; the trainer refreshes its weights between rounds.
+    """
+
+    def __init__(self, config: ImitationConfig, policy: Policy) -> None:
+        self.config = config
+        self.policy = policy.eval()
+        self.world = World(config.task, config.worlds)
+        self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
+        self.state = policy.initial_state(config.worlds)
+        self.episodes = 0
+        self._greedy = np.arange(config.worlds) % 2 == 0
+        self._begin(np.arange(config.worlds))
+
+    def _begin(self, worlds: np.ndarray) -> None:
+        first = self.config.seed * _SEED_STRIDE + self.episodes
+        self.world.begin(worlds, first + np.arange(worlds.size))
+        self.episodes += worlds.size
+
+    @torch.no_grad()
+    def collect(self, expert_share: float) -> Collected:
+        """Step every world through one chunk.
+
+        Args:
+            expert_share: probability that a step is the expert's, 0..1.
+        """
+        rows: list[dict[str, torch.Tensor]] = []
+        features: list[dict[str, torch.Tensor]] = []
+        results: list[EpisodeResult] = []
+        state_before = self.state.clone()
+        for _ in range(self.config.chunk):
+            observation = {name: torch.from_numpy(array) for name, array in self.world.observation.items()}
+            seen = self.policy.features(observation)
+            start = observation[names.EPISODE_START].clone()
+            output = self.policy.step(seen, self.state, start)
+            self.state = output.state
+            regrets = action_regrets(self.world)
+            features.append({name: value.half() for name, value in seen.items()})
+            rows.append(self._labels(start, regrets))
+            self._act(self._choose(output.logits, regrets, expert_share), results)
+        stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        chunk = Chunk(
+            features={name: torch.stack([row[name] for row in features]) for name in features[0]},
+            state=state_before,
+            **stacked,
+        )
+        return Collected(chunk, results)
+
+    def _labels(self, start: torch.Tensor, regrets: np.ndarray) -> dict[str, torch.Tensor]:
+        world = self.world
+        return {
+            "episode_start": start,
+            "regrets": torch.from_numpy(regrets.copy()),
+            "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
+            "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
+            "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
+        }
+
+    def _choose(self, logits: torch.Tensor, regrets: np.ndarray, expert_share: float) -> np.ndarray:
+        scores = logits.numpy().astype(np.float64)
+        noise = self.rng.gumbel(size=scores.shape)  # the largest of logits plus Gumbel noise is a draw from softmax
+        scores = np.where(self._greedy[:, None], scores, scores + noise)
+        wrong_stop = regrets[:, 0] >= WRONG_STOP_REGRET
+        scores[wrong_stop, 0] = -np.inf
+        by_expert = self.rng.random(len(scores)) < expert_share
+        return np.where(by_expert, regrets.argmin(axis=1), scores.argmax(axis=1))
+
+    def _act(self, actions: np.ndarray, results: list[EpisodeResult]) -> None:
+        world = self.world
+        outcome = world.step(actions)
+        done = outcome.terminated | outcome.truncated | (world.steps >= self.config.episode_steps)
+        ended = np.flatnonzero(done)
+        if ended.size:
+            results.extend(world.result(int(index)) for index in ended)
+            self._begin(ended)

@@ -1,0 +1,211 @@
+"""Training by imitation of the shortest-path expert."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from phonotaxis.policies.chunks import ChunkBuffer
+from phonotaxis.policies.collect import Collected, Collector
+from phonotaxis.policies.losses import Losses, imitation_losses
+from phonotaxis.policies.policy import Policy
+
+_RECENT_EPISODES = 200
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, told after every round.
+
+    Attributes:
+        seconds: of training so far, all sessions of it together.
+        share: of the training that is done, 0..1.
+        frames: collected so far.
+        episodes: ended so far.
+        success: share of the last episodes that succeeded with the policy's and the expert's actions mixed.
+        expert_share: probability of the expert's action in the last round.
+        losses: means of the last round by name.
+    """
+
+    seconds: float
+    share: float
+    frames: int
+    episodes: int
+    success: float
+    expert_share: float
+    losses: dict[str, float]
+
+
+class ImitationTrainer:
+    """Trains a policy by DAgger.
+
+    A round collects one chunk per world in a thread while the learner takes its gradient steps in another; both see
+    the weights and the buffer as the round before left them, so a training is the same to the last bit whenever it
+    is run for the same number of rounds on one machine.
+
+    Args:
+        config: what to train.
+        out: folder for checkpoints; none are written where it is None.
+
+    Attributes:
+        policy: being trained.
+        average: running average of its weights, which is what is evaluated and exported.
+    """
+
+    def __init__(self, config: ImitationConfig, out: Path | None = None) -> None:
+        self.config = config
+        self.out = out
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(1)  # one thread here, one for the collector: more fight over two cores
+        self.policy = Policy(config.task.contract(), config.policy)
+        self.policy.senses.depth.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in torch's stubs
+        self.average = Policy(config.task.contract(), config.policy).eval()
+        self.average.load_state_dict(self.policy.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        frames = config.worlds * config.chunk
+        self.buffer = ChunkBuffer(max(config.buffer_frames // config.chunk, config.worlds), config.seed)
+        self.rounds = 0
+        self.seconds = 0.0
+        self.updates = 0
+        self._frames_per_round = frames
+        self._recent: deque[bool] = deque(maxlen=_RECENT_EPISODES)
+        self._episodes = 0
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder; the buffer fills anew.
+
+        Raises:
+            CheckpointError: there is none, or it is not one of this training.
+        """
+        assert self.out is not None
+        saved = load_checkpoint(self.out)
+        self.policy.load_state_dict(saved.modules["policy"])
+        self.average.load_state_dict(saved.modules["average"])
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.rounds = int(saved.counters["rounds"])
+        self.updates = int(saved.counters["updates"])
+        self.seconds = float(saved.counters["seconds"])
+        self._episodes = int(saved.counters["episodes"])
+
+    def save(self) -> None:
+        """Write a checkpoint; a kill at any byte leaves the previous one."""
+        if self.out is None:
+            return
+        counters = {"rounds": self.rounds, "updates": self.updates, "seconds": self.seconds, "episodes": self._episodes}
+        save_checkpoint(
+            self.out,
+            Checkpoint(
+                contract=self.policy.contract,
+                policy_config=self.policy.config,
+                config=self.config.model_dump(mode="json"),
+                modules={"policy": self.policy.state_dict(), "average": self.average.state_dict()},
+                optimizer=self.optimizer.state_dict(),
+                counters=counters,
+            ),
+        )
+
+    @property
+    def share(self) -> float:
+        """Share of the training that is done, 0..1."""
+        if self.config.max_frames is not None:
+            return min(1.0, self.rounds * self._frames_per_round / self.config.max_frames)
+        return min(1.0, self.seconds / (60.0 * self.config.minutes))
+
+    def run(self, on_progress: Callable[[Progress], None] | None = None) -> Policy:
+        """Train to the end; on Ctrl-C a checkpoint is written first.
+
+        Args:
+            on_progress: told after every round.
+
+        Returns:
+            The averaged policy.
+        """
+        collecting = Policy(self.config.task.contract(), self.config.policy)
+        collecting.load_state_dict(self.policy.state_dict())
+        config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
+        collector = Collector(config, collecting)
+        saved_at = self.seconds
+        try:
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                while self.share < 1.0:
+                    began = time.monotonic()
+                    expert_share = self._expert_share()
+                    collecting.load_state_dict(self.policy.state_dict())
+                    pending = pool.submit(collector.collect, expert_share)
+                    losses = self._learn()
+                    collected = pending.result()
+                    self._take(collected)
+                    self.seconds += time.monotonic() - began
+                    if self.seconds - saved_at > self.config.checkpoint_every_s:
+                        self.save()
+                        saved_at = self.seconds
+                    if on_progress is not None:
+                        on_progress(self._progress(expert_share, losses))
+        finally:
+            self.save()
+        return self.average
+
+    def _take(self, collected: Collected) -> None:
+        self.buffer.add(collected.chunk)
+        self.rounds += 1
+        self._episodes += len(collected.results)
+        self._recent.extend(result.success for result in collected.results)
+
+    def _expert_share(self) -> float:
+        until = self.config.expert_until
+        return max(0.0, 1.0 - self.share / until) if until > 0 else 0.0
+
+    def _learn(self) -> dict[str, float]:
+        """Take a round's gradient steps; none while the buffer is empty."""
+        if self.buffer.count == 0:
+            return {}
+        config = self.config
+        low, high = np.log(config.final_learning_rate), np.log(config.learning_rate)
+        warm = min(1.0, (self.updates + 1) / 50.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = warm * float(np.exp(high + (low - high) * self.share**2))
+        total: dict[str, float] = {}
+        for _ in range(config.updates):
+            for name, value in self._update()._asdict().items():
+                total[name] = total.get(name, 0.0) + float(value.detach()) / config.updates
+        return total
+
+    def _update(self) -> Losses:
+        chunk = self.buffer.draw(self.config.batch_chunks)
+        output = self.policy.unroll(chunk.features, chunk.state, chunk.episode_start)
+        losses = imitation_losses(output, chunk, self.config.task)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        self.updates += 1
+        decay = min(self.config.average_decay, self.updates / (self.updates + 10.0))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.policy.parameters()):
+                mean.lerp_(value, 1.0 - decay)
+        return losses
+
+    def _progress(self, expert_share: float, losses: dict[str, float]) -> Progress:
+        return Progress(
+            seconds=self.seconds,
+            share=self.share,
+            frames=self.rounds * self._frames_per_round,
+            episodes=self._episodes,
+            success=float(np.mean(self._recent)) if self._recent else 0.0,
+            expert_share=expert_share,
+            losses=losses,
+        )
+
+

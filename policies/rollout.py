@@ -1,0 +1,104 @@
+"""Runs deciders through fixed episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from phonotaxis.configs import contract as names
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.world import World
+from phonotaxis.policies.policy import Policy, PolicyOutput
+
+
+class Decider(Protocol):
+    """What can be evaluated: it sees observations (a baseline may also see the world) and names actions."""
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Forget what was in these worlds, int [k]: they begin new episodes."""
+        ...
+
+    def decide(self, world: World) -> np.ndarray:
+        """Return an action per world, int64 [worlds] (those of inactive worlds are ignored)."""
+        ...
+
+
+class PolicyDecider:
+    """A learnt policy, deterministic, with its memory per world.
+
+    Attributes:
+        output: what it said last; None before the first step.
+    """
+
+    def __init__(self, policy: Policy, num_worlds: int) -> None:
+        self.policy = policy.eval()
+        self.state = policy.initial_state(num_worlds)
+        self.output: PolicyOutput | None = None
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Clear the memory of some worlds."""
+        self.state[torch.from_numpy(np.asarray(worlds))] = 0.0
+
+    @torch.no_grad()
+    def decide(self, world: World) -> np.ndarray:
+        """Take the policy's best action in every world."""
+        observation = {name: torch.from_numpy(array) for name, array in world.observation.items()}
+        features = self.policy.features(observation)
+        self.output = self.policy.step(features, self.state, observation[names.EPISODE_START])
+        self.state = self.output.state
+        return self.policy.action(self.output.logits).numpy()
+
+
+def run_episodes(
+    world: World,
+    decider: Decider,
+    seeds: Sequence[int],
+    on_episode: Callable[[EpisodeResult], None] | None = None,
+    on_step: Callable[[World], None] | None = None,
+) -> list[EpisodeResult]:
+    """Run episodes to their ends, as many at once as the world holds.
+
+    Args:
+        world: whose task they are of.
+        decider: who acts.
+        seeds: of the episodes.
+        on_episode: told of each as it ends.
+        on_step: called after each decision, before it is acted on.
+
+    Returns:
+        The results in the order of `seeds`; the same whatever the number of worlds, if the decider's choices don't
+        depend on it.
+    """
+    results: dict[int, EpisodeResult] = {}
+    running = np.full(world.num_worlds, -1, dtype=np.int64)
+    upcoming = 0
+
+    def begin(worlds: np.ndarray) -> None:
+        nonlocal upcoming
+        chosen = worlds[: max(0, len(seeds) - upcoming)]
+        if chosen.size == 0:
+            return
+        numbers = np.arange(upcoming, upcoming + chosen.size)
+        upcoming += chosen.size
+        running[chosen] = numbers
+        world.begin(chosen, np.array([seeds[number] for number in numbers]))
+        decider.begin(chosen)
+
+    world.active[:] = False
+    begin(np.arange(world.num_worlds))
+    while len(results) < len(seeds):
+        actions = decider.decide(world)
+        if on_step is not None:
+            on_step(world)
+        outcome = world.step(np.where(world.active, actions, 0))
+        ended = np.flatnonzero(outcome.terminated | outcome.truncated)
+        for index in ended:
+            result = world.result(int(index))
+            results[int(running[index])] = result
+            if on_episode is not None:
+                on_episode(result)
+        begin(ended)
+    return [results[number] for number in range(len(seeds))]
