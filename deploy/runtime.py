@@ -26,6 +26,7 @@ from phonotaxis.deploy.devices import DeviceError, open_sensors
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path, prune_episodes
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
+from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
