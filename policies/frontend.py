@@ -56,8 +56,9 @@ class AudioFrontEnd(nn.Module):
         apart_m = np.array([offsets_m[a] - offsets_m[b] for a, b in pairs]).reshape(-1, 3)
         self._buffer("delays", _delay_phases(frequencies_hz, _lags_s(apart_m, spec.lags, rate_hz)))
         self._buffer("steering", _steering_phases(frequencies_hz, apart_m, spec.azimuths))
-        # Power that rounding to 16 bit alone puts into a bin: step^2 / 12, times the window's energy.
-        self._floor = float((1.0 / INT16_FULL_SCALE) ** 2 / 12.0 * (_hann(spec.n_fft) ** 2).sum())
+        # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times the
+        # window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and drops.
+        self._floor = float((_hann(spec.n_fft) ** 2).sum() / 12.0)
         directional = self._pairs * spec.lags + spec.azimuths if pairs else 0
         self.size = directional + WINDOW_PARTS * (1 + spec.spectrum_bands)
 
@@ -113,8 +114,8 @@ class AudioFrontEnd(nn.Module):
         halves = [over_mics[:, a:b].mean(dim=1) for a, b in zip(cuts, cuts[1:])]
         bands = torch.log10(torch.stack(halves, dim=1) @ self.mel + self._floor)
         level = bands.mean(dim=2, keepdim=True)
-        # Levels run from -8 (rounding noise) to +3 (clipping); centred and scaled they are of order one.
-        return torch.cat([((level + 3.0) * 0.5).flatten(1), (bands - level).flatten(1)], dim=1)
+        # Levels run from 1 (rounding noise) to 12 (clipping); centred and scaled they are of order one.
+        return torch.cat([((level - 6.0) * 0.5).flatten(1), (bands - level).flatten(1)], dim=1)
 
 
 class DepthFrontEnd(nn.Module):
@@ -211,9 +212,9 @@ def _hann(n_fft: int) -> np.ndarray:
 
 
 def _fourier_basis(n_fft: int, rate_hz: int, frequencies_hz: np.ndarray) -> np.ndarray:
-    """Windowed DFT of real frames as a matrix [n_fft, 2 * bins]: real parts, then imaginary parts."""
+    """Windowed DFT of real frames at full scale ±1, in converter steps: [n_fft, 2 * bins], real, imaginary."""
     angles = 2.0 * np.pi * np.outer(np.arange(n_fft), frequencies_hz) / rate_hz
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * _hann(n_fft)[:, None]
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * _hann(n_fft)[:, None] * INT16_FULL_SCALE
 
 
 def _mel_weights(frequencies_hz: np.ndarray, bands: int) -> np.ndarray:

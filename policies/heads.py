@@ -35,7 +35,7 @@ class Heads(nn.Module):
             (log metres, standard deviation > 0.05).
         """
         cosine_sine, concentration, log_m, log_std = self.place(memory).split([2, 1, 1, 1], dim=-1)
-        length = torch.sqrt((cosine_sine * cosine_sine).sum(dim=-1, keepdim=True) + 1e-12)
+        length = torch.sqrt((cosine_sine * cosine_sine).sum(dim=-1, keepdim=True).clamp(min=1e-8))
         concentration = nn.functional.softplus(concentration) + 1e-3
         bearing = torch.cat([cosine_sine / length, concentration], dim=-1)
         log_std = nn.functional.softplus(log_std) + MIN_LOG_STD
