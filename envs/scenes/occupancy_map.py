@@ -1,0 +1,168 @@
+"""ROS occupancy maps (map_server's YAML and image), extruded: the user's own building as a scene."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from phonotaxis.configs.base import ConfigError, Frozen, build, did_you_mean
+from phonotaxis.configs.presets import read_yaml
+from phonotaxis.envs.scenes.map_image import MOST_PIXELS, MapFile, read_free
+from phonotaxis.envs.scenes.materials import INDEX
+from phonotaxis.envs.scenes.scene import Scene, SceneError
+
+FINEST_CELL_M = 0.05
+COARSEST_CELL_M = 0.2
+
+
+class MapOptions(Frozen):
+    """How a map is extruded: the ceiling's height, materials, and the least edge of a cell."""
+
+    height_m: float = Field(default=2.5, ge=1.0, le=20.0)
+    cell_m: float = Field(default=FINEST_CELL_M, ge=0.02, le=COARSEST_CELL_M)
+    walls: str = "plaster"
+    floor: str = "wood_floor"
+    ceiling: str = "ceiling_plaster"
+
+    @field_validator("floor", "walls", "ceiling")
+    @classmethod
+    def _known_material(cls, name: str) -> str:
+        if name not in INDEX:
+            raise ValueError(
+                f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})"
+            )
+        return name
+
+
+def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
+    """Load a map; the seed plays no part. What is unknown becomes wall, and so does what is partly occupied.
+
+    Args:
+        name: path of the YAML file.
+        seed: not used.
+        options: of `MapOptions`.
+
+    Raises:
+        SceneError: the YAML, the image or an option can't be used, or the map holds no free space.
+    """
+    path = Path(name)
+    try:
+        file = build(MapFile, read_yaml(path), name)
+        extrusion = build(MapOptions, options, name)
+    except ConfigError as error:
+        raise SceneError(str(error)) from None
+    free = read_free(path, file)
+    if not free.any():
+        raise SceneError(
+            f"{name}: no free space in {file.image}: no pixel is free with negate {int(file.negate)}, "
+            f"free_thresh {file.free_thresh} and mode {file.mode}; check these three"
+        )
+    free, cell_m, origin_m = _on_workable_cells(free, file, extrusion.cell_m)
+    if not free.any():
+        raise SceneError(f"{name}: no free space as wide as a cell of {cell_m:.3f} m in {file.image}")
+    free, origin_m = _cropped(free, cell_m, origin_m)
+    if max(free.shape) > MOST_PIXELS:
+        raise SceneError(
+            f"{name}: {free.shape[1]} x {free.shape[0]} cells of {cell_m:.3f} m, more than {MOST_PIXELS} "
+            "along a side; is resolution really in metres a pixel?"
+        )
+    return _extruded(name, free, cell_m, origin_m, file, extrusion)
+
+
+def _on_workable_cells(
+    free: np.ndarray, file: MapFile, least_cell_m: float
+) -> tuple[np.ndarray, float, tuple[float, float]]:
+    """Bring a map to cells from the least edge up to `COARSEST_CELL_M`, free only where all of a cell is.
+
+    Whole factors only, so no wall is lost to rounding. A map whose origin has a yaw is turned into the axes of
+    the world afterwards.
+
+    Returns:
+        free bool [rows, columns], edge of a cell in metres, world x, y of the lower left corner.
+    """
+    resolution, (x0, y0, yaw) = file.resolution, file.origin
+    merge = max(1, math.ceil(least_cell_m / resolution - 1e-6))
+    if merge > 1:
+        rows, columns = (-(-edge // merge) * merge for edge in free.shape)
+        padded = np.zeros((rows, columns), bool)
+        padded[: free.shape[0], : free.shape[1]] = free
+        free = padded.reshape(rows // merge, merge, columns // merge, merge).all(axis=(1, 3))
+    divide = max(1, math.ceil(resolution * merge / COARSEST_CELL_M - 1e-6))
+    if divide > 1:
+        free, (x0, y0) = _cropped(free, resolution, (x0, y0)) if yaw == 0 else (free, (x0, y0))
+        if max(free.shape) * divide > 4 * MOST_PIXELS:
+            raise SceneError(
+                f"a map of {max(free.shape) * resolution:.0f} m across is too large; is resolution "
+                f"{resolution} really in metres a pixel?"
+            )
+        free = free.repeat(divide, axis=0).repeat(divide, axis=1)
+    cell_m = resolution * merge / divide
+    if yaw == 0:
+        return free, cell_m, (x0, y0)
+    return _turned(free, cell_m, (x0, y0), yaw)
+
+
+def _turned(
+    free: np.ndarray, cell_m: float, origin_m: tuple[float, float], yaw_rad: float
+) -> tuple[np.ndarray, float, tuple[float, float]]:
+    """Turn a map about its origin.
+
+    A cell is free where all of a grid of points in it, a quarter of a cell apart, lie on free cells; so no wall
+    gets thinner.
+    """
+    rows, columns = free.shape
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    corners = np.array([[0, 0], [columns, 0], [0, rows], [columns, rows]], np.float64)
+    turned = corners @ np.array([[cos, sin], [-sin, cos]])
+    low = np.floor(turned.min(axis=0))
+    width, height = (np.ceil(turned.max(axis=0)) - low).astype(int)
+    out = np.ones((height, width), bool)
+    for dy in (0.0, 0.25, 0.5, 0.75, 1.0):
+        for dx in (0.0, 0.25, 0.5, 0.75, 1.0):
+            x = low[0] + np.arange(width)[None, :] + min(max(dx, 1e-6), 1 - 1e-6)
+            y = low[1] + np.arange(height)[:, None] + min(max(dy, 1e-6), 1 - 1e-6)
+            column = np.floor(cos * x + sin * y).astype(np.int64)
+            row = np.floor(-sin * x + cos * y).astype(np.int64)
+            inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+            out &= inside & free[np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)]
+    return out, cell_m, (origin_m[0] + low[0] * cell_m, origin_m[1] + low[1] * cell_m)
+
+
+def _cropped(
+    free: np.ndarray, cell_m: float, origin_m: tuple[float, float]
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Crop to the free cells and put a ring of wall around them; the origin moves along."""
+    rows, columns = np.flatnonzero(free.any(axis=1)), np.flatnonzero(free.any(axis=0))
+    out = np.pad(free[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
+    return out, (
+        origin_m[0] + (int(columns[0]) - 1) * cell_m,
+        origin_m[1] + (int(rows[0]) - 1) * cell_m,
+    )
+
+
+def _extruded(
+    name: str,
+    free: np.ndarray,
+    cell_m: float,
+    origin_m: tuple[float, float],
+    file: MapFile,
+    options: MapOptions,
+) -> Scene:
+    height = np.float32(options.height_m)
+    return Scene(
+        name=name,
+        cell_m=cell_m,
+        origin_m=origin_m,
+        floor_m=np.where(free, np.float32(0.0), height),
+        ceiling_m=np.full(free.shape, height, np.float32),
+        height_m=options.height_m,
+        side_material=np.full(free.shape, INDEX[options.walls], np.uint8),
+        floor_material=np.full(free.shape, INDEX[options.floor], np.uint8),
+        ceiling_material=np.full(free.shape, INDEX[options.ceiling], np.uint8),
+        room=np.where(free, 0, -1).astype(np.int16),
+        info={"source": "occupancy_map", "image": file.image, "resolution_m": f"{file.resolution:g}"},
+    )
