@@ -10,10 +10,10 @@ from phonotaxis.configs.base import Frozen
 
 
 class PolicyConfig(Frozen):
-    """The network. The defaults make 0.6 M parameters: on CPUs the learner is the bottleneck, not the simulator.
+    """The network. Its default size is 0.6 M parameters: on CPUs the learner is the bottleneck.
 
-    `fusion` is "concatenate" (one vector of all senses) or "attention" (a small transformer over the tokens of
-    all senses, slower; Vaswani et al. 2017). Sizes are numbers of units.
+    `fusion` is "concatenate" (one vector of all senses) or "attention" (a small transformer over the tokens
+    of all senses, slower; Vaswani et al. 2017). Sizes are numbers of units.
     """
 
     audio_hidden: int = Field(default=192, ge=8, le=2048)
@@ -33,7 +33,8 @@ class PolicyConfig(Frozen):
     def _heads_divide(self) -> PolicyConfig:
         if self.attention_size % self.attention_heads:
             raise ValueError(
-                f"attention_size {self.attention_size} must be a multiple of attention_heads {self.attention_heads}"
+                f"attention_size {self.attention_size} must be a multiple of "
+                f"attention_heads {self.attention_heads}"
             )
         if not all(1 <= channels <= 1024 for channels in self.depth_channels):
             raise ValueError(f"depth_channels must lie in 1..1024, got {list(self.depth_channels)}")

@@ -39,7 +39,9 @@ def export_policy(policy: Policy, provenance: dict[str, Any]) -> bytes:
     """
     for name, value in policy.state_dict().items():
         if not bool(torch.isfinite(value).all()):
-            raise ExportError(f"weight '{name}' is not finite; the training diverged, use an earlier checkpoint")
+            raise ExportError(
+                f"weight '{name}' is not finite; the training diverged, use an earlier checkpoint"
+            )
     model = onnx_model(policy)
     onnx.checker.check_model(model, full_check=True)
     return seal(model.SerializeToString(deterministic=True), policy.contract, provenance)

@@ -32,7 +32,7 @@ class VectorEncoder(nn.Module):
 
 
 class DepthEncoder(nn.Module):
-    """Three strided convolutions over the pooled depth image; `channels_last` trains 1.6 times faster on CPUs."""
+    """Three strided convolutions over pooled depth; `channels_last` trains 1.6 times faster on CPUs."""
 
     def __init__(self, channels: tuple[int, int, int]) -> None:
         """Build the layers; the last of `channels` is the depth of the map returned."""

@@ -1,8 +1,8 @@
 """The front ends: fixed transforms from what the sensors deliver to what the network reads.
 
-They hold no trained parameters, so a trainer computes them once per frame and keeps the result; the exporter puts
-the very same modules into the graph. Only operators that every engine has are used: frames are gathered and the
-Fourier transform is a matrix product, since TensorRT has neither STFT nor DFT.
+They hold no trained parameters, so a trainer computes them once per frame and keeps the result; the exporter
+puts the very same modules into the graph. Only operators that every engine has are used: frames are gathered
+and the Fourier transform is a matrix product, since TensorRT has neither STFT nor DFT.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ WINDOW_PARTS = 2  # the spectrum is read over this many equal parts of the windo
 class AudioFrontEnd(nn.Module):
     """Directional and spectral features of one window of sound.
 
-    In order: generalised cross-correlation with phase transform (Knapp and Carter 1976) of each pair of microphones
-    at `lags` delays; steered response power with phase transform (DiBiase 2000) at `azimuths` horizontal
-    directions of the base frame, far field, the first straight ahead and then counter-clockwise; for each half of
-    the window its level and the shape of its mel spectrum about that level.
+    In order: generalised cross-correlation with phase transform (Knapp and Carter 1976) of each pair of
+    microphones at `lags` delays; steered response power with phase transform (DiBiase 2000) at `azimuths`
+    horizontal directions of the base frame, far field, the first straight ahead and then counter-clockwise;
+    for each half of the window its level and the shape of its mel spectrum about that level.
 
-    The phase transform is taken per frame and averaged: |average| is then the coherence of the pair over time,
-    low where the field is diffuse, and a direction that holds through the window outweighs a loud reflection.
-    One microphone alone has no pairs and gives the spectral part only.
+    The phase transform is taken per frame and averaged: |average| is then the coherence of the pair over
+    time, low where the field is diffuse, and a direction that holds through the window outweighs a loud
+    reflection. One microphone alone has no pairs and gives the spectral part only.
 
     Attributes:
         size: number of features F.
@@ -56,8 +56,9 @@ class AudioFrontEnd(nn.Module):
         apart_m = np.array([offsets_m[a] - offsets_m[b] for a, b in pairs]).reshape(-1, 3)
         self._buffer("delays", _delay_phases(frequencies_hz, _lags_s(apart_m, spec.lags, rate_hz)))
         self._buffer("steering", _steering_phases(frequencies_hz, apart_m, spec.azimuths))
-        # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times the
-        # window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and drops.
+        # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times
+        # the window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and
+        # drops.
         self._floor = float((_hann(spec.n_fft) ** 2).sum() / 12.0)
         directional = self._pairs * spec.lags + spec.azimuths if pairs else 0
         self.size = directional + WINDOW_PARTS * (1 + spec.spectrum_bands)
@@ -97,7 +98,7 @@ class AudioFrontEnd(nn.Module):
     def _directional(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
         """Average the pairs' phasors over frames, then read them at delays and at directions."""
         parts = []
-        for first in range(real.shape[1] - 1):  # each microphone with all later ones: the order of `combinations`
+        for first in range(real.shape[1] - 1):  # with all later microphones: the order of `combinations`
             real_a, imaginary_a = real[:, first : first + 1], imaginary[:, first : first + 1]
             real_b, imaginary_b = real[:, first + 1 :], imaginary[:, first + 1 :]
             cross_real = (real_a * real_b + imaginary_a * imaginary_b).mean(dim=2)
@@ -131,8 +132,8 @@ class DepthFrontEnd(nn.Module):
         camera = contract.camera
         if camera.height % DEPTH_CELLS or camera.width % DEPTH_CELLS:
             raise ValueError(
-                f"camera is {camera.width} x {camera.height} pixels; the policy needs multiples of {DEPTH_CELLS} "
-                "(the runtime reprojects any camera, so choose the nearest multiple)"
+                f"camera is {camera.width} x {camera.height} pixels; the policy needs multiples of "
+                f"{DEPTH_CELLS} (the runtime reprojects any camera, so choose the nearest multiple)"
             )
         self._kernel = (camera.height // DEPTH_CELLS, camera.width // DEPTH_CELLS)
         self._scale = float(1.0 / np.log1p(camera.max_range_m))
@@ -144,8 +145,8 @@ class DepthFrontEnd(nn.Module):
             depth: float32 [batch, height, width], metres, 0 = unknown.
 
         Returns:
-            float32 [batch, 2, 32, 32]: nearness, 1 at the lens and 0 at maximum range (logarithmic, since a door at
-            5 m and a chair leg at 0.5 m both matter) or unknown; fraction of known pixels.
+            float32 [batch, 2, 32, 32]: nearness, 1 at the lens and 0 at maximum range (logarithmic, since a
+            door at 5 m and a chair leg at 0.5 m both matter) or unknown; fraction of known pixels.
         """
         known = (depth > 0.0).to(depth.dtype)
         nearness = (1.0 - torch.log1p(depth.clamp(min=0.0)) * self._scale).clamp(min=0.0) * known
@@ -212,9 +213,10 @@ def _hann(n_fft: int) -> np.ndarray:
 
 
 def _fourier_basis(n_fft: int, rate_hz: int, frequencies_hz: np.ndarray) -> np.ndarray:
-    """Windowed DFT of real frames at full scale ±1, in converter steps: [n_fft, 2 * bins], real, imaginary."""
+    """Windowed DFT of frames at full scale ±1, in converter steps: [n_fft, 2 * bins], real, imaginary."""
     angles = 2.0 * np.pi * np.outer(np.arange(n_fft), frequencies_hz) / rate_hz
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * _hann(n_fft)[:, None] * INT16_FULL_SCALE
+    window = _hann(n_fft)[:, None] * INT16_FULL_SCALE
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * window
 
 
 def _mel_weights(frequencies_hz: np.ndarray, bands: int) -> np.ndarray:
@@ -235,7 +237,7 @@ def _lags_s(apart_m: np.ndarray, lags: int, rate_hz: int) -> np.ndarray:
 
 
 def _delay_phases(frequencies_hz: np.ndarray, lags_s: np.ndarray) -> np.ndarray:
-    """Matrix [2 * bins, lags] that reads a cross-spectrum, averaged over bins, at delays of first after second."""
+    """Matrix [2 * bins, lags] that reads a cross-spectrum's mean over bins at delays, second to first."""
     angles = 2.0 * np.pi * np.outer(frequencies_hz, lags_s)
     # Re(G exp(i w tau)): a first microphone that hears `tau` later has G = exp(-i w tau).
     return np.concatenate([np.cos(angles), -np.sin(angles)], axis=0) / len(frequencies_hz)

@@ -60,7 +60,7 @@ class CrossModalAttention(nn.Module):
 
 
 class _Block(nn.Module):
-    """Self-attention and a perceptron, each with a residual; written out so that it exports as plain products."""
+    """Self-attention and a perceptron, each with a residual, written out: it exports as plain products."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         split = self.qkv(self.before_attention(tokens)).unflatten(2, (3, self.heads, -1))
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [batch, heads, tokens, size of a head]
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [batch, heads, tokens, head size]
         weights = torch.softmax(query @ key.transpose(2, 3) * key.shape[-1] ** -0.5, dim=-1)
         tokens = tokens + self.out((weights @ value).transpose(1, 2).flatten(2))
         fused: Tensor = tokens + self.layers(self.before_layers(tokens))

@@ -15,12 +15,13 @@ class Heads(nn.Module):
     """Action and value, and where the source is believed to be, which makes the decision visible."""
 
     def __init__(self, memory_size: int, hidden: int, actions: int) -> None:
-        """Build the heads for `actions` logits or means; action and place have a hidden layer of `hidden` units."""
+        """Build heads for `actions` logits or means, with `hidden` units before action and place."""
         super().__init__()
         self.action = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, actions))
         self.value = nn.Linear(memory_size, 1)
         self.place = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, 5))
-        nn.init.uniform_(self.action[-1].weight, -1e-2, 1e-2)  # no action is preferred before the first update
+        # No action is preferred before the first update.
+        nn.init.uniform_(self.action[-1].weight, -1e-2, 1e-2)
         nn.init.zeros_(self.action[-1].bias)
 
     def forward(self, memory: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -30,9 +31,9 @@ class Heads(nn.Module):
             memory: float32 [..., memory_size].
 
         Returns:
-            Action logits or means [..., actions]; value [..., 1]; bearing [..., 3] as `contract.BEARING_FIELDS`
-            (cosine and sine of unit length, concentration > 0); distance [..., 2] as `contract.DISTANCE_FIELDS`
-            (log metres, standard deviation > 0.05).
+            Action logits or means [..., actions]; value [..., 1]; bearing [..., 3] as
+            `contract.BEARING_FIELDS` (cosine and sine of unit length, concentration > 0); distance [..., 2]
+            as `contract.DISTANCE_FIELDS` (log metres, standard deviation > 0.05).
         """
         cosine_sine, concentration, log_m, log_std = self.place(memory).split([2, 1, 1, 1], dim=-1)
         length = torch.sqrt((cosine_sine * cosine_sine).sum(dim=-1, keepdim=True).clamp(min=1e-8))

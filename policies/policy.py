@@ -48,7 +48,8 @@ class Policy(nn.Module):
     Attributes:
         contract: with `state_shape` filled in.
         config: sizes and fusion.
-        log_std: of continuous actions, for training by policy gradient; float32 [3], absent for discrete ones.
+        log_std: of continuous actions, for training by policy gradient; float32 [3], absent for discrete
+            ones.
     """
 
     def __init__(self, contract: Contract, config: PolicyConfig | None = None) -> None:
@@ -86,8 +87,8 @@ class Policy(nn.Module):
             observation: tensors [batch, *shape] of `contract.observations()`; `episode_start` isn't read.
 
         Returns:
-            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 8] and, where the
-            contract names one, goal float32 [batch, n].
+            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 8] and, where
+            the contract names one, goal float32 [batch, n].
         """
         return self.front_ends(observation)
 
@@ -136,7 +137,7 @@ class Policy(nn.Module):
         return PolicyOutput(*self.heads(states), states)
 
     def action(self, logits: Tensor) -> Tensor:
-        """Return the deterministic action, [..., ] int64 (lowest index at ties) or [..., 3] float32 in [-1, 1]."""
+        """Return the deterministic action: int64 [...] (lowest index at ties) or float32 [..., 3], ±1."""
         if isinstance(self.contract.actions, DiscreteActions):
             return logits.argmax(dim=-1)  # torch and ONNX both promise the first of equal maxima
         return logits.clamp(-1.0, 1.0)

@@ -1,0 +1,144 @@
+"""Whether the exported file decides as the trained network does, over whole episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from phonotaxis.configs import contract as names
+from phonotaxis.export.engines import Engine
+from phonotaxis.policies.policy import ExportablePolicy, Policy
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A step at which the two chose differently.
+
+    Attributes:
+        step: index of the step.
+        row: index within the batch.
+        expected: PyTorch's action.
+        received: the engine's action.
+        margin: by how much PyTorch preferred its action to the engine's; a rounding difference has a tiny
+            one.
+    """
+
+    step: int
+    row: int
+    expected: int
+    received: int
+    margin: float
+
+
+@dataclass
+class ParityReport:
+    """Differences between PyTorch and an engine.
+
+    Attributes:
+        frames: steps times batch.
+        largest: largest absolute difference of each output.
+        mean: mean absolute difference of each output.
+        flips: steps at which the discrete action differed.
+    """
+
+    frames: int = 0
+    largest: dict[str, float] = field(default_factory=dict)
+    mean: dict[str, float] = field(default_factory=dict)
+    flips: list[Flip] = field(default_factory=list)
+
+    @property
+    def action_agreement(self) -> float:
+        """Fraction of frames with the same discrete action, in [0, 1]."""
+        return 1.0 - len(self.flips) / self.frames if self.frames else 1.0
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest absolute difference over all outputs but the action."""
+        return max((value for name, value in self.largest.items() if name != names.ACTION), default=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-able values."""
+        return {
+            "frames": self.frames,
+            "action_agreement": self.action_agreement,
+            "largest_difference": self.largest_difference,
+            "largest": self.largest,
+            "mean": self.mean,
+            "flips": [vars(flip) for flip in self.flips],
+        }
+
+
+def compare(policy: Policy, engine: Engine, observations: Iterable[dict[str, np.ndarray]]) -> ParityReport:
+    """Run both over the same observations, each with its own memory.
+
+    Args:
+        policy: the trained network.
+        engine: with the bundle exported from it.
+        observations: one dictionary a step, arrays [batch, *shape] of `contract.observations()`.
+            `episode_start` says where the memories are cleared; the batch size stays the same throughout.
+
+    Returns:
+        The differences; float64 sums, so that a million frames don't blur the mean.
+
+    Raises:
+        EngineError: an observation doesn't fit the contract.
+        ValueError: the batch size changes or there are no observations.
+    """
+    exportable = ExportablePolicy(policy)
+    was_training = policy.training
+    exportable.eval()
+    try:
+        with torch.no_grad():
+            return _compare(exportable, engine, observations)
+    finally:
+        policy.train(was_training)
+
+
+def _compare(
+    exportable: ExportablePolicy, engine: Engine, observations: Iterable[dict[str, np.ndarray]]
+) -> ParityReport:
+    report, sums, counts = ParityReport(), dict[str, float](), dict[str, int]()
+    torch_state = engine_state = np.zeros(0, dtype=np.float32)
+    for step, observation in enumerate(observations):
+        batch = len(observation[names.EPISODE_START])
+        if step == 0:
+            torch_state = engine_state = exportable.policy.initial_state(batch).cpu().numpy()
+        if batch != len(torch_state):
+            raise ValueError(
+                f"step {step} has {batch} rows, earlier ones {len(torch_state)}; keep the batch fixed"
+            )
+        expected = _run_torch(exportable, {**observation, names.STATE_IN: torch_state})
+        received = engine.run({**observation, names.STATE_IN: engine_state})
+        torch_state, engine_state = expected[names.STATE_OUT], received[names.STATE_OUT]
+        report.frames += batch
+        for name, value in expected.items():
+            difference = np.abs(value.astype(np.float64) - received[name])
+            report.largest[name] = max(report.largest.get(name, 0.0), float(difference.max()))
+            sums[name] = sums.get(name, 0.0) + float(difference.sum())
+            counts[name] = counts.get(name, 0) + difference.size
+        report.flips += _flips(step, expected, received)
+    if not report.frames:
+        raise ValueError("no observations to compare on")
+    report.mean = {name: sums[name] / counts[name] for name in sums}
+    return report
+
+
+def _run_torch(exportable: ExportablePolicy, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    device = exportable.policy.device
+    tensors = [torch.as_tensor(inputs[name]).to(device) for name in exportable.input_names]
+    return {name: value.cpu().numpy() for name, value in zip(exportable.output_names, exportable(*tensors))}
+
+
+def _flips(step: int, expected: dict[str, np.ndarray], received: dict[str, np.ndarray]) -> list[Flip]:
+    if names.LOGITS not in expected:
+        return []
+    flips = []
+    for row in np.flatnonzero(expected[names.ACTION] != received[names.ACTION]):
+        ours, theirs = int(expected[names.ACTION][row]), int(received[names.ACTION][row])
+        logits = expected[names.LOGITS][row]
+        flips.append(Flip(step, int(row), ours, theirs, float(logits[ours] - logits[theirs])))
+    return flips
