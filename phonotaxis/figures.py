@@ -93,3 +93,38 @@ def _finite(value: Value) -> Value:
         return value
     number = value.item() if hasattr(value, "item") else value  # a numpy scalar is no JSON number
     return number if math.isfinite(number) else None
+
+
+def emit(command: str, figures: Mapping[str, Figure], as_json: bool) -> None:
+    """Print figures on standard output: as the JSON object, or as a table for people."""
+    if as_json:
+        print_json(command, figures)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, figure in figures.items():
+        table.add_row(
+            name.replace("_", " "), f"{readable(figure.value)} {figure.unit}".rstrip(), _range(figure)
+        )
+    Console(highlight=False, markup=False).print(table)
+
+
+def readable(value: Value) -> str:
+    """Write a value for people: four significant digits, yes and no, a dash for nothing."""
+    value = _finite(value)
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def _range(figure: Figure) -> str:
+    if figure.interval is None:
+        return ""
+    low, high = figure.interval
+    return f"[{readable(low)}, {readable(high)}]"

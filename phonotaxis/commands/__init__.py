@@ -1,0 +1,28 @@
+"""The commands, one file each, which import little at their top: `phonotaxis --help` must be instant."""
+
+from __future__ import annotations
+
+from phonotaxis.commands import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    replay,
+    run,
+    scene,
+    sounds,
+    train,
+)
+from phonotaxis.commands.command import Command, Group
+
+COMMANDS: tuple[Command, ...] = (
+    demo.COMMAND,
+    train.COMMAND,
+    evaluate.COMMAND,
+    export.COMMAND,
+    run.COMMAND,
+    replay.COMMAND,
+    doctor.COMMAND,
+)
+GROUPS: tuple[Group, ...] = (bench.GROUP, scene.GROUP, sounds.GROUP)

@@ -1,0 +1,51 @@
+"""What a command is made of, and the options that several share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result on the same machine.", min=0)]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line.
+
+    Attributes:
+        name: the word that calls it.
+        run: the function; its signature is the command's options, its docstring its help.
+        examples: command lines with what they do, shown under the help.
+        needs_arguments: print the help when it is called with none.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    examples: tuple[tuple[str, str], ...]
+    needs_arguments: bool = False
+
+    @property
+    def epilog(self) -> str:
+        """The examples as typer shows them under the help."""
+        lines = [f"  [bold cyan]{line}[/]  [dim]{meaning}[/]" for line, meaning in self.examples]
+        return "\n\n".join(["[bold]Examples[/]", *lines])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands under one word, e.g. `phonotaxis scene show`."""
+
+    name: str
+    help: str
+    commands: tuple[Command, ...]
+
+
+def say(text: str) -> None:
+    """Tell the user what is going on, on standard error: standard output belongs to results."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

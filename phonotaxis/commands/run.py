@@ -1,0 +1,68 @@
+"""`phonotaxis run`: the robot's runtime with a policy on a robot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Json, say
+from phonotaxis.figures import Figure, emit
+
+if TYPE_CHECKING:
+    from phonotaxis.deploy.loop import RunSummary
+
+
+def run(
+    policy: Annotated[Path, typer.Argument(help="The bundle, an .onnx file.")],
+    robot: Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")] = "simulated",
+    out: Annotated[Path, typer.Option(help="Folder for the episode's file.")] = Path("runs/episodes"),
+    seconds: Annotated[float, typer.Option(help="Stop after so long.", min=0.1)] = 60.0,
+    arm: Annotated[
+        bool, typer.Option("--arm", help="Let the robot move. Have a hand on the switch that cuts its power.")
+    ] = False,
+    socket: Annotated[Path | None, typer.Option(help="Where a simulated robot listens.")] = None,
+    json: Json = False,
+) -> None:
+    """Run a policy on a robot and log the episode.
+
+    The robot is disarmed until you say --arm: without it everything runs and is logged, but the drive gets
+    nothing. The policy's stop ends the goal and disarms. Software stop is no safety function: a robot needs a
+    switch that cuts its motors' power. Episodes record people; say so where you record.
+    """
+    from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.runtime import ENDED_WELL
+    from phonotaxis.deploy.runtime import run as run_policy
+
+    summary = run_policy(load_robot(robot, socket), policy, out, seconds, arm=arm, say=say)
+    emit("run", _figures(summary), json)
+    if summary.outcome not in ENDED_WELL:
+        say(f"phonotaxis: {summary.outcome}: {summary.message}")
+        raise typer.Exit(130 if summary.outcome == "interrupted" else 1)
+
+
+def _figures(summary: RunSummary) -> dict[str, Figure]:
+    return {
+        "outcome": Figure(summary.outcome),
+        "episode": Figure(summary.episode),
+        "armed": Figure(summary.armed),
+        "steps": Figure(summary.steps),
+        "duration": Figure(summary.seconds, "s"),
+        "decide_mean": Figure(summary.decide_ms_mean, "ms"),
+        "decide_max": Figure(summary.decide_ms_max, "ms"),
+        "late_steps": Figure(summary.late_steps),
+        "audio_drift": Figure(summary.audio_drift_ppm, "ppm"),
+        "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),
+    }
+
+
+COMMAND = Command(
+    "run",
+    run,
+    (
+        ("phonotaxis run policy.onnx --robot my_robot.yaml", "disarmed: look before it moves"),
+        ("phonotaxis run policy.onnx --robot my_robot.yaml --arm", "armed: it drives until it stops or 60 s"),
+    ),
+    needs_arguments=True,
+)

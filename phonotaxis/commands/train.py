@@ -1,0 +1,91 @@
+"""`phonotaxis train`: imitation of the shortest path, from nothing or from where it was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phonotaxis.commands.command import Command, Json, say
+from phonotaxis.figures import Figure, emit
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.imitation import ImitationConfig
+    from phonotaxis.policies.imitation import Progress
+
+
+def train(
+    config: Annotated[
+        str | None, typer.Option(help="A training preset, or your own .yaml file; good defaults without.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/train"),
+    minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a policy by imitation of the shortest path to the sound.
+
+    The success shown on the way counts episodes in which the expert still helps; `phonotaxis evaluate`
+    measures the policy alone. Ctrl-C at any time leaves a checkpoint, and --resume goes on from it.
+    """
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    trainer = ImitationTrainer(_settings(config, out, resume, {"minutes": minutes, "seed": seed}), out)
+    if resume:
+        trainer.resume()
+    last: list[Progress] = []
+    try:
+        with ProgressBar("training") as bar:
+
+            def show(progress: Progress) -> None:
+                last[:] = [progress]
+                bar(progress.share, f"success {100 * progress.success:.0f} %, {progress.frames:,} frames")
+
+            trainer.run(show)
+    except KeyboardInterrupt:
+        say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {out} --resume` goes on")
+        raise typer.Exit(130) from None
+    say(f"wrote {out}; next: `phonotaxis evaluate {out}`, `phonotaxis export {out}`")
+    emit("train", _figures(last[-1]) if last else {}, json)
+
+
+def _settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]) -> ImitationConfig:
+    """Put together the checkpoint's own configuration, a preset or the defaults, and the options given."""
+    from phonotaxis.configs import presets
+    from phonotaxis.configs.base import ConfigError, build
+    from phonotaxis.configs.imitation import ImitationConfig
+    from phonotaxis.policies.checkpoint import load_checkpoint
+
+    given = {key: value for key, value in changes.items() if value is not None}
+    if resume:
+        if name is not None:
+            raise ConfigError("--resume goes on with the checkpoint's own configuration; leave --config out")
+        base = build(ImitationConfig, load_checkpoint(out).config, str(out))
+    elif out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty; --resume goes on with it, --out takes another folder")
+    else:
+        base = ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)
+    return build(ImitationConfig, {**base.model_dump(), **given}, "command line")
+
+
+def _figures(progress: Progress) -> dict[str, Figure]:
+    return {
+        "duration": Figure(progress.seconds, "s"),
+        "frames": Figure(progress.frames),
+        "episodes": Figure(progress.episodes),
+        "success_while_training": Figure(progress.success),
+    }
+
+
+COMMAND = Command(
+    "train",
+    train,
+    (
+        ("phonotaxis train --minutes 20", "a good policy on a laptop"),
+        ("phonotaxis train --config my_training.yaml --out runs/mine", "your own task, network and schedule"),
+        ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
+    ),
+)
