@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +134,7 @@ def _wall_quads(
     return _quads(loop, values[:, 2], reverse=towards_lower == along_x)
 
 
-def _quads(loop: list[tuple[np.ndarray, ...]], material: np.ndarray, reverse: bool) -> _Quads:
+def _quads(loop: Sequence[tuple[np.ndarray, ...]], material: np.ndarray, reverse: bool) -> _Quads:
     """Put corner coordinates together."""
     corners = np.stack([np.stack(corner, axis=-1) for corner in loop], axis=1)
     return _Quads(corners[:, ::-1] if reverse else corners, material.astype(np.int64))

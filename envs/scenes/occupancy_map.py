@@ -78,8 +78,8 @@ def _on_workable_cells(
 ) -> tuple[np.ndarray, float, tuple[float, float]]:
     """Bring a map to cells from the least edge up to `COARSEST_CELL_M`, free only where all of a cell is.
 
-    Whole factors only, so no wall is lost to rounding. A map whose origin has a yaw is turned into the axes of
-    the world afterwards.
+    Whole factors only, so no wall is lost to rounding. A map whose origin has a yaw is turned into the axes
+    of the world afterwards.
 
     Returns:
         free bool [rows, columns], edge of a cell in metres, world x, y of the lower left corner.
@@ -90,7 +90,8 @@ def _on_workable_cells(
         rows, columns = (-(-edge // merge) * merge for edge in free.shape)
         padded = np.zeros((rows, columns), bool)
         padded[: free.shape[0], : free.shape[1]] = free
-        free = padded.reshape(rows // merge, merge, columns // merge, merge).all(axis=(1, 3))
+        blocks = padded.reshape(rows // merge, merge, columns // merge, merge)
+        free = np.logical_and.reduce(blocks, axis=(1, 3))
     divide = max(1, math.ceil(resolution * merge / COARSEST_CELL_M - 1e-6))
     if divide > 1:
         free, (x0, y0) = _cropped(free, resolution, (x0, y0)) if yaw == 0 else (free, (x0, y0))
@@ -111,8 +112,8 @@ def _turned(
 ) -> tuple[np.ndarray, float, tuple[float, float]]:
     """Turn a map about its origin.
 
-    A cell is free where all of a grid of points in it, a quarter of a cell apart, lie on free cells; so no wall
-    gets thinner.
+    A cell is free where all of a grid of points in it, a quarter of a cell apart, lie on free cells; so no
+    wall gets thinner.
     """
     rows, columns = free.shape
     cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)

@@ -50,6 +50,16 @@ class Scene:
     info: dict[str, str] = field(default_factory=dict)
     cache: dict[object, object] = field(default_factory=dict, repr=False)  # what `walk` has worked out so far
 
+    def __post_init__(self) -> None:
+        shape = self.floor_m.shape
+        grids = ("floor_m", "ceiling_m", "side_material", "floor_material", "ceiling_material", "room")
+        if len(shape) != 2 or min(shape) < 3 or any(getattr(self, name).shape != shape for name in grids):
+            shapes = ", ".join(f"{name} {list(getattr(self, name).shape)}" for name in grids)
+            raise SceneError(f"{self.name}: grids must share one shape of at least 3 x 3 cells, got {shapes}")
+        walls = self.is_wall
+        if not (walls[0].all() and walls[-1].all() and walls[:, 0].all() and walls[:, -1].all()):
+            raise SceneError(f"{self.name}: the outermost ring of cells must be wall (floor_m >= ceiling_m)")
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows (y) and columns (x) of the plan."""

@@ -61,8 +61,8 @@ class DepthRenderer:
         num_worlds: how many worlds.
 
     Attributes:
-        depth_m: float32 [worlds, height, width], metres along the optical axis; 0 where the depth is out of the
-            camera's range or the camera is inside matter or outside the plan.
+        depth_m: float32 [worlds, height, width], metres along the optical axis; 0 where the depth is out of
+            the camera's range or the camera is inside matter or outside the plan.
     """
 
     def __init__(self, camera: PinholeCamera, num_worlds: int) -> None:
@@ -212,7 +212,7 @@ def render_world(
     level: bool,
     image: np.ndarray,
 ) -> None:
-    """Draw one world's image, float32 [height, width]; the plan's arrays flat, the camera as in `CameraModel`."""
+    """Draw one world's image, float32 [height, width]; the plan flat, the camera as in `CameraModel`."""
     image[:] = 0.0
     cos, sin = np.cos(yaw), np.sin(yaw)
     u = (x + cos * mount_m[0] - sin * mount_m[1] - origin_x) / cell_m
@@ -244,7 +244,15 @@ def render_world(
 
 
 @njit(cache=True, error_model="numpy", fastmath=False, parallel=True, nogil=True)
-def _render(worlds, scenes, scene_of, pose, camera, out):
+def _render(
+    worlds: np.ndarray,
+    scenes: List,
+    scene_of: np.ndarray,
+    pose: np.ndarray,
+    camera: CameraModel,
+    out: np.ndarray,
+) -> None:
+    """Draw worlds in parallel; each writes its own image only, so the order plays no part."""
     for index in prange(worlds.size):
         world = worlds[index]
         plan = scenes[scene_of[world]].plan
