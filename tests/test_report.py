@@ -195,7 +195,7 @@ def test_every_string_is_escaped(tmp_path: Path) -> None:
 
 def test_the_table_holds_every_figure_and_marks_ours(text: str) -> None:
     page = Page(text)
-    for figure in ("64", "58 – 70", "2.3", "1.7 – 2.9", "direction follower", "Distance left (m)"):
+    for figure in ("64", "58 – 70", "2.3", "1.7 – 2.9", "direction follower", "Distance to goal (m)"):
         assert figure in page.text
     assert [a for t, a in page.tags if t == "tr" and a.get("class") == "ours"] == [{"class": "ours"}]
     assert "SWS" not in page.text  # no policy has it
@@ -273,7 +273,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
         report_data(bearing_rad=np.zeros(79))
     with pytest.raises(ReportError, match=r"path_m: expected \[81, 2\]"):
         report_data(path_m=np.zeros((80, 2)))
-    with pytest.raises(ReportError, match="indices below 4, got 7"):
+    with pytest.raises(ReportError, match="from 0 below 4, got 7"):
         report_data(actions=np.full(80, 7))
     with pytest.raises(ReportError, match="at least one step"):
         report_data(actions=np.zeros(0, dtype=np.int64))

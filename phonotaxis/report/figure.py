@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from phonotaxis.report import panels
@@ -31,7 +32,7 @@ def map_figure(data: ReportData) -> Figure:
 
 def timeline_figure(data: ReportData) -> Figure:
     """Draw spectrogram, bearing, distance and actions over one time axis."""
-    figure = Figure(figsize=(8.6, 7.4), layout="constrained")
+    figure = Figure(figsize=(8.6, 7.8), layout=ConstrainedLayoutEngine(h_pad=0.09))
     _timeline(figure, figure.add_gridspec(1, 1)[0], data, hspace=None)
     return figure
 
@@ -107,7 +108,7 @@ def _forest_column(axes: Axes, data: ReportData, column: Column) -> None:
             ha="center", color=colour, size=9, weight="bold" if row.ours else "normal",
         )  # fmt: skip
     axes.set(ylim=_rows_span(data), yticks=[])
-    axes.set_title(column.heading, size=9.5)
+    axes.set_title(column.short or column.heading, size=9.5)
     right = 100.0 if column.share else axes.get_xlim()[1]
     axes.set_xlim(-0.08 * right, 1.08 * right)
     axes.grid(axis="x", color=RULE, lw=0.6)

@@ -20,6 +20,7 @@ class Column:
         scale: what figures are multiplied by.
         digits: after the point.
         share: lies between 0 and 1, so that it can be drawn on a common axis.
+        short: heading where there is little room; empty for the same.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class Column:
     scale: float = 1.0
     digits: int = 2
     share: bool = False
+    short: str = ""
 
 
 COLUMNS = (
@@ -34,7 +36,7 @@ COLUMNS = (
     Column("spl", "SPL (%)", 100.0, 0, True),
     Column("softspl", "SoftSPL (%)", 100.0, 0, True),
     Column("sna", "SNA (%)", 100.0, 0, True),
-    Column("distance_to_goal_m", "Distance left (m)", 1.0, 1),
+    Column("distance_to_goal_m", "Distance to goal (m)", 1.0, 1, short="DTG (m)"),
     Column("collisions", "Collisions", 1.0, 1),
     Column("reach", "Reach (%)", 100.0, 0, True),
     Column("stop_precision", "Stop precision (%)", 100.0, 0, True),
