@@ -16,6 +16,7 @@ import typer
 
 from phonotaxis import __version__
 from phonotaxis.commands import COMMANDS, GROUPS
+from phonotaxis.commands.command import Command
 from phonotaxis.errors import EXIT_INTERRUPTED, describe
 
 NAME = "phonotaxis"
@@ -55,14 +56,19 @@ def root(
     """Take the options that belong to no command; `run` has read `--debug` before this is called."""
 
 
+def _add(to: typer.Typer, command: Command) -> None:
+    register = to.command(
+        command.name, help=command.help, epilog=command.epilog, no_args_is_help=command.needs_arguments
+    )
+    register(command.run)
+
+
 for _command in COMMANDS:
-    app.command(_command.name, epilog=_command.epilog, no_args_is_help=_command.needs_arguments)(_command.run)
+    _add(app, _command)
 for _group in GROUPS:
     _app = typer.Typer(no_args_is_help=True, help=_group.help, context_settings=_CONTEXT)
     for _command in _group.commands:
-        _app.command(_command.name, epilog=_command.epilog, no_args_is_help=_command.needs_arguments)(
-            _command.run
-        )
+        _add(_app, _command)
     app.add_typer(_app, name=_group.name)
 
 
@@ -121,9 +127,8 @@ def _complain(text: str) -> None:
 
 def _close_broken_pipe() -> int:
     """End quietly where the reader of our output has gone (`phonotaxis sounds list | head`)."""
-    os.dup2(
-        os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-    )  # the interpreter flushes once more at exit
+    # the interpreter flushes standard output once more at exit
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + 13  # SIGPIPE
 
 

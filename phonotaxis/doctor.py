@@ -112,14 +112,7 @@ def failed_imports(modules: list[str]) -> dict[str, str]:
         The error of each module that can't be imported.
     """
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_IMPORT_TIMEOUT_S,
-            check=False,
-            cwd=tempfile.gettempdir(),
-        )
+        done = _python(_PROBE, *modules)
         lines, end = done.stdout.splitlines(), f"the process ended with {done.returncode}"
     except subprocess.TimeoutExpired as error:
         text = error.stdout or b""

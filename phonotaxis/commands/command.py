@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class Command:
     run: Callable[..., Any]
     examples: tuple[tuple[str, str], ...]
     needs_arguments: bool = False
+
+    @property
+    def help(self) -> str:
+        """The function's docstring, its paragraphs in one line each: typer would keep the line breaks."""
+        paragraphs = inspect.cleandoc(self.run.__doc__ or "").split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
     @property
     def epilog(self) -> str:

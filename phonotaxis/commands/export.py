@@ -23,12 +23,14 @@ def export(
     The audio front end is inside the graph, the contract in its metadata, and a seal finds damage. The
     runtime reads all of it from the file and refuses a robot that doesn't match.
     """
-    from phonotaxis.commands.load import provenance, trained_policy
+    from phonotaxis.commands.provenance import provenance
     from phonotaxis.export.bundle import read_bundle, write_bundle
     from phonotaxis.export.onnx import export_policy
+    from phonotaxis.policies.checkpoint import load_checkpoint
 
     path = out or checkpoint / "policy.onnx"
-    policy, saved = trained_policy(checkpoint)
+    saved = load_checkpoint(checkpoint)
+    policy = saved.policy()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(path, export_policy(policy, provenance(saved)))
     bundle = read_bundle(path)

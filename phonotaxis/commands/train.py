@@ -57,15 +57,15 @@ def _settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.imitation import ImitationConfig
-    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
 
     given = {key: value for key, value in changes.items() if value is not None}
     if resume:
         if name is not None:
             raise ConfigError("--resume goes on with the checkpoint's own configuration; leave --config out")
         base = build(ImitationConfig, load_checkpoint(out).config, str(out))
-    elif out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty; --resume goes on with it, --out takes another folder")
+    elif has_checkpoint(out):
+        raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     else:
         base = ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)
     return build(ImitationConfig, {**base.model_dump(), **given}, "command line")
