@@ -19,8 +19,8 @@ def replay(
     """Recompute every action of an episode from its raw samples and frames, and compare bit for bit.
 
     Ends with 0 only if every step is what the log says. A difference is named by its step and quantity. On
-    the engine and machine that recorded the episode every bit is compared, elsewhere a stated tolerance holds.
-    The file opens in Foxglove as it is.
+    the engine and machine that recorded the episode every bit is compared, elsewhere a stated tolerance
+    holds. The file opens in Foxglove as it is.
     """
     from phonotaxis.deploy.replay import check
     from phonotaxis.export.bundle import read_bundle
