@@ -156,10 +156,10 @@ class Loop:
         if self._first_ns is None:
             self._first_ns = block.capture_ns
         self.summary.seconds = (self._audio_ns - self._first_ns) * 1e-9
+        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
         if self._arm_when_sensing and self._depth_ns is not None:
             self._arm()
         self._log.audio(block, begun_ns)
-        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
         for due in self._builder.add_block(block):
             self._step(due, begun_ns)
         for notice in self._builder.notices:

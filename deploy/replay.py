@@ -30,8 +30,8 @@ from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import EngineError, open_engine
 
-# ONNX Runtime's outputs differ by 4e-8 between thread counts and some 1e-6 between CPU feature sets; logits of
-# a trained policy lie around 1, so 1e-3 is wide of the rounding and far below a different decision.
+# ONNX Runtime's outputs differ by 4e-8 between thread counts and some 1e-6 between CPU feature sets; the
+# logits of a trained policy lie around 1, so 1e-3 is wide of rounding and far below a different decision.
 TOLERANCE = 1e-3
 
 
@@ -149,6 +149,8 @@ def replayed(episode: Episode) -> Iterator[tuple[dict[str, Any], Due | None, dic
     index = SampleIndex()
     waiting: deque[tuple[Due, dict[str, np.ndarray]]] = deque()
     for number, message in enumerate(episode.messages):
+        if message.topic == messages.POSE_TOPIC:
+            continue  # for viewers: nothing is computed from it
         try:
             value = decode(message, index)
             if message.topic == messages.AUDIO_TOPIC:

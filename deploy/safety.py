@@ -108,7 +108,9 @@ class SafetyFilter:
             return "audio stale"
         if _older(sensors.depth_ns, now_ns, self._camera.max_age_ms):
             return "depth stale"
-        if command is None or _older(command.due_ns, now_ns, limits.command_expiry_ms):
+        if command is None:
+            return "no command yet"
+        if _older(command.due_ns, now_ns, limits.command_expiry_ms):
             return "command expired"
         if not (math.isfinite(command.v_mps) and math.isfinite(command.w_radps)):
             return "command not finite"

@@ -1,7 +1,7 @@
 """A simulated robot behind the devices of a real one: the simulator's end of the wire, in real time.
 
-It listens on a Unix-domain socket (`configs/wire.py`), delivers sound, depth and odometry when they are due, and
-obeys the drive, which stops by itself when its commands cease. Time starts when both the sensors and the
+It listens on a Unix-domain socket (`configs/wire.py`), delivers sound, depth and odometry when they are due,
+and obeys the drive, which stops by itself when its commands cease. Time starts when both the sensors and the
 drive are connected. A window of one control period is rendered as a whole soon after it began: what the drive
 was told by then decides the robot's way, later changes count in the next window.
 """
@@ -86,8 +86,8 @@ class Drive:
     def mean_setpoint(self, start_ns: int, end_ns: int) -> tuple[float, float]:
         """Return the time-weighted speeds of a window; forgets all but the newest command.
 
-        A command counts from its arrival until the next one, at most for the dead-man time. The newest counts to
-        the window's end, since it is expected to be repeated, but for nothing if it was too old at its start.
+        A command counts from its arrival until the next one, at most for the dead-man time. The newest counts
+        to the window's end, since it is expected to be repeated; not at all if it was too old at its start.
         """
         with self._lock:
             commands = list(self._commands)
