@@ -16,14 +16,19 @@ from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 
 FINEST_CELL_M = 0.05
+LARGE_MAP_CELLS = 100_000  # from here on cells of 0.1 m: geodesics and sound cost what cells there are
+LARGE_MAP_CELL_M = 0.1
 COARSEST_CELL_M = 0.2
 
 
 class MapOptions(Frozen):
-    """How a map is extruded: the ceiling's height, materials, and the least edge of a cell."""
+    """How a map is extruded: the ceiling's height, materials, and the least edge of a cell.
+
+    Without `cell_m` it is 0.05 m, or 0.1 m where the map would have more than 100,000 cells of that size.
+    """
 
     height_m: float = Field(default=2.5, ge=1.0, le=20.0)
-    cell_m: float = Field(default=FINEST_CELL_M, ge=0.02, le=COARSEST_CELL_M)
+    cell_m: float | None = Field(default=None, ge=0.02, le=COARSEST_CELL_M)
     walls: str = "plaster"
     floor: str = "wood_floor"
     ceiling: str = "ceiling_plaster"
@@ -61,7 +66,8 @@ def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
             f"{name}: no free space in {file.image}: no pixel is free with negate {int(file.negate)}, "
             f"free_thresh {file.free_thresh} and mode {file.mode}; check these three"
         )
-    free, cell_m, origin_m = _on_workable_cells(free, file, extrusion.cell_m)
+    least_cell_m = extrusion.cell_m or _default_cell_m(free, file.resolution)
+    free, cell_m, origin_m = _on_workable_cells(free, file, least_cell_m)
     if not free.any():
         raise SceneError(f"{name}: no free space as wide as a cell of {cell_m:.3f} m in {file.image}")
     free, origin_m = _cropped(free, cell_m, origin_m)
@@ -71,6 +77,16 @@ def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
             "along a side; is resolution really in metres a pixel?"
         )
     return _extruded(name, free, cell_m, origin_m, file, extrusion)
+
+
+def _default_cell_m(free: np.ndarray, resolution_m: float) -> float:
+    """Return the least edge of a cell that suits the size of the part that is free."""
+    rows, columns = (
+        int(np.ptp(np.flatnonzero(free.any(axis=1)))),
+        int(np.ptp(np.flatnonzero(free.any(axis=0)))),
+    )
+    cells = rows * columns * (resolution_m / FINEST_CELL_M) ** 2
+    return LARGE_MAP_CELL_M if cells > LARGE_MAP_CELLS else FINEST_CELL_M
 
 
 def _on_workable_cells(

@@ -114,6 +114,12 @@ def test_fine_maps_are_merged_and_no_thin_wall_vanishes(tmp_path):
     assert coarser.geodesic_distance_m((1.5, -1.0), (3.5, -1.0)) == float("inf")
 
 
+def test_large_maps_get_larger_cells_unless_told_otherwise(tmp_path):
+    path = write_map(tmp_path, np.full((400, 300), 254, np.uint8), resolution=0.05)
+    assert scenes.load(path).cell_m == pytest.approx(0.1)
+    assert scenes.load(path, cell_m=0.05).cell_m == pytest.approx(0.05)
+
+
 def test_coarse_maps_are_divided(tmp_path):
     pixels = np.full((10, 12), 254, np.uint8)
     pixels[:, 6] = 0
