@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from phonotaxis.configs.contract import Contract
+from phonotaxis.export.bundle import Bundle, open_bundle, seal
+from phonotaxis.export.engines import ENGINES, EngineError, open_engine
+from phonotaxis.export.engines.check import zero_inputs
+from phonotaxis.export.engines.cpu import cpu_fingerprint
+
+
+def _inputs(bundle: Bundle, batch: int = 1) -> dict[str, np.ndarray]:
+    return zero_inputs(bundle.contract.inputs(), batch)
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_runs_what_the_graph_says(tiny_bundle: Bundle, name: str) -> None:
+    engine = open_engine(tiny_bundle, name)
+    inputs = _inputs(tiny_bundle, batch=2)
+    inputs["motion"][:] = [[0.1, 0.4, 0.4, 0.2, 0, 0], [0.9, 0.1, 0, 0, 0, 0]]
+    inputs["state_in"][:] = 1.0
+    outputs = engine.run(inputs)
+    assert list(outputs) == [spec.name for spec in tiny_bundle.contract.outputs()]
+    assert outputs["action"].tolist() == [1, 0]  # a tie goes to the lowest index
+    assert outputs["action"].dtype == np.int64
+    np.testing.assert_array_equal(outputs["state_out"], 1.0 + inputs["motion"][:, :4])
+
+
+@pytest.mark.parametrize("name", sorted(ENGINES))
+def test_outputs_outlive_the_next_run(tiny_bundle: Bundle, name: str) -> None:
+    engine = open_engine(tiny_bundle, name)
+    first = engine.run(_inputs(tiny_bundle))
+    kept = first["state_out"].copy()
+    inputs = _inputs(tiny_bundle)
+    inputs["state_in"][:] = 5.0
+    engine.run(inputs)
+    np.testing.assert_array_equal(first["state_out"], kept)
+
+
+def test_fingerprint_names_what_the_bits_depend_on(tiny_bundle: Bundle) -> None:
+    fingerprint = open_engine(tiny_bundle, threads=1).fingerprint
+    assert fingerprint["engine"] == "onnxruntime"
+    assert fingerprint["threads"] == 1
+    assert {"version", "provider", "optimisation", "machine", "cpu_features_sha256"} <= set(fingerprint)
+    assert open_engine(tiny_bundle).fingerprint == fingerprint
+    assert open_engine(tiny_bundle, threads=2).fingerprint != fingerprint
+
+
+def test_cpu_fingerprint_reads_both_spellings(tmp_path: Path) -> None:
+    x86, arm = tmp_path / "x86", tmp_path / "arm"
+    x86.write_text("processor : 0\nflags\t\t: fpu avx2 sse\n")
+    arm.write_text("processor : 0\nFeatures\t: fp asimd\n")
+    assert cpu_fingerprint(x86)["avx2"] == 1
+    assert cpu_fingerprint(x86)["asimd"] == 0
+    assert cpu_fingerprint(arm)["asimd"] == 1
+    assert cpu_fingerprint(arm)["cpu_features_sha256"] != cpu_fingerprint(x86)["cpu_features_sha256"]
+    x86.write_text("flags : sse fpu avx2\n")  # order doesn't matter
+    again = cpu_fingerprint(x86)
+    x86.write_text("flags : fpu avx2 sse\n")
+    assert cpu_fingerprint(x86) == again
+    assert cpu_fingerprint(tmp_path / "absent")["avx2"] == 0
+
+
+def test_bad_inputs_are_named(tiny_bundle: Bundle) -> None:
+    engine = open_engine(tiny_bundle)
+    good = _inputs(tiny_bundle)
+    for change, match in (
+        ({"audio": good["audio"][:, :3]}, r"'audio': expected shape \[1, 4, 4000\], got \[1, 3, 4000\]"),
+        ({"audio": good["audio"].astype(np.float64)}, "'audio': expected float32, got float64"),
+        ({"audio": good["audio"].tolist()}, "'audio': expected float32, got list"),
+        ({"depth": np.full_like(good["depth"], np.nan)}, "'depth' holds values that are not finite"),
+        ({"motion": np.zeros((2, 6), np.float32)}, "'motion'"),
+        ({"depth": good["depth"][0]}, "'depth'"),
+        ({"sound": good["audio"]}, "unknown inputs"),
+    ):
+        with pytest.raises(EngineError, match=match):
+            engine.run({**good, **change})
+    del good["state_in"]
+    with pytest.raises(EngineError, match="'state_in' is absent"):
+        engine.run(good)
+    with pytest.raises(EngineError, match="'audio'"):
+        engine.run(_inputs(tiny_bundle, batch=0))
+
+
+def test_outputs_that_are_not_finite_are_refused(tiny_bundle: Bundle) -> None:
+    engine = open_engine(tiny_bundle)
+    inputs = _inputs(tiny_bundle)
+    inputs["state_in"][:] = np.finfo(np.float32).max
+    inputs["motion"][:] = np.finfo(np.float32).max
+    with pytest.raises(EngineError, match="output 'state_out'"):
+        engine.run(inputs)
+
+
+def test_unknown_engine_and_threads(tiny_bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="did you mean 'onnxruntime'"):
+        open_engine(tiny_bundle, "onnx-runtime")
+    with pytest.raises(EngineError, match=r"1\.\.256, got 0"):
+        open_engine(tiny_bundle, threads=0)
+
+
+def test_an_engine_that_is_not_installed(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "absent", "phonotaxis_absent.engine:Engine")
+    with pytest.raises(EngineError, match="pip install"):
+        open_engine(tiny_bundle, "absent")
+
+
+def test_a_model_that_the_engine_refuses(contract: Contract, model: onnx.ModelProto) -> None:
+    model.graph.node[0].op_type = "NoSuchOperator"
+    bundle = open_bundle(seal(model.SerializeToString(), contract, {}))
+    with pytest.raises(EngineError, match="can't load"):
+        open_engine(bundle)
+
+
+def test_same_bits_when_opened_again(bundle: Bundle) -> None:
+    engine = open_engine(bundle)
+    rng = np.random.default_rng(0)
+    inputs = {
+        spec.name: rng.uniform(-0.5, 0.5, (4, *spec.shape)).astype(np.float32)
+        for spec in bundle.contract.inputs()
+    }
+    together = engine.run(inputs)
+    for row in range(4):
+        alone = engine.run({name: value[row : row + 1] for name, value in inputs.items()})
+        np.testing.assert_allclose(alone["logits"][0], together["logits"][row], atol=1e-5, rtol=0)
+    again = open_engine(bundle).run(inputs)
+    for name, value in together.items():
+        assert value.tobytes() == again[name].tobytes()

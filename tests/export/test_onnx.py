@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.export.bundle import Bundle, open_bundle
+from phonotaxis.export.engines import open_engine
+from phonotaxis.export.onnx import OPSET, ExportError, export_policy
+from phonotaxis.policies.policy import ExportablePolicy, Policy
+
+
+def test_one_file_of_standard_operators(bundle: Bundle) -> None:
+    model = onnx.load_from_string(bundle.data)
+    onnx.checker.check_model(model, full_check=True)
+    assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
+    assert model.opset_import[0].version == OPSET
+    assert not model.functions
+    # TensorRT has no Fourier operators, and scatters and loops are slow there.
+    assert not {node.op_type for node in model.graph.node} & {
+        "STFT",
+        "DFT",
+        "GRU",
+        "Loop",
+        "Scan",
+        "ScatterND",
+    }
+
+
+def test_names_no_path_of_the_machine(bundle: Bundle) -> None:
+    for mark in (b"site-packages", b"/home/", b"/work", b".py"):
+        assert mark not in bundle.data
+
+
+def test_contract_and_provenance_go_along(bundle: Bundle, policy: Policy) -> None:
+    assert bundle.contract == policy.contract
+    assert bundle.contract.state_shape == (48,)
+    assert bundle.provenance == {"commit": "abc", "frames": 12}
+
+
+def test_ties_go_to_the_lowest_index(policy: Policy) -> None:
+    tied = copy.deepcopy(policy)
+    with torch.no_grad():
+        tied.heads.action[-1].weight.zero_()
+        tied.heads.action[-1].bias.copy_(torch.tensor([0.0, 1.0, 1.0, 1.0]))
+    engine = open_engine(open_bundle(export_policy(tied, {})))
+    zeros = {spec.name: np.zeros((3, *spec.shape), np.float32) for spec in tied.contract.inputs()}
+    assert engine.run(zeros)["action"].tolist() == [1, 1, 1]
+    assert tied.action(torch.tensor([[0.0, 1.0, 1.0, 1.0]])).tolist() == [1]
+
+
+def test_continuous_attention_and_goal(contract: Contract) -> None:
+    """The other forms of contract and network, in one export."""
+    torch.manual_seed(0)
+    changed = contract.model_copy(
+        update={"actions": ContinuousActions(), "goal": GoalSpec(size=7, embedding="test")}
+    )
+    policy = Policy(changed, PolicyConfig(fusion="attention", memory_size=24)).train()
+    with torch.no_grad():
+        policy.heads.action[-1].weight.mul_(200.0)  # beyond the bounds, so that clipping shows
+    bundle = open_bundle(export_policy(policy, {}))
+    assert policy.training
+    rng = np.random.default_rng(1)
+    inputs = {s.name: rng.uniform(-1, 1, (5, *s.shape)).astype(np.float32) for s in policy.contract.inputs()}
+    received = open_engine(bundle).run(inputs)
+    exportable = ExportablePolicy(policy).eval()
+    with torch.no_grad():
+        expected = exportable(*(torch.from_numpy(inputs[name]) for name in exportable.input_names))
+    for name, value in zip(exportable.output_names, expected):
+        np.testing.assert_allclose(received[name], value.numpy(), atol=2e-5, err_msg=name)
+    assert received["action"].shape == (5, 3)
+    np.testing.assert_array_equal(received["action"], np.clip(received["mean"], -1, 1))
+
+
+def test_a_diverged_policy_is_not_exported(policy: Policy) -> None:
+    broken = copy.deepcopy(policy)
+    with torch.no_grad():
+        broken.heads.value.bias.fill_(float("nan"))
+    with pytest.raises(ExportError, match=r"heads\.value\.bias.*not finite"):
+        export_policy(broken, {})

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from phonotaxis.export.bundle import Bundle
+from phonotaxis.export.engines import open_engine
+from phonotaxis.export.parity import compare
+from phonotaxis.policies.policy import Policy
+
+Observations = Callable[..., list[dict[str, np.ndarray]]]
+
+
+def test_agrees_over_recurrent_steps(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    rows = observations(bundle.contract, steps=40, batch=3, seed=0)
+    report = compare(policy, open_engine(bundle), rows)
+    assert report.frames == 120
+    # Silence and full scale are among the frames; float32 leaves 1e-6 a step, a wrong graph 1e-2 and more.
+    assert report.largest_difference < 2e-5
+    assert report.action_agreement == 1.0
+    assert report.flips == []
+    assert set(report.largest) == {"action", "logits", "value", "bearing", "distance", "state_out"}
+    assert all(report.mean[name] <= report.largest[name] for name in report.mean)
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_sees_another_policy(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    other = copy.deepcopy(policy)
+    with torch.no_grad():
+        other.heads.action[-1].bias.add_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+    report = compare(other, open_engine(bundle), observations(bundle.contract, steps=3, batch=2, seed=0))
+    assert report.largest["logits"] == pytest.approx(1.0, abs=1e-3)
+    assert report.largest["value"] < 1e-4
+    assert report.flips
+    assert report.action_agreement == 1.0 - len(report.flips) / 6
+    assert all(flip.expected == 1 and 0.0 <= flip.margin <= 1.001 for flip in report.flips)
+
+
+def test_sees_a_memory_that_differs(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    """Each side carries its own state: an error in it is not healed from step to step."""
+    other = copy.deepcopy(policy)
+    with torch.no_grad():
+        other.memory.gates_state.bias.add_(0.1)
+    report = compare(other, open_engine(bundle), observations(bundle.contract, steps=4, batch=1, seed=0))
+    assert report.largest["state_out"] > 1e-2
+
+
+def test_batch_must_stay(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    engine = open_engine(bundle)
+    rows = observations(bundle.contract, 1, 2, 0) + observations(bundle.contract, 1, 3, 0)
+    with pytest.raises(ValueError, match="step 1 has 3 rows, earlier ones 2"):
+        compare(policy, engine, rows)
+    with pytest.raises(ValueError, match="no observations"):
+        compare(policy, engine, [])
