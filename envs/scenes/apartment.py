@@ -16,8 +16,6 @@ from phonotaxis.envs.scenes.walk import components
 
 CELL_M = 0.1
 DRAWS = 1000  # of a floor plan, 50 us each; with the default options about one in three fails
-    100  # of a floor plan; about one in three fails, so a hundred failures in a row mean the options clash
-)
 Range = tuple[float, float]
 
 
