@@ -25,3 +25,12 @@ def test_an_open_border_and_unequal_grids_are_refused():
         dataclasses.replace(scene, floor_m=floor)
     with pytest.raises(SceneError, match=r"share one shape.*room \[2, 2\]"):
         dataclasses.replace(scene, room=np.zeros((2, 2), np.int16))
+
+
+def test_a_changed_copy_does_not_inherit_what_was_worked_out_for_the_original():
+    scene = scenes.load("empty_room")
+    before = scene.walkable().sum()
+    floor = scene.floor_m.copy()
+    floor[:, 30] = scene.height_m
+    assert dataclasses.replace(scene, floor_m=floor).walkable().sum() < before
+    assert scene.walkable().sum() == before
