@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,3 +110,24 @@ class Collector:
         if ended.size:
             results.extend(world.result(int(index)) for index in ended)
             self._begin(ended)
+
+
+_collector: Collector | None = None  # of this process, where it is a collecting one
+
+
+def start_collector(config: ImitationConfig) -> None:
+    """Prepare this process for collecting; Ctrl-C is the parent's business."""
+    global _collector
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    torch.manual_seed(config.seed)
+    _collector = Collector(config, Policy(config.task.contract(), config.policy))
+
+
+def collect_round(weights: dict[str, np.ndarray], expert_share: float) -> Collected:
+    """Collect one round in this process with these weights, see `Collector.collect`."""
+    if _collector is None:
+        raise RuntimeError("start_collector has not run in this process")
+    _collector.policy.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    collected = _collector.collect(expert_share)
+    return collected

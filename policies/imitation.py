@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from phonotaxis.policies.chunks import ChunkBuffer
-from phonotaxis.policies.collect import Collected, Collector
+from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
 
@@ -49,9 +50,10 @@ class Progress:
 class ImitationTrainer:
     """Trains a policy by DAgger.
 
-    A round collects one chunk per world in a thread while the learner takes its gradient steps in another; both see
+    A round collects one chunk per world in a process of its own while the learner takes its gradient steps; both see
     the weights and the buffer as the round before left them, so a training is the same to the last bit whenever it
-    is run for the same number of rounds on one machine.
+    is run for the same number of rounds on one machine. The process is spawned: a script that trains needs the usual
+    `if __name__ == "__main__":`.
 
     Args:
         config: what to train.
@@ -66,7 +68,7 @@ class ImitationTrainer:
         self.config = config
         self.out = out
         torch.manual_seed(config.seed)
-        torch.set_num_threads(1)  # one thread here, one for the collector: more fight over two cores
+        torch.set_num_threads(1)  # one core here, one for the collector
         self.policy = Policy(config.task.contract(), config.policy)
         self.policy.senses.depth.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in torch's stubs
         self.average = Policy(config.task.contract(), config.policy).eval()
@@ -132,30 +134,29 @@ class ImitationTrainer:
         Returns:
             The averaged policy.
         """
-        collecting = Policy(self.config.task.contract(), self.config.policy)
-        collecting.load_state_dict(self.policy.state_dict())
         config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
-        collector = Collector(config, collecting)
         saved_at = self.seconds
+        pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=start_collector, initargs=(config,))
         try:
-            with ThreadPoolExecutor(max_workers=1) as pool:
-                while self.share < 1.0:
-                    began = time.monotonic()
-                    expert_share = self._expert_share()
-                    collecting.load_state_dict(self.policy.state_dict())
-                    pending = pool.submit(collector.collect, expert_share)
-                    losses = self._learn()
-                    collected = pending.result()
-                    self._take(collected)
-                    self.seconds += time.monotonic() - began
-                    if self.seconds - saved_at > self.config.checkpoint_every_s:
-                        self.save()
-                        saved_at = self.seconds
-                    if on_progress is not None:
-                        on_progress(self._progress(expert_share, losses))
+            while self.share < 1.0:
+                began = time.monotonic()
+                expert_share = self._expert_share()
+                pending: Future[Collected] = pool.submit(collect_round, self._weights(), expert_share)
+                losses = self._learn()
+                self._take(pending.result())
+                self.seconds += time.monotonic() - began
+                if self.seconds - saved_at > self.config.checkpoint_every_s:
+                    self.save()
+                    saved_at = self.seconds
+                if on_progress is not None:
+                    on_progress(self._progress(expert_share, losses))
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             self.save()
         return self.average
+
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in self.policy.state_dict().items()}
 
     def _take(self, collected: Collected) -> None:
         self.buffer.add(collected.chunk)
