@@ -103,6 +103,10 @@ class ObservationBuilder:
 
     def add_odometry(self, sample: OdometrySample) -> None:
         """Add a motion to those since the last step."""
+        if not self._has_odometry:
+            self._motion = (sample.dx_m, sample.dy_m, sample.dyaw_rad)  # untouched, so that -0.0 stays -0.0
+            self._collision, self._has_odometry = sample.collision, True
+            return
         x, y, yaw = self._motion
         c, s = math.cos(yaw), math.sin(yaw)
         self._motion = (
@@ -111,7 +115,6 @@ class ObservationBuilder:
             yaw + sample.dyaw_rad,
         )
         self._collision = self._collision or sample.collision
-        self._has_odometry = True
 
     def add_block(self, block: AudioBlock) -> Iterator[Due]:
         """Take a block, and yield each step that is due, in the middle of the block where a hop ends there.

@@ -39,7 +39,7 @@ def make_contract(**changes: Any) -> Contract:
     return Contract(**fields)
 
 
-def toy_model(contract: Contract, stop_after: float) -> bytes:
+def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
     """Make a policy whose outputs depend on every input and on its memory, and that stops in the end."""
     rng = np.random.default_rng(7)
     mics, window = contract.array.mics, contract.window_samples
@@ -49,7 +49,7 @@ def toy_model(contract: Contract, stop_after: float) -> bytes:
         "eye": rng.normal(size=(height * width, STATE)) * 0.01,
         "feel": rng.normal(size=(6, STATE)) * 0.1,
         "head": np.zeros((STATE, 4)),
-        "bias": np.array([-stop_after, 0.3, 0.1, 0.2]),
+        "bias": np.array([-stop_after, eager, 0.1, 0.2]),
         "critic": rng.normal(size=(STATE, 1)),
         "where": rng.normal(size=(STATE, 3)),
         "far": rng.normal(size=(STATE, 2)),
@@ -92,8 +92,8 @@ def toy_model(contract: Contract, stop_after: float) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def toy_bundle(path: Path, contract: Contract, stop_after: float = 1e6) -> Bundle:
-    write_bundle(path, seal(toy_model(contract, stop_after), contract, {"made_by": "a test"}))
+def toy_bundle(path: Path, contract: Contract, stop_after: float = 1e6, eager: float = 0.3) -> Bundle:
+    write_bundle(path, seal(toy_model(contract, stop_after, eager), contract, {"made_by": "a test"}))
     return read_bundle(path)
 
 
@@ -191,7 +191,7 @@ def toy() -> SimpleNamespace:
 def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     servers: list[threading.Thread] = []
 
-    def make(stop_after: float = 1e6, wall_m: float = 9.0, **robot_changes: Any) -> Rig:
+    def make(stop_after: float = 1e6, wall_m: float = 9.0, eager: float = 0.3, **robot_changes: Any) -> Rig:
         contract = make_contract()
         socket = tmp_path / "wire" / "robot.sock"
         robot = simulated_robot(contract.array, contract.camera, socket, **robot_changes)
@@ -200,7 +200,7 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         thread = threading.Thread(target=server.serve, args=(20.0, 30.0), daemon=True)
         thread.start()
         servers.append(thread)
-        bundle = toy_bundle(tmp_path / "toy.onnx", contract, stop_after)
+        bundle = toy_bundle(tmp_path / "toy.onnx", contract, stop_after, eager)
         return Rig(tmp_path, contract, robot, bundle, world, thread)
 
     yield make

@@ -158,7 +158,7 @@ def test_a_deleted_log_folder_stops_the_robot(make_rig: Any) -> None:
 
 
 def test_an_obstacle_keeps_the_robot_from_the_wall(make_rig: Any) -> None:
-    rig = make_rig(wall_m=1.0)
+    rig = make_rig(wall_m=1.0, eager=9.0)
     code, summary, err = rig.finish(rig.start("--arm", duration_s=4.0))
     assert code == 0, err
     assert summary["safety_stops"].get("obstacle", 0) > 0
