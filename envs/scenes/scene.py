@@ -48,9 +48,8 @@ class Scene:
     ceiling_material: np.ndarray
     room: np.ndarray
     info: dict[str, str] = field(default_factory=dict)
-    cache: dict[object, object] = field(
-        default_factory=dict, init=False, repr=False
-    )  # what `walk` has worked out
+    # What `walk` has worked out so far.
+    cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = self.floor_m.shape
