@@ -4,15 +4,18 @@ import base64
 import dataclasses
 import hashlib
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from phonotaxis.envs.metrics import BY_NAME
 from phonotaxis.envs.statistics import Estimate
 from phonotaxis.report import (
     Fact,
@@ -21,9 +24,10 @@ from phonotaxis.report import (
     ReportError,
     bearing_of_head,
     distance_of_head,
+    panels,
     write_report,
 )
-from phonotaxis.report.figure import map_figure, timeline_figure
+from phonotaxis.report.table import COLUMNS
 
 PERIOD_S = 0.25
 RATE_HZ = 16000
@@ -201,6 +205,10 @@ def test_the_table_holds_every_figure_and_marks_ours(text: str) -> None:
     assert "SWS" not in page.text  # no policy has it
 
 
+def test_the_table_knows_every_metric_by_its_name() -> None:
+    assert {column.metric for column in COLUMNS} <= set(BY_NAME)
+
+
 def test_facts_show_what_held_and_what_failed(text: str) -> None:
     page = Page(text)
     marks = [a.get("class") for t, a in page.tags if t == "dd"]
@@ -217,8 +225,17 @@ def test_the_same_data_give_the_same_bytes(folder: Path, text: str, tmp_path: Pa
     assert (tmp_path / "new/report.png").read_bytes() == (folder / "report.png").read_bytes()
 
 
-@pytest.mark.parametrize("field", ["source_m", "audio", "true_bearing_rad", "distance_m", "actions"])
-def test_every_panel_shows_its_data(field: str) -> None:
+@pytest.mark.parametrize(
+    ("panel", "field"),
+    [
+        (panels.draw_map, "source_m"),
+        (panels.draw_spectrogram, "audio"),
+        (panels.draw_bearing, "true_bearing_rad"),
+        (panels.draw_distance, "distance_m"),
+        (panels.draw_actions, "actions"),
+    ],
+)
+def test_every_panel_shows_its_data(panel: Callable[[Axes, ReportData], None], field: str) -> None:
     data = report_data()
     changes = {
         "source_m": (2.0, 4.5),
@@ -227,12 +244,14 @@ def test_every_panel_shows_its_data(field: str) -> None:
         "distance_m": 2.0 * data.distance_m,
         "actions": np.ones_like(data.actions),
     }
-    changed = dataclasses.replace(data, **{field: changes[field]})
-    draw = map_figure if field == "source_m" else timeline_figure
-    assert pixels(draw(changed)) != pixels(draw(data))
+    shown = pixels(panel, data)
+    assert shown == pixels(panel, data)
+    assert shown != pixels(panel, dataclasses.replace(data, **{field: changes[field]}))
 
 
-def pixels(figure: Figure) -> bytes:
+def pixels(panel: Callable[[Axes, ReportData], None], data: ReportData) -> bytes:
+    figure = Figure(figsize=(4.0, 3.0))
+    panel(figure.add_subplot(), data)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return bytes(canvas.buffer_rgba())

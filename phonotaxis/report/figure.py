@@ -5,7 +5,6 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from phonotaxis.report import panels
@@ -32,8 +31,8 @@ def map_figure(data: ReportData) -> Figure:
 
 def timeline_figure(data: ReportData) -> Figure:
     """Draw spectrogram, bearing, distance and actions over one time axis."""
-    figure = Figure(figsize=(8.6, 7.8), layout=ConstrainedLayoutEngine(h_pad=0.09))
-    _timeline(figure, figure.add_gridspec(1, 1)[0], data, hspace=None)
+    figure = Figure(figsize=(8.6, 7.8))
+    _timeline(figure, figure.add_gridspec(1, 1, left=0.085, right=0.985, top=0.965, bottom=0.07)[0], data)
     return figure
 
 
@@ -47,7 +46,7 @@ def sheet_figure(data: ReportData) -> Figure:
         hspace=0.24, wspace=0.13,
     )  # fmt: skip
     panels.draw_map(figure.add_subplot(grid[0, 0], anchor="N"), data)
-    _timeline(figure, grid[0, 1], data, hspace=0.5)
+    _timeline(figure, grid[0, 1], data)
     below = GridSpecFromSubplotSpec(1, 2, grid[1, :], width_ratios=(8.6, 5), wspace=0.1)
     if data.rows:
         _forest(figure, below[0], data)
@@ -55,8 +54,8 @@ def sheet_figure(data: ReportData) -> Figure:
     return figure
 
 
-def _timeline(figure: Figure, place: SubplotSpec, data: ReportData, hspace: float | None) -> None:
-    grid = GridSpecFromSubplotSpec(4, 1, place, height_ratios=TIMELINE_HEIGHTS, hspace=hspace)
+def _timeline(figure: Figure, place: SubplotSpec, data: ReportData) -> None:
+    grid = GridSpecFromSubplotSpec(4, 1, place, height_ratios=TIMELINE_HEIGHTS, hspace=0.45)
     draw = (panels.draw_spectrogram, panels.draw_bearing, panels.draw_distance, panels.draw_actions)
     first: Axes | None = None
     for row, panel in enumerate(draw):

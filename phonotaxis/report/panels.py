@@ -41,7 +41,10 @@ def draw_map(axes: Axes, data: ReportData) -> None:
     axes.plot(*data.source_m, "*", ms=14, mfc=INK, mec=PAPER, mew=1.0, label="source", zorder=5)
     _crop(axes, data, extent)
     axes.set(xlabel="x (m)", ylabel="y (m)", title="Map", aspect="equal")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=5, handlelength=1.5, columnspacing=1.2)
+    axes.legend(  # below the axis' name, whatever the map's height: the distance is in font sizes
+        loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.0, ncols=5, handlelength=1.5,
+        columnspacing=1.2,
+    )  # fmt: skip
 
 
 def _crop(axes: Axes, data: ReportData, extent: tuple[float, float, float, float]) -> None:
