@@ -22,12 +22,13 @@ def noise(
     Returns:
         float64 [n], RMS 1.
     """
-    spectrum = scipy.fft.rfft(rng.standard_normal(n))
-    frequency_hz = scipy.fft.rfftfreq(n, 1.0 / rate_hz)
+    length = scipy.fft.next_fast_len(n, real=True)
+    spectrum = scipy.fft.rfft(rng.standard_normal(length))
+    frequency_hz = scipy.fft.rfftfreq(length, 1.0 / rate_hz)
     octaves = np.log2(np.maximum(frequency_hz, low_hz) / low_hz)
     spectrum *= 10.0 ** (slope_db * octaves / 20.0)
     spectrum[frequency_hz < 0.5 * low_hz] = 0.0
-    return unit(scipy.fft.irfft(spectrum, n))
+    return unit(scipy.fft.irfft(spectrum, length)[:n])
 
 
 def band(wave: np.ndarray, low_hz: float, high_hz: float, rate_hz: int) -> np.ndarray:
