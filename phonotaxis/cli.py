@@ -85,6 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     debug = len(words) < len(arguments)
     try:
         code = app(args=words, prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
         return _report_usage(error)
     except BrokenPipeError:

@@ -1,0 +1,94 @@
+"""The doctor: what is missing for which job is said with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from phonotaxis import cli, doctor, requirements
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.requirements import State
+
+
+def replace_state(monkeypatch: pytest.MonkeyPatch, name: str, installed: str | None, fits: bool) -> None:
+    """Let one distribution look as if it were missing or of another version."""
+    real = requirements.states
+
+    def states(extra: str = "") -> list[State]:
+        return [
+            State(state.name, state.wanted, installed, fits) if state.name == name else state
+            for state in real(extra)
+        ]
+
+    monkeypatch.setattr(doctor, "states", states)
+
+
+def test_this_environment_can_train_and_drive() -> None:
+    report = doctor.examine()
+    assert set(report.jobs) == {"train", "robot", "bench", "dev", "record"}
+    assert report.jobs["train"].problems == ()
+    assert report.jobs["train"].remedy == ""
+    assert report.jobs["robot"].ready
+    assert report.facts["cores"].value >= 1
+    assert "CPU" in report.facts["engines"].value
+
+
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_state(monkeypatch, "torch", None, False)
+    report = doctor.examine(import_packages=False)
+    assert report.jobs["train"].problems == ("torch is missing",)
+    assert report.jobs["train"].remedy.startswith("pip install ")
+    assert report.jobs["train"].remedy.endswith("[train]'")
+    assert report.jobs["robot"].ready
+
+
+def test_a_wrong_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_state(monkeypatch, "onnxruntime", "1.2.0", False)
+    report = doctor.examine(import_packages=False)
+    for job in ("train", "robot"):
+        assert report.jobs[job].problems == ("onnxruntime 1.2.0 is installed, >=1.19 is needed",)
+
+
+def test_what_is_installed_but_broken_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "failed_imports", lambda modules: {"soundfile": "OSError: no libsndfile"})
+    problems = doctor.examine().jobs["train"].problems
+    assert len(problems) == 1
+    assert problems[0].startswith("soundfile ")
+    assert problems[0].endswith("can't be imported (OSError: no libsndfile)")
+
+
+def test_imports_are_tried_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted_bad.py").write_text("raise OSError('no library')\n")
+    (tmp_path / "planted_good.py").write_text("")
+    (tmp_path / "planted_crash.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = doctor.failed_imports(["planted_good", "planted_bad", "absent_module", "json"])
+    assert set(found) == {"planted_bad", "absent_module"}
+    assert found["planted_bad"] == "OSError: no library"
+    crashed = doctor.failed_imports(["planted_good", "planted_crash", "json"])
+    assert set(crashed) == {"planted_crash", "json"}  # what comes after a crash is not known to work
+    assert crashed["planted_crash"] == "the process ended with -6"
+
+
+def test_the_job_asked_for_decides_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_state(monkeypatch, "torch", None, False)
+    assert cli.run(["doctor", "--quick"]) == 0
+    assert "torch is missing" in capsys.readouterr().out
+    assert cli.run(["doctor", "--quick", "--job", "robot"]) == 0
+    capsys.readouterr()
+    assert cli.run(["doctor", "--quick", "--job", "train", "--json"]) == 1
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["train_ready"]["value"] is False
+    assert figures["train_problems"]["value"] == "torch is missing"
+    assert figures["robot_ready"]["value"] is True
+    assert figures["python"]["value"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_an_unknown_job_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown job 'trian'; did you mean 'train'"):
+        doctor.known_job("trian")
