@@ -17,6 +17,9 @@ from phonotaxis.policies.policy import ExportablePolicy, Policy
 
 OPSET = 18  # the newest that TensorRT 10 and the oldest supported ONNX Runtime read whole
 _TRACE_BATCH = 2  # one would be taken for a constant
+_PORT = (
+    "port."  # marks ports while tracing: the exporter may call an inner value "mean", as an output is called
+)
 
 
 class ExportError(RuntimeError):
@@ -68,8 +71,8 @@ def onnx_model(policy: Policy) -> onnx.ModelProto:
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=exportable.input_names,
-                output_names=exportable.output_names,
+                input_names=[_PORT + name for name in exportable.input_names],
+                output_names=[_PORT + name for name in exportable.output_names],
                 dynamic_shapes=(tuple({0: batch} for _ in inputs),),
                 verbose=False,
             )
@@ -79,7 +82,7 @@ def onnx_model(policy: Policy) -> onnx.ModelProto:
         policy.train(was_training)
     if program is None:
         raise ExportError("the exporter returned nothing")
-    return _tidy(program.model_proto)
+    return _name_ports(_tidy(program.model_proto))
 
 
 def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -96,6 +99,20 @@ def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
     model.graph.name = "phonotaxis"
+    return model
+
+
+def _name_ports(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take the mark off the ports' names, and out of their way any inner value of the same name."""
+    graph = model.graph
+    marked = [value.name for value in (*graph.input, *graph.output)]
+    names = {name.removeprefix(_PORT): f"inner.{name.removeprefix(_PORT)}" for name in marked}
+    names |= {name: name.removeprefix(_PORT) for name in marked}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = names.get(value.name, value.name)
     return model
 
 
