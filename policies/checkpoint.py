@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -74,7 +75,8 @@ class Checkpoint:
         name = name or ("average" if "average" in self.modules else "policy")
         if name not in self.modules:
             raise CheckpointError(f"the checkpoint has no '{name}'; it has {sorted(self.modules)}")
-        policy = Policy(self.contract, self.policy_config).eval()
+        with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; a training's numbers stay
+            policy = Policy(self.contract, self.policy_config).eval()
         try:
             policy.load_state_dict(self.modules[name])
         except RuntimeError as error:

@@ -43,17 +43,6 @@ def test_contract_and_provenance_go_along(bundle: Bundle, policy: Policy) -> Non
     assert bundle.provenance == {"commit": "abc", "frames": 12}
 
 
-def test_ties_go_to_the_lowest_index(policy: Policy) -> None:
-    tied = copy.deepcopy(policy)
-    with torch.no_grad():
-        tied.heads.action[-1].weight.zero_()
-        tied.heads.action[-1].bias.copy_(torch.tensor([0.0, 1.0, 1.0, 1.0]))
-    engine = open_engine(open_bundle(export_policy(tied, {})))
-    zeros = {spec.name: np.zeros((3, *spec.shape), np.float32) for spec in tied.contract.inputs()}
-    assert engine.run(zeros)["action"].tolist() == [1, 1, 1]
-    assert tied.action(torch.tensor([[0.0, 1.0, 1.0, 1.0]])).tolist() == [1]
-
-
 def test_continuous_attention_and_goal(contract: Contract) -> None:
     """The other forms of contract and network, in one export."""
     torch.manual_seed(0)

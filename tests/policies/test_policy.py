@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec, discrete_actions
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.policy import ExportablePolicy, Policy, contract_with_state
+
+FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {}),
+    "attention": ({}, {"fusion": "attention"}),
+    "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
+    "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
+}
+
+
+def _policy(form: str) -> Policy:
+    contract, config = FORMS[form]
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+    parts = {"task": "test", "array": array, "actions": discrete_actions(0.25, 0.17, 0.25), **contract}
+    torch.manual_seed(0)
+    return Policy(Contract.model_validate(parts), PolicyConfig(**config)).eval()
+
+
+def _observation(policy: Policy, batch: int, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        spec.name: torch.rand((batch, *spec.shape), generator=generator) * 0.3
+        for spec in policy.contract.observations()
+    }
+
+
+def _chunk(policy: Policy, time: int, batch: int) -> dict[str, Tensor]:
+    rows = [policy.features(_observation(policy, batch, seed)) for seed in range(time)]
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_unroll_is_step_by_step(form: str) -> None:
+    policy = _policy(form)
+    time, batch = 6, 3
+    chunk = _chunk(policy, time, batch)
+    starts = torch.zeros(time, batch, 1)
+    starts[0, 0] = starts[3, 1] = 1.0
+    state = torch.randn(batch, *policy.contract.state_shape, generator=torch.Generator().manual_seed(1)) * 0.5
+    with torch.no_grad():
+        together = policy.unroll(chunk, state, starts)
+        for now in range(time):
+            output = policy.step({name: value[now] for name, value in chunk.items()}, state, starts[now])
+            state = output.state
+            for alone, all_steps in zip(output, together):
+                torch.testing.assert_close(alone, all_steps[now], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_outputs_are_the_contracts(form: str) -> None:
+    policy = _policy(form)
+    exportable = ExportablePolicy(policy)
+    observation = _observation(policy, batch=2)
+    observation["state_in"] = policy.initial_state(2)
+    with torch.no_grad():
+        outputs = exportable(*(observation[name] for name in exportable.input_names))
+    for spec, value in zip(policy.contract.outputs(), outputs, strict=True):
+        assert value.shape == (2, *spec.shape), spec.name
+        assert str(value.dtype) == f"torch.{spec.dtype}", spec.name
+        assert float(value.min()) >= spec.low
+        assert float(value.max()) <= spec.high
+
+
+def test_bearing_and_distance_are_distributions() -> None:
+    policy = _policy("default")
+    for scale in (0.0, 1.0, 100.0):
+        memory = torch.randn(50, 256, generator=torch.Generator().manual_seed(2)) * scale
+        with torch.no_grad():
+            _, _, bearing, distance = policy.heads(memory)
+        assert bool(torch.isfinite(bearing).all())
+        assert float(bearing[:, 2].min()) > 0.0
+        assert float(distance[:, 1].min()) >= 0.05
+        if scale:
+            torch.testing.assert_close(bearing[:, :2].norm(dim=1), torch.ones(50))
+
+
+def test_an_episodes_start_forgets() -> None:
+    policy = _policy("default")
+    features = policy.features(_observation(policy, 2))
+    state = torch.randn(2, 256, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        fresh = policy.step(features, policy.initial_state(2), torch.zeros(2, 1))
+        reset = policy.step(features, state, torch.tensor([[1.0], [0.0]]))
+    torch.testing.assert_close(reset.state[0], fresh.state[0], atol=1e-6, rtol=0)
+    assert float((reset.state[1] - fresh.state[1]).abs().max()) > 0.1
+
+
+def test_a_start_stops_the_gradient_too() -> None:
+    policy = _policy("default")
+    chunk = _chunk(policy, 3, 2)
+    state = policy.initial_state(2).requires_grad_()
+    starts = torch.zeros(3, 2, 1)
+    starts[1, 0] = 1.0
+    policy.unroll(chunk, state, starts).state[2].sum().backward()
+    assert state.grad is not None
+    assert float(state.grad[0].abs().max()) == 0.0
+    assert float(state.grad[1].abs().max()) > 0.0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_weight_learns(form: str) -> None:
+    policy = _policy(form).train()
+    output = policy.unroll(_chunk(policy, 2, 3), policy.initial_state(3), torch.zeros(2, 3, 1))
+    loss = sum((value * torch.rand_like(value)).sum() for value in output)
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    idle = [
+        name for name, weight in policy.named_parameters() if weight.grad is None or not weight.grad.any()
+    ]
+    assert idle == (["log_std"] if form == "continuous" else [])
+
+
+def test_every_sense_is_heard() -> None:
+    policy = _policy("goal")
+    observation = _observation(policy, 1)
+    state, start = policy.initial_state(1), torch.zeros(1, 1)
+    with torch.no_grad():
+        before = policy.step(policy.features(observation), state, start).state
+        for name in ("audio", "depth", "depth_age_s", "motion", "motion_valid", "goal"):
+            changed = {**observation, name: observation[name] * 0.5}
+            after = policy.step(policy.features(changed), state, start).state
+            assert float((after - before).abs().max()) > 1e-5, name
+
+
+def test_default_size_is_lean() -> None:
+    count = sum(weight.numel() for weight in _policy("default").parameters())
+    assert 400_000 < count < 700_000
+
+
+def test_actions() -> None:
+    discrete, continuous = _policy("default"), _policy("continuous")
+    logits = torch.tensor([[0.0, 1.0, 1.0, 1.0], [2.0, 2.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
+    assert discrete.action(logits).tolist() == [1, 0, 0]
+    assert discrete.action(logits[None]).shape == (1, 3)
+    np.testing.assert_allclose(continuous.action(torch.tensor([[3.0, -0.5, -9.0]])), [[1.0, -0.5, -1.0]])
+
+
+def test_features_need_no_gradient() -> None:
+    policy = _policy("default")
+    features = policy.features(_observation(policy, 2))
+    assert set(features) == {"audio", "depth", "motion"}
+    assert not any(value.requires_grad for value in features.values())
+
+
+def test_state_shape_follows_the_network() -> None:
+    policy = _policy("continuous")
+    assert policy.contract.state_shape == (32,)
+    assert contract_with_state(policy.contract, PolicyConfig(memory_size=64)).state_shape == (64,)
+    with pytest.raises(ValueError, match="multiple of attention_heads"):
+        PolicyConfig(attention_size=30, attention_heads=4)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.contract import Contract, GoalSpec, discrete_actions
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.sb3 import FeaturesExtractor, contract_of
+
+
+class Dummy(gymnasium.Env[dict[str, np.ndarray], Any]):
+    """An environment with the contract's observations, of noise."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.observation_space = spaces.Dict(
+            {
+                spec.name: spaces.Box(spec.low, spec.high, spec.shape, np.float32)
+                for spec in contract.observations()
+            }
+        )
+        self.action_space = spaces.Discrete(contract.num_actions)
+        self._steps = 0
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        return {
+            spec.name: self.np_random.uniform(0, 0.5, spec.shape).astype(np.float32)
+            for spec in self.contract.observations()
+        }
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        return self._observe(), float(action == 1), self._steps >= 5, False, {}
+
+
+def _contract(mics: int = 4, **changes: Any) -> Contract:
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+    if mics != 4:
+        places = tuple((0.01 * i, 0.0, 0.4) for i in range(mics))
+        array = MicrophoneArray(
+            name="line", mic_xyz_m=places, channel_map=tuple(range(mics)), device_channels=mics
+        )
+    return Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25), **changes)
+
+
+def test_ppo_learns_with_it() -> None:
+    env = Dummy(_contract())
+    check_env(env, warn=False)  # it would have every observation flat, which waveforms and images aren't
+    model = PPO(
+        "MultiInputPolicy",
+        env,
+        n_steps=16,
+        batch_size=8,
+        n_epochs=1,
+        seed=0,
+        device="cpu",
+        policy_kwargs={"features_extractor_class": FeaturesExtractor},
+    )
+    extractor = model.policy.features_extractor
+    before = extractor.senses.depth.layers[0].weight.detach().clone()
+    model.learn(16)
+    assert not np.array_equal(before.numpy(), extractor.senses.depth.layers[0].weight.detach().numpy())
+    observation, _ = env.reset(seed=1)
+    first, _ = model.predict(observation, deterministic=True)
+    again, _ = model.predict(observation, deterministic=True)
+    assert first == again
+
+
+def test_takes_the_envs_own_contract() -> None:
+    contract = _contract(mics=3, goal=GoalSpec(size=6, embedding="test"))
+    env = Dummy(contract)
+    extractor = FeaturesExtractor(
+        env.observation_space, contract=contract, config=PolicyConfig(depth_size=24)
+    )
+    assert extractor.features_dim == extractor.senses.size
+
+
+def test_names_what_does_not_fit() -> None:
+    space = Dummy(_contract(mics=3)).observation_space
+    with pytest.raises(ValueError, match="3 microphones.*has 4: pass the environment's own"):
+        FeaturesExtractor(space)
+    with pytest.raises(ValueError, match="the contract"):
+        FeaturesExtractor(space, contract=_contract())
+    with pytest.raises(ValueError, match=r"lacks \['audio', 'depth'\]"):
+        FeaturesExtractor(spaces.Dict({"x": spaces.Box(0, 1, (2,))}))
+
+
+def test_guesses_from_the_shapes() -> None:
+    contract = contract_of(Dummy(_contract(window_samples=8000)).observation_space)
+    assert contract.window_samples == 8000
+    assert contract.hop_samples == 4000
+    assert (contract.camera.width, contract.camera.height) == (64, 64)
