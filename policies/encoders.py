@@ -47,7 +47,10 @@ class DepthEncoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(second, third, 3, stride=2, padding=1),
             nn.ReLU(),
-        ).to(memory_format=torch.channels_last)
+        )
+        for weight in self.layers.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map float32 [batch, 2, 32, 32] to tokens float32 [batch, 16, channels]: 4 x 4 cells, row by row."""

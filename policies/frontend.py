@@ -36,6 +36,12 @@ class AudioFrontEnd(nn.Module):
         size: number of features F.
     """
 
+    frame_index: Tensor
+    fourier: Tensor
+    mel: Tensor
+    delays: Tensor
+    steering: Tensor
+
     def __init__(self, contract: Contract) -> None:
         """Compute the constants from the contract's front end, array, rate and window."""
         super().__init__()
@@ -162,6 +168,7 @@ class MotionFrontEnd(nn.Module):
     """
 
     size = 8
+    scale: Tensor
 
     def __init__(self, contract: Contract) -> None:
         """Take the body's limits and the control period as units."""

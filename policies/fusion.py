@@ -89,5 +89,6 @@ def build_fusion(
         channels: length of a depth token.
         config: names the fusion and its sizes.
     """
-    kinds = {"concatenate": Concatenate, "attention": CrossModalAttention}
-    return kinds[config.fusion](vector_sizes, tokens, channels, config)
+    if config.fusion == "attention":
+        return CrossModalAttention(vector_sizes, tokens, channels, config)
+    return Concatenate(vector_sizes, tokens, channels, config)

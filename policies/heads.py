@@ -17,12 +17,13 @@ class Heads(nn.Module):
     def __init__(self, memory_size: int, hidden: int, actions: int) -> None:
         """Build heads for `actions` logits or means, with `hidden` units before action and place."""
         super().__init__()
-        self.action = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, actions))
+        last = nn.Linear(hidden, actions)
+        self.action = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), last)
         self.value = nn.Linear(memory_size, 1)
         self.place = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, 5))
         # No action is preferred before the first update.
-        nn.init.uniform_(self.action[-1].weight, -1e-2, 1e-2)
-        nn.init.zeros_(self.action[-1].bias)
+        nn.init.uniform_(last.weight, -1e-2, 1e-2)
+        nn.init.zeros_(last.bias)
 
     def forward(self, memory: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Read the heads.

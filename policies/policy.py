@@ -117,7 +117,7 @@ class Policy(nn.Module):
             Tensors with leading [batch].
         """
         state = self.memory.step(self.senses(features), state, episode_start)
-        return PolicyOutput(*self.heads(state), state)
+        return self._read(state)
 
     def unroll(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
         """Take several steps, for training; the same numbers as `step` up to rounding.
@@ -134,7 +134,11 @@ class Policy(nn.Module):
         flat = {name: value.flatten(0, 1) for name, value in features.items()}
         fused = self.senses(flat).unflatten(0, (time, batch))
         states = self.memory.unroll(fused, state, episode_start)
-        return PolicyOutput(*self.heads(states), states)
+        return self._read(states)
+
+    def _read(self, state: Tensor) -> PolicyOutput:
+        logits, value, bearing, distance = self.heads(state)
+        return PolicyOutput(logits, value, bearing, distance, state)
 
     def action(self, logits: Tensor) -> Tensor:
         """Return the deterministic action: int64 [...] (lowest index at ties) or float32 [..., 3], ±1."""

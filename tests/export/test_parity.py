@@ -30,15 +30,19 @@ def test_agrees_over_recurrent_steps(policy: Policy, bundle: Bundle, observation
 
 
 def test_sees_another_policy(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    rows = observations(bundle.contract, steps=3, batch=2, seed=0)
+    inputs = {**rows[0], "state_in": bundle.initial_state(2)}
+    preferred = (int(open_engine(bundle).run(inputs)["action"][0]) + 1) % 4  # not what the bundle says first
     other = copy.deepcopy(policy)
     with torch.no_grad():
-        other.heads.action[-1].bias.add_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
-    report = compare(other, open_engine(bundle), observations(bundle.contract, steps=3, batch=2, seed=0))
-    assert report.largest["logits"] == pytest.approx(1.0, abs=1e-3)
+        other.heads.action[-1].bias[preferred] += 50.0
+    report = compare(other, open_engine(bundle), rows)
+    assert report.largest["logits"] == pytest.approx(50.0, abs=1e-3)
     assert report.largest["value"] < 1e-4
-    assert report.flips
+    assert report.flips[0].step == report.flips[0].row == 0
+    assert all(flip.expected == preferred != flip.received for flip in report.flips)
+    assert all(0.0 < flip.margin < 50.0 for flip in report.flips)
     assert report.action_agreement == 1.0 - len(report.flips) / 6
-    assert all(flip.expected == 1 and 0.0 <= flip.margin <= 1.001 for flip in report.flips)
 
 
 def test_sees_a_memory_that_differs(policy: Policy, bundle: Bundle, observations: Observations) -> None:
