@@ -112,7 +112,7 @@ def array_from(header: dict[str, Any], payload: bytes, dtype: str, dimensions: i
     kind = np.dtype(dtype).newbyteorder("<")
     if int(np.prod(shape)) * kind.itemsize != len(payload):  # type: ignore[arg-type]
         raise WireError(f"an array of {dtype} {shape} does not fill {len(payload)} bytes")
-    return np.frombuffer(payload, dtype=kind).astype(dtype).reshape(shape)  # type: ignore[arg-type]
+    return np.frombuffer(payload, dtype=kind).astype(dtype).reshape(shape)
 
 
 def socket_path(configured: str) -> Path:

@@ -93,7 +93,7 @@ class Container:
         """
         self.file = RecordFile(path)
         self._writer = Writer(
-            self.file,  # type: ignore[arg-type]  # it has what the writer calls: write, tell, flush
+            self.file,
             use_chunking=False,
             index_types=IndexType.NONE,
             use_summary_offsets=False,

@@ -128,7 +128,8 @@ def serve(link: socket.socket, guardian: Guardian) -> str:
     Raises:
         DeviceError: the drive has gone; its own dead-man timeout stops the robot.
     """
-    next_tick_ns, said_ns, said = now_ns(), 0, {}
+    next_tick_ns, said_ns = now_ns(), 0
+    said: dict[str, Any] = {}
     while True:
         wait_s = max(0.0, (next_tick_ns - now_ns()) * 1e-9)
         readable, _, _ = select.select([link], [], [], wait_s)

@@ -141,7 +141,7 @@ class Loop:
             self._log.safety(status, at_ns)
             self._builder.set_allowed(status["v_mps"], status["w_radps"])
             reason = status["reason"]
-            if self._armed and reason != "ok":
+            if status["armed"] and status["sequence"] >= 0 and reason != "ok":
                 self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
             was_armed, self._status = self._status.get("armed", False), status
             if was_armed and not status["armed"]:

@@ -165,8 +165,8 @@ def decode_odometry(data: bytes) -> OdometrySample:
         ValueError: not such a message (KeyError and TypeError where fields are missing or odd).
     """
     value = json.loads(data)
-    motion = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
-    return OdometrySample(*motion, collision=bool(value["collision"]), capture_ns=int(value["capture_ns"]))
+    dx_m, dy_m, dyaw_rad = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
+    return OdometrySample(dx_m, dy_m, dyaw_rad, bool(value["collision"]), int(value["capture_ns"]))
 
 
 def health_dict(time_ns: int, level: str, event: str, message: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def check(episode: Path | str | Episode, bundle: Bundle) -> ReplayReport:
             f"{episode.path}: recorded with policy {episode.info.bundle_sha256[:12]}, got {bundle.path} "
             f"({bundle.sha256[:12]}); give the bundle that ran"
         )
+    if episode.info.contract != bundle.contract:
+        raise EpisodeError(f"{episode.path}: its contract is not that of the policy it names: it was altered")
     engine = open_engine(bundle)
     same_engine = episode.info.engine == engine.fingerprint
     comparison = _Comparison(PolicyRunner(bundle.contract, engine), exact=same_engine)
@@ -163,7 +165,7 @@ def replayed(episode: Episode) -> Iterator[tuple[dict[str, Any], Due | None, dic
                 builder.set_allowed(float(value["v_mps"]), float(value["w_radps"]))
             elif message.topic == messages.HEALTH_TOPIC and value["event"] == EPISODE_START_EVENT:
                 builder.mark_start()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise EpisodeError(
                 f"{episode.path}: message {number} on {message.topic} can't be used ({error!r})"
             ) from None

@@ -51,8 +51,8 @@ def write_rollout(
 ) -> None:
     """Write an episode file from observations and outputs.
 
-    The observations are taken apart into blocks, frames and odometry, from which the builder must make the same
-    bits again; so a replay of the file proves as much as that of a robot's.
+    The observations are taken apart into blocks, frames and odometry, from which the builder must make the
+    same bits again; so a replay of the file proves as much as that of a robot's.
 
     Args:
         path: must not exist.
@@ -110,8 +110,8 @@ class _RolloutWriter:
             if digest(built) != digest(step.observation):
                 odd = [name for name in built if not _same(built[name], step.observation.get(name))]
                 raise ValueError(
-                    f"step {self._count}: {', '.join(odd)} can't come from a robot's devices; expected 16-bit audio "
-                    "that goes on from the last window, and frames and odometry as the contract says"
+                    f"step {self._count}: {', '.join(odd)} can't come from a robot; expected 16-bit "
+                    "audio that goes on from the last window, and frames and odometry as the contract says"
                 )
             fields = step_dict(contract, due, built, step.outputs)
             self._json(messages.STEP_TOPIC, due.due_ns, due.step, fields)

@@ -192,9 +192,9 @@ class RobotServer:
         connected, count = True, 0
         while True:
             start_ns = begin_ns + count * period_ns
-            late_ms = (time.monotonic_ns() - start_ns) * 1e-6 if count else 0.0
+            rendered_ms = (time.monotonic_ns() - start_ns) * 1e-6 if count else 0.0
             connected = connected and self._deliver(sensors, result, count, start_ns)
-            self._record(result, count, start_ns + period_ns, v, w, late_ms, connected)
+            self._record(result, count, start_ns + period_ns, v, w, rendered_ms, connected)
             count += 1
             at_rest = not connected and self._drive_gone.is_set() and v == 0.0 and w == 0.0
             if at_rest or count * period_ns >= duration_s * NS_PER_S:
@@ -240,7 +240,7 @@ class RobotServer:
         end_ns: int,
         v: float,
         w: float,
-        late_ms: float,
+        rendered_ms: float,
         connected: bool,
     ) -> None:
         x, y, yaw = (float(value) for value in result.pose)
@@ -256,7 +256,7 @@ class RobotServer:
                 "w_radps": w,
                 "collision": bool(result.collision),
                 "distance_to_goal_m": float(result.distance_to_goal_m),
-                "rendered_late_ms": late_ms,
+                "rendered_after_ms": rendered_ms,
                 "connected": connected,
                 **result.extra,
             }

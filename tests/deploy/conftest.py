@@ -21,8 +21,11 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, PinholeCamera, discrete_actions
 from phonotaxis.configs.geometry import pixel_rays
 from phonotaxis.configs.robot import RobotConfig, simulated_robot
+from phonotaxis.deploy.rollout import RolloutStep, write_rollout
+from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.envs.simulated_robot import RobotServer, WindowResult
 from phonotaxis.export.bundle import Bundle, read_bundle, seal, write_bundle
+from phonotaxis.export.engines import Engine, open_engine
 
 STATE = 5
 
@@ -184,7 +187,45 @@ class Rig:
 @pytest.fixture
 def toy() -> SimpleNamespace:
     """Hand on the functions above: test modules can't import this one."""
-    return SimpleNamespace(contract=make_contract, bundle=toy_bundle, world=FakeWorld, hall_depth=hall_depth)
+    return SimpleNamespace(
+        contract=make_contract, bundle=toy_bundle, world=FakeWorld, hall_depth=hall_depth, rollout=rollout
+    )
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shelf")
+
+
+@pytest.fixture
+def recorded(shelf: Path) -> tuple[Path, Bundle]:
+    """Return an episode of the toy policy in the fake hall, written once for a module, and the policy."""
+    path, contract = shelf / "episode.mcap", make_contract()
+    bundle = toy_bundle(shelf / "toy.onnx", contract)
+    if not path.exists():
+        engine = open_engine(bundle)
+        write_rollout(path, bundle, engine.fingerprint, rollout(contract, engine), scene="hall", seed=3)
+    return path, bundle
+
+
+def rollout(contract: Contract, engine: Engine) -> Iterator[RolloutStep]:
+    """Yield a dozen steps of a policy in the fake hall; a new goal begins at the eighth."""
+    world, runner = FakeWorld(contract), PolicyRunner(contract, engine)
+    v, w, result = 0.0, 0.0, world.start()
+    for step in range(12):
+        heard = result.audio_int16[list(contract.array.channel_map)]
+        observation = {
+            "audio": heard.astype(np.float32) / np.float32(32768),
+            "depth": result.depth_m,
+            "depth_age_s": np.zeros(1, dtype=np.float32),
+            "motion": np.array([*result.odometry, v, w, 0.0], dtype=np.float32),
+            "motion_valid": np.ones(1, dtype=np.float32),
+            "episode_start": np.array([float(step in (0, 7))], dtype=np.float32),
+        }
+        outputs = runner.run(observation)
+        yield RolloutStep(observation, outputs)
+        v, w, _ = contract.setpoint(outputs["action"])
+        result = world.hold(v, w)
 
 
 @pytest.fixture
