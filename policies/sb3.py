@@ -49,8 +49,8 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         _check(observation_space, contract)
         audio = AudioFrontEnd(contract)
         senses = Senses(contract, config, audio.size)
-        for weight in senses.parameters():
-            weight.data = weight.data.contiguous()  # Stable-Baselines3 initialises through views of plain layout
+        for weight in senses.parameters():  # Stable-Baselines3 initialises through views of plain layout
+            weight.data = weight.data.contiguous()
         super().__init__(observation_space, features_dim=senses.size)
         self.audio, self.senses = audio, senses
         self.depth, self.motion = DepthFrontEnd(contract), MotionFrontEnd(contract)
