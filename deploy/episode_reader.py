@@ -191,7 +191,7 @@ def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
         )
     except ConfigError as error:
         raise EpisodeError(str(error)) from None
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise EpisodeError(
             f"{path}: its metadata are incomplete or odd ({error!r}); use another copy"
         ) from None

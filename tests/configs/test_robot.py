@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.compatibility import check_compatible, covered_in_period, mismatches
+from phonotaxis.configs.contract import ContinuousActions, Contract, PinholeCamera, discrete_actions
+from phonotaxis.configs.geometry import base_from_camera, camera_from_base, pixel_rays
+from phonotaxis.configs.robot import RobotConfig, load_robot, robot_from_json
+
+
+def _contract(**changes: Any) -> Contract:
+    fields: dict[str, Any] = {
+        "task": "t",
+        "array": presets.load("arrays", "respeaker_usb_v2", MicrophoneArray),
+        "actions": discrete_actions(0.25, math.radians(10.0), 0.25),
+        **changes,
+    }
+    return Contract(**fields)
+
+
+def _robot(**changes: Any) -> RobotConfig:
+    fields: dict[str, Any] = {"name": "mine", "array": _contract().array, **changes}
+    return RobotConfig(**fields)
+
+
+def test_the_shipped_robot_carries_the_default_policy() -> None:
+    robot = load_robot("simulated")
+    assert mismatches(_contract(), robot) == []
+    check_compatible(_contract(), robot)
+    assert load_robot("simulated", "/run/x.sock").devices.socket == "/run/x.sock"
+
+
+def test_a_robot_survives_its_json() -> None:
+    robot = load_robot("simulated")
+    assert robot_from_json(robot.model_dump_json()) == robot
+    with pytest.raises(ConfigError, match="not a robot"):
+        robot_from_json("{}")
+
+
+def test_a_robots_array_is_named_or_given(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\narray: respeaker_4mic_hat\n")
+    assert load_robot(path).array.name == "respeaker_4mic_hat"
+    path.write_text("name: mine\narray: respeaker_usb_v3\n")
+    with pytest.raises(ConfigError, match="did you mean 'respeaker_usb_v2'"):
+        load_robot(path)
+    path.write_text("name: mine\narray: respeaker_4mic_hat\ndrive: {max_speed: 1}\n")
+    with pytest.raises(ConfigError, match=r"drive\.max_speed: unknown key"):
+        load_robot(path)
+    with pytest.raises(ConfigError, match="did you mean 'simulated'"):
+        load_robot("simulatd")
+
+
+def test_a_command_must_outlive_the_allowed_silence() -> None:
+    with pytest.raises(ValueError, match="raise the first"):
+        _robot(safety={"command_expiry_ms": 100.0, "runtime_silence_ms": 200.0})
+
+
+def _moved(array: MicrophoneArray, by_m: float) -> MicrophoneArray:
+    (x, y, z), *rest = array.mic_xyz_m
+    return array.model_copy(update={"mic_xyz_m": ((x + by_m, y, z), *rest)})
+
+
+OTHER_ARRAY = {
+    "name": "six", "device_channels": 6, "channel_map": [0, 1, 2, 3, 4, 5],
+    "mic_xyz_m": [(0.05 * math.cos(a), 0.05 * math.sin(a), 0.45) for a in np.arange(6)],
+}  # fmt: skip
+NARROW = PinholeCamera(fx=64.0, fy=64.0)
+COARSE = PinholeCamera(width=16, height=16, fx=8.0, fy=8.0, cx=8.0, cy=8.0)
+SIDEWAYS = PinholeCamera(mount_rpy_rad=(0.0, 0.0, 0.7))
+SHORT = PinholeCamera(max_range_m=3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sample_rate_hz": 48000}, "sample rate: policy 16000 Hz, robot 48000 Hz"),
+        ({"array": OTHER_ARRAY}, "microphones: policy 4 (respeaker_usb_v2), robot 6 (six)"),
+        ({"array": _moved(_robot().array, 0.0025)}, "number 0 lies 2.5 mm from"),
+        ({"camera": {"pinhole": NARROW}}, "% of the policy's view"),
+        ({"camera": {"pinhole": SIDEWAYS}}, "% of the policy's view"),
+        ({"camera": {"pinhole": COARSE}}, "coarser than the policy's"),
+        ({"camera": {"pinhole": SHORT}}, "camera range: policy 10 m, robot 3 m"),
+        ({"drive": {"max_v_mps": 0.9}}, "v: the policy asks for 1 m/s, the drive reaches 0.9"),
+        ({"drive": {"max_w_radps": 0.5}}, "w: the policy asks for 0.698132 rad/s, the drive reaches 0.5"),
+        ({"drive": {"max_acceleration_mps2": 10.0}}, "v from rest: in one control period"),
+        ({"drive": {"max_angular_acceleration_radps2": 5.0}}, "w from rest: in one control period"),
+        ({"drive": {"latency_s": 0.03}}, "latency 0 -> 0.03 s"),
+        ({"safety": {"max_v_mps": 0.5}}, "safety.max_v_mps 0.5 m/s would clip the policy's 1"),
+        ({"safety": {"max_w_radps": 0.5}}, "safety.max_w_radps 0.5 rad/s would clip"),
+        ({"safety": {"max_acceleration_mps2": 1.0}}, "acceleration unlimited -> 1,"),
+        ({"safety": {"command_expiry_ms": 250.0}}, "would expire commands between two steps"),
+        ({"radius_m": 0.3}, "body: trained with a radius of 0.18 m, robot 0.3 m"),
+    ],
+)
+def test_each_point_of_mismatch_is_said(changes: dict[str, Any], said: str) -> None:
+    robot = _robot(**changes)
+    found = mismatches(_contract(), robot)
+    assert any(said in point for point in found), found
+    with pytest.raises(ConfigError) as caught:
+        check_compatible(_contract(), robot)
+    assert all(point in str(caught.value) for point in found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"array": _moved(_robot().array, 0.0015)},
+        {"drive": {"max_acceleration_mps2": 20.1, "max_angular_acceleration_radps2": 14.1}},
+        {"drive": {"latency_s": 0.02}},
+        {"odometry": None},
+        {"camera": {"pinhole": PinholeCamera(width=128, height=128, fx=40.0, fy=40.0, cx=64.0, cy=64.0)}},
+    ],
+)
+def test_what_lies_within_the_tolerance_is_accepted(changes: dict[str, Any]) -> None:
+    assert mismatches(_contract(), _robot(**changes)) == []
+
+
+def test_all_points_come_at_once() -> None:
+    robot = _robot(sample_rate_hz=8000, array=OTHER_ARRAY, drive={"max_v_mps": 0.1, "max_w_radps": 0.1})
+    with pytest.raises(ConfigError, match=r"5 point\(s\)") as caught:
+        check_compatible(_contract(), robot.model_copy(update={"radius_m": 0.5}))
+    assert str(caught.value).count("\n  - ") == 5
+
+
+def test_microphones_in_another_order_are_refused_with_the_remedy() -> None:
+    array = _robot().array
+    mics, channels = array.mic_xyz_m, array.channel_map
+    turned = array.model_copy(
+        update={"mic_xyz_m": (*mics[1:], mics[0]), "channel_map": (*channels[1:], channels[0])}
+    )
+    (point,) = mismatches(_contract(), _robot(array=turned))
+    assert "they match in another order: list them as [3, 0, 1, 2], with channel_map [1, 2, 3, 4]" in point
+
+
+def test_continuous_actions_are_judged_by_the_bodys_limits() -> None:
+    contract = _contract(actions=ContinuousActions())
+    assert mismatches(contract, _robot()) == []
+    assert any("asks for 1 m/s" in point for point in mismatches(contract, _robot(drive={"max_v_mps": 0.8})))
+
+
+def test_a_policy_trained_with_acceleration_accepts_a_robot_that_has_it() -> None:
+    body = {"max_acceleration_mps2": 2.0, "max_angular_acceleration_radps2": 3.0, "latency_s": 0.05}
+    drive = {"max_acceleration_mps2": 2.0, "max_angular_acceleration_radps2": 3.0, "latency_s": 0.05}
+    assert mismatches(_contract(body=body), _robot(drive=drive)) == []
+    assert len(mismatches(_contract(body=body), _robot())) == 2  # too brisk is no better than too slow
+
+
+def test_distance_covered_from_rest() -> None:
+    assert covered_in_period(1.0, None, 0.0, 0.25) == 0.25
+    assert covered_in_period(1.0, None, 0.05, 0.25) == pytest.approx(0.2)
+    assert covered_in_period(1.0, 10.0, 0.0, 0.25) == pytest.approx(0.25 - 1.0 / 20.0)
+    assert covered_in_period(1.0, 2.0, 0.0, 0.25) == pytest.approx(0.5 * 2.0 * 0.25**2)
+    assert covered_in_period(1.0, 2.0, 0.5, 0.25) == 0.0
+
+
+def test_a_camera_looks_along_x_and_down_with_positive_pitch() -> None:
+    camera = PinholeCamera()
+    ahead = base_from_camera(camera) @ [0.0, 0.0, 2.0, 1.0]
+    assert ahead[:3] == pytest.approx([2.1, 0.0, 0.5])
+    right_and_down = base_from_camera(camera) @ [1.0, 1.0, 2.0, 1.0]
+    assert right_and_down[:3] == pytest.approx([2.1, -1.0, -0.5])
+    pitched = camera.model_copy(update={"mount_rpy_rad": (0.0, 0.3, 0.0)})
+    assert (base_from_camera(pitched) @ [0.0, 0.0, 1.0, 1.0])[2] < 0.5
+    turned = camera.model_copy(update={"mount_rpy_rad": (0.0, 0.0, 0.3)})
+    assert (base_from_camera(turned) @ [0.0, 0.0, 1.0, 1.0])[1] > 0.0
+    assert camera_from_base(turned) @ base_from_camera(turned) == pytest.approx(np.eye(4), abs=1e-12)
+
+
+def test_pixel_rays_pass_through_pixel_centres() -> None:
+    rays = pixel_rays(PinholeCamera())
+    assert rays.shape == (64, 64, 3)
+    assert rays[0, 0] == pytest.approx([(0.5 - 32) / 32, (0.5 - 32) / 32, 1.0])
+    assert rays[10, 40] == pytest.approx([(40.5 - 32) / 32, (10.5 - 32) / 32, 1.0])

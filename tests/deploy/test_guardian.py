@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from phonotaxis.configs.robot import load_robot
+from phonotaxis.deploy.clock import SampleClock, now_ns
+from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.guardian import Guardian, brake, serve
+
+MS = 1_000_000
+
+
+@dataclass
+class FakeDrive:
+    dead_man_ms: float = 300.0
+    got: list[tuple[float, float]] = field(default_factory=list)
+    broken_after: int = 10**9
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        if len(self.got) >= self.broken_after:
+            raise DeviceError("unplugged")
+        self.got.append((v_mps, w_radps))
+
+    def close(self) -> None:
+        self.got.append((0.0, 0.0))
+
+
+def _sensors(at_ns: int) -> dict[str, Any]:
+    return {"type": "sensors", "audio_ns": at_ns, "depth_ns": at_ns, "clearance_m": 5.0}
+
+
+def _command(at_ns: int, sequence: int = 0) -> dict[str, Any]:
+    return {"type": "command", "v_mps": 0.5, "w_radps": 0.25, "due_ns": at_ns, "sequence": sequence}
+
+
+def _armed(at_ns: int) -> tuple[Guardian, FakeDrive]:
+    drive = FakeDrive()
+    guardian = Guardian(load_robot("simulated"), drive)
+    guardian.handle(_sensors(at_ns), at_ns)
+    guardian.handle({"type": "arm"}, at_ns)
+    return guardian, drive
+
+
+def test_it_starts_disarmed_and_moves_only_when_armed() -> None:
+    drive = FakeDrive()
+    guardian = Guardian(load_robot("simulated"), drive)
+    guardian.handle(_sensors(0), 0)
+    guardian.handle(_command(0), 0)
+    guardian.tick(0)
+    guardian.handle({"type": "arm"}, 0)
+    guardian.tick(0)
+    assert drive.got == [(0.0, 0.0)] * 2  # what was asked for before arming is forgotten
+    guardian.handle(_command(0, 7), 0)
+    guardian.tick(0)
+    assert drive.got[-1] == (0.5, 0.25)
+    assert guardian.status(0)["sequence"] == 7
+    assert guardian.status(0)["armed"]
+
+
+def test_stop_brakes_disarms_and_stays_so() -> None:
+    guardian, drive = _armed(0)
+    guardian.handle(_command(0), 0)
+    guardian.tick(0)
+    guardian.handle({"type": "stop"}, 0)
+    guardian.tick(1)
+    assert drive.got[-1] == (0.0, 0.0)
+    assert guardian.status(1) == {
+        "type": "status", "time_ns": 1, "v_mps": 0.0, "w_radps": 0.0, "reason": "goal reached",
+        "armed": False, "sequence": -1,
+    }  # fmt: skip
+    guardian.handle(_command(2), 2)
+    guardian.handle(_sensors(2), 2)
+    guardian.tick(2)
+    assert drive.got[-1] == (0.0, 0.0)
+
+
+def test_silence_disarms_for_good() -> None:
+    guardian, drive = _armed(0)
+    guardian.handle(_command(0), 0)
+    guardian.tick(200 * MS)
+    assert drive.got[-1] == (0.5, 0.25)
+    guardian.tick(251 * MS)
+    assert drive.got[-1] == (0.0, 0.0)
+    assert guardian.status(0)["reason"] == "runtime silent"
+    guardian.handle(_sensors(260 * MS), 260 * MS)
+    guardian.handle(_command(260 * MS), 260 * MS)
+    guardian.tick(260 * MS)
+    assert drive.got[-1] == (0.0, 0.0)
+    assert not guardian.status(0)["armed"]
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ({"type": "fly"}, ValueError),
+        ({}, KeyError),
+        ({"type": "command", "v_mps": "fast"}, ValueError),
+        ({"type": "command", "v_mps": 1.0}, KeyError),
+        ({"type": "sensors", "audio_ns": [], "depth_ns": 0, "clearance_m": 0}, TypeError),
+    ],
+)
+def test_odd_messages_are_errors(message: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        _armed(0)[0].handle(message, 0)
+
+
+@pytest.mark.parametrize("packet", [b"{", b"[]", b"\xff", b'{"type": "fly"}'])
+def test_nonsense_on_the_wire_ends_the_service(packet: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        theirs.send(packet)
+        assert serve(ours, _armed(now_ns())[0]) == "connection ended"
+
+
+def test_it_serves_ticks_and_tells_until_the_connection_ends() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    guardian, drive = _armed(now_ns())
+    thread = threading.Thread(target=serve, args=(ours, guardian))
+    thread.start()
+    time.sleep(0.2)
+    assert theirs.recv(4096).startswith(b'{"type":"status"')
+    theirs.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    ours.close()
+    assert len(drive.got) >= 3
+    brake(guardian, "runtime ended")
+    assert drive.got[-1] == (0.0, 0.0)
+    assert not guardian.status(0)["armed"]
+
+
+def test_a_lost_drive_ends_the_service() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    guardian = Guardian(load_robot("simulated"), FakeDrive(broken_after=2))
+    with ours, theirs, pytest.raises(DeviceError, match="unplugged"):
+        serve(ours, guardian)
+    brake(guardian, "drive gone")  # what is gone can't be braked, and that is no error here
+
+
+def test_the_sample_clock_follows_the_newest_block() -> None:
+    clock = SampleClock(16000)
+    with pytest.raises(ValueError, match="no block yet"):
+        clock.ns_at(0)
+    clock.observe(0, 1000)
+    assert clock.ns_at(16000) == 1_000_001_000
+    assert clock.drift_ppm() == 0.0
+    clock.observe(160_000, 1000 + 10_000_000_000 - 1_000_000)  # 1 ms early after 10 s: 100 ppm fast
+    assert clock.drift_ppm() == pytest.approx(100.0, rel=1e-3)
+    assert clock.ns_at(159_984) == 1000 + 10_000_000_000 - 2_000_000
+    clock.restart()
+    assert clock.drift_ppm() == 0.0
