@@ -13,7 +13,8 @@ fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
 command -v "$python" > /dev/null || fail "'$python' not found: install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3"
-version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])') \
+    || fail "'$python' does not run: name another Python 3.10 or newer: make PYTHON=/path/to/python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
     || fail "$python is Python $version, phonotaxis needs 3.10 or newer: make PYTHON=/path/to/python3.10"
 
