@@ -88,7 +88,7 @@ class Loop:
         self._clearance = Clearance(robot)
         self._clearance_m: float | None = None
         self._depth_ns: int | None = None
-        self._audio_ns = now_ns()
+        self._audio_ns: int | None = None
         self._pose = (0.0, 0.0, 0.0)
         self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
         self._decide_ms: list[float] = []
@@ -111,7 +111,10 @@ class Loop:
             if block is not None:
                 self._take_block(block)
                 heard_ns = now_ns()
-            elif now_ns() - heard_ns > AUDIO_LOST_NS:
+                continue
+            # alive, though deaf: the guardian stops on stale audio and goes on when it is back
+            self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+            if now_ns() - heard_ns > AUDIO_LOST_NS:
                 raise RunEnd("audio_lost", "no audio for 3 s: check that the microphones are connected")
 
     def _take_sensors(self) -> None:
@@ -152,11 +155,12 @@ class Loop:
     def _take_block(self, block: AudioBlock) -> None:
         begun_ns = now_ns()
         count = block.samples.shape[1]
-        self._audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
+        audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
         if self._first_ns is None:
             self._first_ns = block.capture_ns
-        self.summary.seconds = (self._audio_ns - self._first_ns) * 1e-9
-        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+        self._audio_ns = audio_ns
+        self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
+        self._guardian.sensors(audio_ns, self._depth_ns, self._clearance_m)
         if self._arm_when_sensing and self._depth_ns is not None:
             self._arm()
         self._log.audio(block, begun_ns)

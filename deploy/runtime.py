@@ -155,6 +155,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, BundleError, EngineError, DeviceError, GuardianError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted before the run began", file=sys.stderr)
+        return 130
     print(json.dumps(asdict(summary)), flush=True)
     if summary.outcome in ENDED_WELL:
         return 0

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,7 @@ class FakeWorld:
 
     contract: Contract
     wall_m: float = 9.0
+    pause_s: float = 0.0  # before the eighth window
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
     held: list[tuple[float, float]] = field(default_factory=list)
 
@@ -114,6 +116,8 @@ class FakeWorld:
 
     def hold(self, v_mps: float, w_radps: float) -> WindowResult:
         self.held.append((v_mps, w_radps))
+        if len(self.held) == 8:
+            time.sleep(self.pause_s)
         period_s, (x, y, yaw) = self.contract.control_period_s, self.pose
         way_m, turn_rad = v_mps * period_s, w_radps * period_s
         self.pose = (x + way_m * np.cos(yaw), y + way_m * np.sin(yaw), yaw + turn_rad)
@@ -232,11 +236,13 @@ def rollout(contract: Contract, engine: Engine) -> Iterator[RolloutStep]:
 def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     servers: list[threading.Thread] = []
 
-    def make(stop_after: float = 1e6, wall_m: float = 9.0, eager: float = 0.3, **robot_changes: Any) -> Rig:
+    def make(
+        stop_after: float = 1e6, wall_m: float = 9.0, eager: float = 0.3, pause_s: float = 0.0, **changes: Any
+    ) -> Rig:
         contract = make_contract()
         socket = tmp_path / "wire" / "robot.sock"
-        robot = simulated_robot(contract.array, contract.camera, socket, **robot_changes)
-        world = FakeWorld(contract, wall_m)
+        robot = simulated_robot(contract.array, contract.camera, socket, **changes)
+        world = FakeWorld(contract, wall_m, pause_s)
         server = RobotServer(world, socket, tmp_path / "truth.jsonl", robot.drive.dead_man_ms)
         thread = threading.Thread(target=server.serve, args=(20.0, 30.0), daemon=True)
         thread.start()

@@ -56,7 +56,7 @@ def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
 
 def test_without_arming_everything_runs_but_nothing_moves(make_rig: Any) -> None:
     rig = make_rig()
-    code, summary, err = rig.finish(rig.start(duration_s=2.0))
+    code, summary, err = rig.finish(rig.start(duration_s=1.2))
     assert code == 0, err
     assert summary["outcome"] == "duration"
     assert summary["steps"] >= 3
@@ -118,6 +118,19 @@ def test_a_runtime_that_hangs_is_disarmed(make_rig: Any) -> None:
     assert check(rig.episode(), rig.bundle).ok
 
 
+def test_it_stands_while_the_sound_pauses_and_then_goes_on(make_rig: Any) -> None:
+    rig = make_rig(pause_s=0.9, eager=9.0)
+    code, summary, err = rig.finish(rig.start("--arm", duration_s=3.7))
+    assert code == 0, err
+    assert summary["outcome"] == "duration"
+    assert summary["safety_stops"].get("audio stale", 0) > 0
+    reasons = [record["reason"] for record in read_episode(rig.episode()).safety()]
+    stale = reasons.index("audio stale")
+    assert "ok" in reasons[:stale]
+    assert "ok" in reasons[stale:]
+    assert check(rig.episode(), rig.bundle).ok
+
+
 def test_ctrl_c_ends_the_run_with_a_whole_episode(make_rig: Any) -> None:
     rig = make_rig()
     process = rig.start("--arm", duration_s=30.0)
@@ -159,7 +172,7 @@ def test_a_deleted_log_folder_stops_the_robot(make_rig: Any) -> None:
 
 def test_an_obstacle_keeps_the_robot_from_the_wall(make_rig: Any) -> None:
     rig = make_rig(wall_m=1.0, eager=9.0)
-    code, summary, err = rig.finish(rig.start("--arm", duration_s=4.0))
+    code, summary, err = rig.finish(rig.start("--arm", duration_s=2.5))
     assert code == 0, err
     assert summary["safety_stops"].get("obstacle", 0) > 0
     furthest_m = max(fact["x_m"] for fact in rig.truth("window"))
