@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-
-import numpy as np
+from typing import Any
 
 from phonotaxis.configs import wire
 from phonotaxis.configs.robot import RobotConfig
@@ -155,17 +154,16 @@ class SimulatedDrive:
         self._link.close()
 
 
-def _decode(header: dict[str, object], payload: bytes) -> AudioBlock | DepthFrame | OdometrySample:
-    kind = header["type"]
-    capture_ns = int(header["capture_ns"])  # type: ignore[call-overload]
+def _decode(header: dict[str, Any], payload: bytes) -> AudioBlock | DepthFrame | OdometrySample:
+    kind, capture_ns = header["type"], int(header["capture_ns"])
     if kind == "audio":
         samples = wire.array_from(header, payload, "int16", 2)
-        return AudioBlock(samples, int(header["first_sample"]), capture_ns)  # type: ignore[call-overload]
+        return AudioBlock(samples, int(header["first_sample"]), capture_ns)
     if kind == "depth":
-        return DepthFrame(wire.array_from(header, payload, "float32", 2).astype(np.float32), capture_ns)
+        return DepthFrame(wire.array_from(header, payload, "float32", 2), capture_ns)
     if kind == "odometry":
-        dx, dy, dyaw = (float(header[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))  # type: ignore[arg-type]
-        return OdometrySample(dx, dy, dyaw, bool(header["collision"]), capture_ns)
+        dx_m, dy_m, dyaw_rad = (float(header[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
+        return OdometrySample(dx_m, dy_m, dyaw_rad, bool(header["collision"]), capture_ns)
     raise ValueError(f"unknown frame '{kind}'")
 
 
