@@ -1,0 +1,117 @@
+"""`phonotaxis train`: Ctrl-C leaves a checkpoint, --resume goes on from it, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phonotaxis import cli
+
+# As small as a training can be: what is tested is what happens to it, not what it learns.
+SMALL = """
+minutes: 30
+worlds: 2
+chunk: 4
+updates: 1
+batch_chunks: 2
+buffer_frames: 1024
+episode_steps: 10
+policy:
+  memory_size: 8
+  audio_hidden: 8
+  audio_size: 8
+  depth_size: 8
+  depth_channels: [2, 2, 2]
+  head_hidden: 8
+task:
+  scenes: {count: 1, source: empty_room}
+  sources_per_scene: 1
+  response_s: 0.1
+  out_of_sight_share: 0.0
+  sounds: {instances_per_kind: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    """Start a training, press Ctrl-C after its first round; return its folder, exit code and last words."""
+    folder = tmp_path_factory.mktemp("train")
+    (folder / "small.yaml").write_text(SMALL)
+    command = [sys.executable, "-m", "phonotaxis.cli", "train"]
+    command += ["--config", str(folder / "small.yaml"), "--out", str(folder / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert first.startswith("training: "), first + process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=120)
+    return folder / "run", process.returncode, words
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(interrupted: tuple[Path, int, str]) -> None:
+    folder, code, words = interrupted
+    assert code == 130
+    assert f"`phonotaxis train --out {folder} --resume` goes on" in words
+    assert "Traceback" not in words
+    assert any(folder.iterdir())
+
+
+def test_a_training_goes_on_with_its_own_configuration(
+    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.policies.checkpoint import load_checkpoint
+
+    folder = interrupted[0]
+    before = load_checkpoint(folder)
+    minutes = before.counters["seconds"] / 60 + 0.01
+    assert cli.run(["train", "--out", str(folder), "--resume", "--minutes", str(minutes), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    after = load_checkpoint(folder)
+    assert after.counters["rounds"] > before.counters["rounds"]
+    assert figures["frames"]["value"] == after.counters["rounds"] * 2 * 4
+    assert after.config["worlds"] == 2
+
+
+def test_a_training_is_not_overwritten(
+    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--out", str(interrupted[0])]) == 1
+    err = capsys.readouterr().err
+    assert "--resume goes on with it, --out takes another folder" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_resume_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--out", str(tmp_path / "absent"), "--resume"]) == 1
+    assert "absent" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_names_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("wolrds: 4\n")
+    assert cli.run(["train", "--config", str(config), "--out", str(tmp_path / "out")]) == 1
+    assert "mine.yaml: wolrds: unknown key; did you mean 'worlds'?" in capsys.readouterr().err
+
+
+def test_an_exported_training_is_a_bundle(
+    interrupted: tuple[Path, int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.export.bundle import read_bundle
+
+    out = tmp_path / "new" / "policy.onnx"
+    assert cli.run(["export", str(interrupted[0]), "--out", str(out), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    bundle = read_bundle(out)
+    assert figures["sha256"]["value"] == bundle.sha256
+    assert figures["size"]["value"] == out.stat().st_size
+    assert bundle.provenance["training"]["worlds"] == 2
+
+
+def test_export_where_no_training_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["export", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
