@@ -151,10 +151,13 @@ def _take(link: socket.socket, guardian: Guardian) -> bool:
     """Handle what has arrived; False when the connection has ended or speaks nonsense."""
     try:
         packet = link.recv(MAX_MESSAGE_BYTES)
-        if not packet:
-            return False
+    except ConnectionResetError:
+        return False  # killed with our statuses unread: an end like any other
+    if not packet:
+        return False
+    try:
         guardian.handle(json.loads(packet), now_ns())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         print(f"guardian: the runtime's connection is broken ({error}); stopping", file=sys.stderr)
         return False
     return True

@@ -142,8 +142,11 @@ class GuardianLink:
     def close(self) -> None:
         """Let the guardian brake and end; wait for it. May be called more than once."""
         if self._link is not None:
-            with contextlib.suppress(GuardianError):
+            with contextlib.suppress(GuardianError, OSError):
                 self._send({"type": "quit"})
+                self._link.settimeout(END_TIMEOUT_S)
+                while self._link.recv(MAX_MESSAGE_BYTES):
+                    pass  # its last statuses; left unread, they would break its reading of "quit"
         self._give_up()
 
     def _give_up(self) -> None:

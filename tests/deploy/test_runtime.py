@@ -20,6 +20,7 @@ def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
     rig = make_rig(stop_after=10.0)
     code, summary, err = rig.finish(rig.start("--arm", duration_s=20.0))
     assert code == 0, err
+    assert "guardian:" not in err  # it had nothing to complain of
     assert summary["outcome"] == "goal_reached"
     assert summary["loaded_modules_forbidden"] == []
     assert summary["armed"]
@@ -58,6 +59,7 @@ def test_without_arming_everything_runs_but_nothing_moves(make_rig: Any) -> None
     rig = make_rig()
     code, summary, err = rig.finish(rig.start(duration_s=1.2))
     assert code == 0, err
+    assert "guardian:" not in err
     assert summary["outcome"] == "duration"
     assert summary["steps"] >= 3
     assert not summary["armed"]
