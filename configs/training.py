@@ -18,7 +18,7 @@ class PolicyConfig(Frozen):
 
     audio_hidden: int = Field(default=192, ge=8, le=2048)
     audio_size: int = Field(default=128, ge=8, le=2048)
-    depth_channels: tuple[int, int, int] = (16, 32, 64)
+    depth_channels: tuple[int, int] = (32, 64)
     depth_size: int = Field(default=96, ge=8, le=2048)
     motion_size: int = Field(default=32, ge=4, le=2048)
     goal_size: int = Field(default=32, ge=4, le=2048)

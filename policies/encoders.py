@@ -32,20 +32,23 @@ class VectorEncoder(nn.Module):
 
 
 class DepthEncoder(nn.Module):
-    """Three strided convolutions over pooled depth; `channels_last` trains 1.6 times faster on CPUs."""
+    """Two strided convolutions over pooled depth.
 
-    def __init__(self, channels: tuple[int, int, int]) -> None:
-        """Build the layers; the last of `channels` is the depth of the map returned."""
+    Half of a network's training time on CPUs goes here, so the first layer is wide-strided (three layers of
+    stride two cost 2.3 times as much and imitated no better) and weights are `channels_last` (1.6 times
+    faster).
+    """
+
+    def __init__(self, channels: tuple[int, int]) -> None:
+        """Build the layers; the last of `channels` is the length of a token."""
         super().__init__()
-        first, second, third = channels
-        self.channels = third
+        first, second = channels
+        self.channels = second
         self.cells = (DEPTH_CELLS // 8) ** 2
         self.layers = nn.Sequential(
-            nn.Conv2d(2, first, 3, stride=2, padding=1),
+            nn.Conv2d(2, first, 6, stride=4, padding=1),
             nn.ReLU(),
             nn.Conv2d(first, second, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(second, third, 3, stride=2, padding=1),
             nn.ReLU(),
         )
         for weight in self.layers.parameters():

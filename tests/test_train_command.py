@@ -26,7 +26,7 @@ policy:
   audio_hidden: 8
   audio_size: 8
   depth_size: 8
-  depth_channels: [2, 2, 2]
+  depth_channels: [2, 2]
   head_hidden: 8
 task:
   scenes: {count: 1, source: empty_room}

@@ -27,7 +27,7 @@ from phonotaxis.policies.checkpoint import (
 )
 from phonotaxis.policies.policy import Policy
 
-SMALL = PolicyConfig(memory_size=16, audio_hidden=16, audio_size=16, depth_size=16, depth_channels=(4, 4, 8))
+SMALL = PolicyConfig(memory_size=16, audio_hidden=16, audio_size=16, depth_size=16, depth_channels=(4, 8))
 
 
 def _policy(seed: int = 0) -> Policy:
