@@ -227,7 +227,16 @@ def print_report(report: Report) -> None:
     for job in report.jobs.values():
         mark = "[green]ready[/]  " if job.ready else "[red]missing[/]"
         console.print(f"{mark} [bold]{job.name:<7}[/] {job.meaning}")
-        for problem in job.problems:
-            console.print(f"        - {problem}", markup=False)
+        for line in _gathered(job.problems):
+            console.print(f"        - {line}", markup=False, soft_wrap=True)
         if job.remedy:
             console.print(f"        mend it: {job.remedy}", markup=False, soft_wrap=True)
+
+
+def _gathered(problems: tuple[str, ...]) -> list[str]:
+    """Put all that is missing into one line, before what is wrong in other ways."""
+    missing = [problem.removesuffix(" is missing") for problem in problems if problem.endswith(" is missing")]
+    others = [problem for problem in problems if not problem.endswith(" is missing")]
+    if missing:
+        others.insert(0, f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    return others

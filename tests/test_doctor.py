@@ -92,3 +92,16 @@ def test_the_job_asked_for_decides_the_exit_code(
 def test_an_unknown_job_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown job 'trian'; did you mean 'train'"):
         doctor.known_job("trian")
+
+
+def test_what_is_missing_is_gathered_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = ("torch is missing", "onnx 1.0 is installed, >=1.17 is needed", "numba is missing")
+    job = doctor.Job("train", "train", missing, "pip install x")
+    doctor.print_report(doctor.Report({}, {"train": job}))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines == [
+        "missing train   train",
+        "- torch, numba are missing",
+        "- onnx 1.0 is installed, >=1.17 is needed",
+        "mend it: pip install x",
+    ]
