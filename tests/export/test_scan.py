@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from phonotaxis.export import scan
@@ -117,3 +120,40 @@ def test_a_cut_is_known_as_such(model: onnx.ModelProto) -> None:
     data = model.SerializeToString()
     with pytest.raises(TruncatedError):
         scan_model(data[: len(data) // 2])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_answered(data: bytes) -> None:
+    """Nothing but its own error comes out, whatever goes in."""
+    try:
+        found = scan_model(data)
+    except ScanError:
+        return
+    assert found.opset
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_agrees_with_a_parser_on_damaged_files(data: st.DataObject) -> None:
+    """What passes, means to a protobuf parser what was scanned: neither sees another graph."""
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+    )
+    content = bytearray(helper.make_model(graph).SerializeToString())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = scan_model(bytes(content))
+        model = onnx.load_from_string(bytes(content))
+    except (ScanError, DecodeError):
+        return
+    assert [port.name for port in found.inputs] == [value.name for value in model.graph.input]
+    assert [port.name for port in found.outputs] == [value.name for value in model.graph.output]
+    assert found.nodes == len(model.graph.node)
+    assert found.operators == {node.op_type for node in model.graph.node if node.HasField("op_type")}
+    assert all(node.domain in scan.STANDARD_DOMAINS for node in model.graph.node)
+    assert not any(tensor.external_data or tensor.data_location for tensor in model.graph.initializer)
