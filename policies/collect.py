@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,8 +119,9 @@ _collector: Collector | None = None  # of this process, where it is a collecting
 
 
 def start_collector(config: ImitationConfig) -> None:
-    """Prepare this process for collecting; Ctrl-C is the parent's business."""
+    """Prepare this process for collecting; Ctrl-C is the parent's business, and its death this process's end."""
     global _collector
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
@@ -131,3 +135,10 @@ def collect_round(weights: dict[str, np.ndarray], expert_share: float) -> Collec
     _collector.policy.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     collected = _collector.collect(expert_share)
     return collected
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, however that ended: a killed training leaves nothing running."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

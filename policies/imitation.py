@@ -70,7 +70,6 @@ class ImitationTrainer:
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)  # one core here, one for the collector
         self.policy = Policy(config.task.contract(), config.policy)
-        self.policy.senses.depth.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in torch's stubs
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
         self.optimizer = torch.optim.AdamW(

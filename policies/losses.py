@@ -34,7 +34,7 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
       of the wrong thing;
     - bearing: negative log-likelihood of the true azimuth under the predicted von Mises distribution;
     - distance: likewise of the true geodesic distance under the predicted log-normal one;
-    - value: squared error to the expert's undiscounted return.
+    - value: smooth absolute error to the expert's undiscounted return.
 
     Args:
         output: leading [time, batch].
@@ -51,7 +51,7 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     mean, std = output.distance.unbind(-1)
     distance = ((0.5 * ((log_m - mean) / std) ** 2 + torch.log(std)) * known).mean()
     returns = task.success_reward + task.progress_reward_per_m * log_m.exp() + task.step_reward * chunk.to_go
-    value = (((output.value.squeeze(-1) - returns) * known) ** 2).mean()
+    value = (torch.nn.functional.smooth_l1_loss(output.value.squeeze(-1), returns, reduction="none") * known).mean()
     parts = {"regret": regret, "imitation": imitation, "bearing": bearing, "distance": distance, "value": value}
     total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
     return Losses(total, **parts)

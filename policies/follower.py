@@ -1,0 +1,184 @@
+"""The follower: goes where the sound comes from, round what is in its way, and stops when it has passed the source.
+
+It uses no map, no learning and no knowledge of the world: steered response power for the direction, depth for what
+is in the way, odometry to keep the direction while turning.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from phonotaxis.configs import contract as names
+from phonotaxis.configs.contract import Contract
+from phonotaxis.envs.world import World
+from phonotaxis.policies.frontend import AudioFrontEnd
+
+STOP, FORWARD, LEFT, RIGHT = 0, 1, 2, 3
+_FORGET = 0.6  # of the direction belief, per step
+_LOOK_M = 0.5  # free way that a step forward asks for
+_MARGIN_M = 0.05
+_BACK = 4  # steps over which a turn of the direction counts as passing the source
+
+
+class StopRule(NamedTuple):
+    """When the follower believes that it has passed the source.
+
+    Attributes:
+        turn_rad: the direction of arrival has turned by at least this over the last steps.
+        level_db: the level is at most this far under the loudest of the episode.
+        min_steps: not before this many steps.
+    """
+
+    turn_rad: float = 1.6
+    level_db: float = 3.0
+    min_steps: int = 4
+
+
+class Signs(NamedTuple):
+    """What stop rules look at, each float64 [worlds]: turn of the direction, dB under the loudest, steps."""
+
+    turn_rad: np.ndarray
+    under_loudest_db: np.ndarray
+    steps: np.ndarray
+
+
+class FollowerDecider:
+    """Follows the direction of arrival with obstacle avoidance.
+
+    Args:
+        contract: of the task.
+        num_worlds: how many at once.
+        rule: when to stop; None never stops (used to tune a rule).
+    """
+
+    def __init__(self, contract: Contract, num_worlds: int, rule: StopRule | None) -> None:
+        self.contract = contract
+        self.rule = rule
+        self.front_end = AudioFrontEnd(contract)
+        self.bins = contract.front_end.azimuths
+        self.signs = Signs(*(np.zeros(num_worlds) for _ in range(3)))
+        self._belief = np.zeros((num_worlds, self.bins))
+        self._yaw = np.zeros(num_worlds)
+        self._loudest = np.full(num_worlds, -np.inf)
+        self._past = np.zeros((num_worlds, _BACK))  # directions of the last steps, odometry frame
+        self._detour = np.zeros(num_worlds, dtype=np.int64)  # steps of turning left (+) or right (-) still to go
+        self._straight = np.zeros(num_worlds, dtype=np.int64)  # steps forward after a detour
+        self._rays = _obstacle_rays(contract)
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Forget some worlds."""
+        for array in (self._belief, self._yaw, self._past, self._detour, self._straight, *self.signs):
+            array[worlds] = 0
+        self._loudest[worlds] = -np.inf
+
+    @torch.no_grad()
+    def decide(self, world: World) -> np.ndarray:
+        """Choose an action in every world."""
+        observation = world.observation
+        motion = observation[names.MOTION]
+        self._yaw += motion[:, 2]
+        power, level_db = self._listen(observation[names.AUDIO])
+        direction = self._track(power)
+        self._judge(direction, level_db)
+        bearing = _wrap(direction - self._yaw)
+        free_m = self._free_way_m(observation[names.DEPTH])
+        actions = self._steer(bearing, free_m, motion[:, 5] > 0)
+        if self.rule is not None:
+            passed = (self.signs.turn_rad >= self.rule.turn_rad) & (self.signs.steps >= self.rule.min_steps)
+            actions[passed & (self.signs.under_loudest_db <= self.rule.level_db)] = STOP
+        self.signs.steps[:] += 1
+        return actions
+
+    def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steered power, [worlds, bins] in the base frame, and the level in dB, [worlds]."""
+        features = self.front_end(torch.from_numpy(audio)).numpy()
+        spectral = 2 * (1 + self.contract.front_end.spectrum_bands)
+        power = features[:, features.shape[1] - spectral - self.bins : features.shape[1] - spectral]
+        return np.maximum(power, 0.0) ** 2, 10.0 * np.log10(np.mean(audio**2, axis=(1, 2)) + 1e-12)
+
+    def _track(self, power: np.ndarray) -> np.ndarray:
+        """Sum up the power in the odometry frame and return its direction there, [worlds]."""
+        shift = np.rint(self._yaw / (2.0 * np.pi / self.bins)).astype(np.int64)
+        columns = (np.arange(self.bins)[None, :] - shift[:, None]) % self.bins
+        self._belief *= _FORGET
+        self._belief += np.take_along_axis(power, columns, axis=1)
+        return self._belief.argmax(axis=1) * (2.0 * np.pi / self.bins)
+
+    def _judge(self, direction: np.ndarray, level_db: np.ndarray) -> None:
+        """Renew the signs of having passed the source."""
+        fresh = self.signs.steps == 0
+        self._past[fresh] = direction[fresh, None]
+        self.signs.turn_rad[:] = np.abs(_wrap(direction[:, None] - self._past)).max(axis=1)
+        self._past[:, :-1] = self._past[:, 1:]
+        self._past[:, -1] = direction
+        self._loudest = np.maximum(self._loudest, level_db)
+        self.signs.under_loudest_db[:] = self._loudest - level_db
+
+    def _free_way_m(self, depth: np.ndarray) -> np.ndarray:
+        """Return how far the disc could go along each candidate heading, [worlds, headings]."""
+        rays = self._rays
+        points = np.where((depth > 0) & rays.obstacle(depth), depth, np.inf).min(axis=1)  # [worlds, width]
+        free = np.full((depth.shape[0], rays.headings.size), np.inf)
+        for k, heading in enumerate(rays.headings):
+            cos, sin = np.cos(heading), np.sin(heading)
+            ahead = points * (cos + rays.left * sin)
+            aside = np.abs(points * (rays.left * cos - sin))
+            blocking = np.where(aside < self.contract.body.radius_m + _MARGIN_M, ahead, np.inf)
+            free[:, k] = blocking.min(axis=1)
+        return free
+
+    def _steer(self, bearing: np.ndarray, free_m: np.ndarray, touched: np.ndarray) -> np.ndarray:
+        """Turn towards the sound, go where it is free, and get out of dead ends by turning away from them."""
+        headings = self._rays.headings
+        reach = _LOOK_M + self.contract.camera.mount_xyz_m[0]
+        wanted = np.clip(bearing, headings[0], headings[-1])
+        cost = np.abs(headings[None, :] - wanted[:, None]) + np.where(free_m < reach, 10.0, 0.0)
+        best = cost.argmin(axis=1)
+        blocked = cost[np.arange(best.size), best] >= 10.0
+        middle = headings.size // 2
+        ahead_free = (free_m[:, middle] >= reach) & ~touched
+        stuck = (blocked | touched) & (self._detour == 0)
+        left_m, right_m = np.minimum(free_m, 5.0)[:, middle + 1 :].sum(1), np.minimum(free_m, 5.0)[:, :middle].sum(1)
+        self._detour = np.where(stuck, np.where(left_m >= right_m, 9, -9), self._detour)
+        turn = np.where(np.abs(bearing) > headings[-1], np.sign(bearing), np.sign(headings[best]))
+        turn = np.where(self._straight > 0, 0, turn)
+        turn = np.where(self._detour != 0, np.sign(self._detour), turn)
+        forward = (turn == 0) & ahead_free
+        self._straight = np.where(self._detour != 0, 4, np.maximum(self._straight - forward, 0))
+        out_of_it = (self._detour != 0) & ahead_free & ~stuck
+        self._detour = np.where(out_of_it, 0, self._detour - np.sign(self._detour))
+        turn = np.where((turn == 0) & ~forward, np.where(left_m >= right_m, 1, -1), turn)
+        return np.where(forward, FORWARD, np.where(turn > 0, LEFT, RIGHT)).astype(np.int64)
+
+
+class _Rays(NamedTuple):
+    """The camera's geometry as the follower uses it: columns' tangents, rows' heights, candidate headings."""
+
+    left: np.ndarray  # [width]
+    down: np.ndarray  # [height, 1]
+    camera_height_m: float
+    robot_height_m: float
+    headings: np.ndarray
+
+    def obstacle(self, depth: np.ndarray) -> np.ndarray:
+        """Tell which pixels show something that the body would hit."""
+        height = self.camera_height_m - depth * self.down
+        return (height > 0.06) & (height < self.robot_height_m)
+
+
+def _obstacle_rays(contract: Contract) -> _Rays:
+    camera = contract.camera
+    left = (camera.cx - np.arange(camera.width) - 0.5) / camera.fx
+    down = ((np.arange(camera.height) + 0.5 - camera.cy) / camera.fy)[:, None]
+    widest = np.arctan(left.max()) * 0.9
+    steps = int(widest / np.radians(10.0))
+    headings = np.radians(10.0) * np.arange(-steps, steps + 1)
+    return _Rays(left, down, camera.mount_xyz_m[2], contract.body.height_m, headings)
+
+
+def _wrap(angle: np.ndarray) -> np.ndarray:
+    wrapped: np.ndarray = (angle + np.pi) % (2.0 * np.pi) - np.pi
+    return wrapped
