@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from phonotaxis.configs import presets
+from phonotaxis.configs.base import did_you_mean
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
@@ -105,17 +106,37 @@ class AudioGoalVectorEnv(VectorEnv):
         Args:
             seed: world i is seeded with `seed + i`, or with `seed[i]`; none goes on drawing.
             options: `reset_mask`, bool [num_envs]; `episode_seeds`, int [num_envs], names the episodes themselves.
+
+        Raises:
+            ValueError: an unknown option, or a seed or option of the wrong shape, type or range.
         """
         options = options or {}
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if _scalar(seed) else list(seed)  # type: ignore[arg-type,operator]
-        for index, value in enumerate(seeds):
+        _known_options(options, ("reset_mask", "episode_seeds"))
+        mask = _per_world(options, "reset_mask", np.bool_, self.num_envs)
+        chosen = _per_world(options, "episode_seeds", np.integer, self.num_envs)
+        if chosen is not None and chosen.min() < 0:
+            raise ValueError(f"episode_seeds: seeds must be at least 0, got {chosen.min()}")
+        for index, value in enumerate(self._seeds(seed)):
             if value is not None:
                 self._rngs[index] = np.random.Generator(np.random.PCG64(value))
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=np.bool_)), dtype=np.bool_)
-        worlds = np.flatnonzero(mask)
-        chosen = options.get("episode_seeds")
-        self.world.begin(worlds, self._draw(worlds) if chosen is None else np.asarray(chosen)[worlds])
+        worlds = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+        self.world.begin(worlds, self._draw(worlds) if chosen is None else chosen[worlds])
         return self._observe(), {}
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """Spread a seed over the worlds."""
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, (int, np.integer)):
+            seeds: list[int | None] = [int(seed) + index for index in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: expected one for each of {self.num_envs} worlds, got {len(seeds)}")
+        lowest = min((value for value in seeds if value is not None), default=0)
+        if lowest < 0:
+            raise ValueError(f"seed: seeds must be at least 0, got {lowest}")
+        return seeds
 
     def _draw(self, worlds: np.ndarray) -> np.ndarray:
         return np.array([self._rngs[world].integers(_SEEDS) for world in worlds], dtype=np.int64)
@@ -127,8 +148,15 @@ class AudioGoalVectorEnv(VectorEnv):
         """Act in every world for one control period.
 
         Returns:
-            Observations, reward float32 [num_envs], terminated and truncated bool [num_envs], and info.
+            Observations, reward float64 [num_envs], terminated and truncated bool [num_envs], and info.
+
+        Raises:
+            ValueError: wrong actions, or a world that was never reset.
         """
+        if None in self.world.episodes:
+            raise ValueError(
+                f"world {self.world.episodes.index(None)} has no episode yet; call reset() first"
+            )
         outcome = self.world.step(np.asarray(actions))
         done = outcome.terminated | outcome.truncated
         info: dict[str, Any] = {}
@@ -146,11 +174,31 @@ class AudioGoalVectorEnv(VectorEnv):
             final_obs[world] = {name: array[world].copy() for name, array in self.world.observation.items()}
             result = {"episode_result": self.world.result(int(world)).as_dict()}
             info = self._add_info(info, result, int(world))
-        return {"final_obs": final_obs, "_final_obs": done.copy(), "final_info": info, "_final_info": done.copy()}
+        return {
+            "final_obs": final_obs,
+            "_final_obs": done.copy(),
+            "final_info": info,
+            "_final_info": done.copy(),
+        }
 
 
-def _scalar(seed: Any) -> bool:
-    return seed is None or isinstance(seed, (int, np.integer))
+def _known_options(options: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in options:
+        if name not in known:
+            raise ValueError(
+                f"unknown option '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})"
+            )
+
+
+def _per_world(options: dict[str, Any], name: str, kind: type, worlds: int) -> np.ndarray | None:
+    """Return an option that has one value for each world, or None without it."""
+    if options.get(name) is None:
+        return None
+    values = np.asarray(options[name])
+    if values.shape != (worlds,) or not np.issubdtype(values.dtype, kind):
+        wanted = "bool" if kind is np.bool_ else "integers"
+        raise ValueError(f"{name}: expected {wanted} [{worlds}], got {values.dtype} {list(values.shape)}")
+    return values
 
 
 class AudioGoalEnv(gymnasium.Env[Observation, Any]):
@@ -170,6 +218,7 @@ class AudioGoalEnv(gymnasium.Env[Observation, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; `options["episode_seed"]` names one."""
+        _known_options(options or {}, ("episode_seed",))
         super().reset(seed=seed)
         if seed is not None:  # the generator that world `seed` of a batch has
             self._np_random = np.random.Generator(np.random.PCG64(seed))
@@ -182,7 +231,13 @@ class AudioGoalEnv(gymnasium.Env[Observation, Any]):
         return {name: array[0].copy() for name, array in self.world.observation.items()}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act for one control period."""
+        """Act for one control period.
+
+        Raises:
+            ValueError: a wrong action, or no episode is under way.
+        """
+        if not self.world.active[0]:
+            raise ValueError("no episode is under way: it has not begun, or it is over; call reset() first")
         outcome = self.world.step(np.asarray(action)[None])
         terminated, truncated = bool(outcome.terminated[0]), bool(outcome.truncated[0])
         info = {"episode_result": self.world.result(0).as_dict()} if terminated or truncated else {}

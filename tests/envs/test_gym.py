@@ -1,0 +1,275 @@
+"""The worlds as Gymnasium and Stable-Baselines3 know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.gym import AudioGoalEnv, AudioGoalVectorEnv
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.registration import IDS
+
+FORWARD, LEFT = 1, 2
+
+
+@pytest.fixture(scope="module")
+def task(make_task: Callable[..., AudioGoalTask]) -> AudioGoalTask:
+    return make_task(max_steps=6)
+
+
+@pytest.fixture(scope="module")
+def library(task: AudioGoalTask) -> Library:
+    return Library(task)
+
+
+@pytest.fixture
+def envs(task: AudioGoalTask, library: Library) -> Iterator[AudioGoalVectorEnv]:
+    envs = AudioGoalVectorEnv(3, task, library=library)
+    yield envs
+    envs.close()
+
+
+def equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
+    return (
+        all(ours[name].tobytes() == theirs[name].tobytes() for name in ours) and ours.keys() == theirs.keys()
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*Box observation space (minimum|maximum) value is:UserWarning")
+@pytest.mark.parametrize("env_id", IDS)
+def test_checkers_pass(env_id: str, task: AudioGoalTask) -> None:
+    """Both checkers pass on the worlds as registered; odometry and ages have no bounds to warn about."""
+    env = gymnasium.make(env_id, task=task, render_mode="rgb_array")
+    check_env(env.unwrapped)
+    check_env_sb3(env.unwrapped, warn=False)  # it would have every observation flat, which waveforms aren't
+    env.close()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_registered_world_runs_as_it_comes(env_id: str) -> None:
+    env = gymnasium.make(env_id)
+    assert env.spec is not None
+    assert env.unwrapped.world.task.max_steps == 500
+    observation, info = env.reset(seed=3)
+    assert observation in env.observation_space
+    assert info == {}
+    observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+    assert observation in env.observation_space
+    assert isinstance(reward, float)
+    assert not (terminated and truncated)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_native_batch_shows_what_single_worlds_show(env_id: str, task: AudioGoalTask) -> None:
+    """World i of a batch seeded with s is the single world seeded with s + i, through several episodes."""
+    envs = gymnasium.make_vec(env_id, num_envs=3, task=task)
+    assert isinstance(envs, AudioGoalVectorEnv)
+    singles = [gymnasium.make(env_id, task=task) for _ in range(3)]
+    observations, _ = envs.reset(seed=40)
+    assert observations in envs.observation_space
+    for index, env in enumerate(singles):
+        alone, _ = env.reset(seed=40 + index)
+        assert equal(alone, {name: array[index] for name, array in observations.items()})
+    envs.action_space.seed(1)
+    ended = 0
+    for _ in range(15):
+        actions = envs.action_space.sample()
+        observations, rewards, terminated, truncated, info = envs.step(actions)
+        assert observations in envs.observation_space
+        for index, env in enumerate(singles):
+            alone, reward, *done, single_info = env.step(actions[index])
+            assert (reward, *done) == (rewards[index], terminated[index], truncated[index])
+            if any(done):
+                ended += 1
+                assert equal(alone, info["final_obs"][index])
+                results = info["final_info"]["episode_result"]
+                assert {name: values[index] for name, values in results.items() if name[0] != "_"} == (
+                    single_info["episode_result"]
+                )
+                alone, _ = env.reset()
+            assert equal(alone, {name: array[index] for name, array in observations.items()})
+    assert ended >= 6
+
+
+def test_autoreset_begins_anew_in_the_step_that_ends(envs: AudioGoalVectorEnv) -> None:
+    assert envs.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    before, _ = envs.reset(seed=0)
+    assert before["episode_start"].tolist() == [[1.0]] * 3
+    after, _, terminated, truncated, info = envs.step(np.array([FORWARD, 0, LEFT]))
+    assert terminated.tolist() == [False, True, False]
+    assert not truncated.any()
+    assert after["episode_start"].tolist() == [[0.0], [1.0], [0.0]]
+    assert info["_final_obs"].tolist() == info["_final_info"].tolist() == [False, True, False]
+    last = info["final_obs"][1]
+    assert last in envs.single_observation_space
+    assert last["episode_start"] == 0.0
+    assert not np.array_equal(last["audio"], after["audio"][1])
+    assert info["final_obs"][0] is None
+    results = info["final_info"]["episode_result"]
+    assert results["_stopped"].tolist() == [False, True, False]
+    assert results["stopped"][1]
+    assert results["steps"][1] == 1
+
+
+def test_episodes_are_truncated_when_their_steps_are_used_up(envs: AudioGoalVectorEnv) -> None:
+    envs.reset(seed=1)
+    for step in range(1, 7):
+        _, _, terminated, truncated, info = envs.step(np.full(3, LEFT))
+        assert not terminated.any()
+        assert truncated.tolist() == [step == 6] * 3
+    assert not info["final_info"]["episode_result"]["stopped"].any()
+    assert info["final_info"]["episode_result"]["steps"].tolist() == [6, 6, 6]
+
+
+def test_info_is_an_episodes_account(task: AudioGoalTask, library: Library) -> None:
+    env = AudioGoalEnv(task=task, library=library)
+    env.reset(seed=5)
+    *_, info = env.step(FORWARD)
+    assert info == {}
+    *_, terminated, truncated, info = env.step(0)
+    assert (terminated, truncated) == (True, False)
+    result = EpisodeResult.from_dict(info["episode_result"])
+    assert (result.steps, result.stopped) == (2, True)
+    assert result.path_length_m <= task.step_m + 1e-9
+
+
+def test_observations_are_copies(envs: AudioGoalVectorEnv) -> None:
+    first, _ = envs.reset(seed=2)
+    kept = {name: array.copy() for name, array in first.items()}
+    envs.step(np.full(3, FORWARD))
+    assert equal(first, kept)
+
+
+def test_a_mask_resets_some_worlds(envs: AudioGoalVectorEnv) -> None:
+    envs.reset(seed=2)
+    before, *_ = envs.step(np.full(3, FORWARD))
+    after, _ = envs.reset(options={"reset_mask": np.array([False, True, False])})
+    assert after["episode_start"].tolist() == [[0.0], [1.0], [0.0]]
+    for index in (0, 2):
+        assert equal({n: a[index] for n, a in before.items()}, {n: a[index] for n, a in after.items()})
+    assert envs.world.steps.tolist() == [1, 0, 1]
+
+
+def test_episodes_can_be_named(envs: AudioGoalVectorEnv, task: AudioGoalTask, library: Library) -> None:
+    observations, _ = envs.reset(options={"episode_seeds": np.array([7, 8, 7])})
+    assert equal({n: a[0] for n, a in observations.items()}, {n: a[2] for n, a in observations.items()})
+    alone, _ = AudioGoalEnv(task=task, library=library).reset(options={"episode_seed": 8})
+    assert equal(alone, {name: array[1] for name, array in observations.items()})
+
+
+def test_seeds_may_be_given_one_by_one(envs: AudioGoalVectorEnv) -> None:
+    together, _ = envs.reset(seed=10)
+    singly, _ = envs.reset(seed=[10, 11, 12])
+    assert equal(together, singly)
+    onward, _ = envs.reset(seed=[10, None, 12])
+    same = [onward["audio"][k].tobytes() == singly["audio"][k].tobytes() for k in range(3)]
+    assert same == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"options": {"reset_mask": np.array([True])}}, r"reset_mask: expected bool \[3\], got bool \[1\]"),
+        (
+            {"options": {"reset_mask": np.array([0, 1, 2])}},
+            r"reset_mask: expected bool \[3\], got int64 \[3\]",
+        ),
+        ({"options": {"episode_seeds": [1, 2]}}, r"episode_seeds: expected .*\[3\], got .*\[2\]"),
+        ({"options": {"episode_seeds": [1, -2, 3]}}, r"episode_seeds: .*at least 0, got -2"),
+        ({"options": {"episode_seeds": [0.5, 1, 2]}}, r"episode_seeds: expected integers \[3\], got float64"),
+        ({"options": {"mask": None}}, r"unknown option 'mask'; did you mean 'reset_mask'"),
+        ({"seed": [1, 2]}, r"seed: expected one for each of 3 worlds, got 2"),
+        ({"seed": -1}, r"seed: .*at least 0, got -1"),
+    ],
+)
+def test_a_wrong_reset_is_named(envs: AudioGoalVectorEnv, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.reset(**kwargs)
+
+
+def test_a_step_before_the_first_reset_is_an_error(task: AudioGoalTask, library: Library) -> None:
+    fresh = AudioGoalVectorEnv(2, task, library=library)
+    with pytest.raises(ValueError, match="reset"):
+        fresh.step(np.array([FORWARD, FORWARD]))
+    fresh.reset(seed=0, options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ValueError, match=r"world 1 .*reset"):
+        fresh.step(np.array([FORWARD, FORWARD]))
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.array([1, 1]), r"integer actions \[3\], got int64 \[2\]"),
+        (np.array([1.0, 1.0, 1.0]), r"integer actions \[3\], got float64 \[3\]"),
+        (np.array([0, 4, 1]), r"0\.\.3, got 0\.\.4"),
+        (np.array([0, -1, 1]), r"0\.\.3, got -1\.\.1"),
+    ],
+)
+def test_wrong_actions_are_named(envs: AudioGoalVectorEnv, actions: np.ndarray, message: str) -> None:
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=message):
+        envs.step(actions)
+
+
+@pytest.mark.parametrize("actions", [np.zeros(3), np.zeros((3, 2)), np.full((3, 3), np.nan)])
+def test_wrong_continuous_actions_are_named(task: AudioGoalTask, actions: np.ndarray) -> None:
+    envs = AudioGoalVectorEnv(3, task, actions="continuous")
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=r"finite actions \[3, 3\]"):
+        envs.step(actions)
+
+
+def test_gymnasiums_statistics_wrapper_counts_episodes(envs: AudioGoalVectorEnv) -> None:
+    recorded: VectorEnv[Any, Any, Any] = RecordEpisodeStatistics(envs)
+    recorded.reset(seed=0)
+    total = np.zeros(3)
+    for _ in range(6):
+        _, reward, _, _, info = recorded.step(np.full(3, LEFT))
+        total += reward
+    assert info["_episode"].all()
+    episode = info["episode"]
+    np.testing.assert_allclose(episode["r"], total, atol=1e-6)
+    assert episode["l"].tolist() == [6, 6, 6]
+
+
+def test_overrides_and_presets(library: Library) -> None:
+    env = AudioGoalEnv(task=library.task, turn_deg=15.0)
+    assert env.world.contract.actions.setpoints[2][1] * 0.25 == pytest.approx(np.radians(15.0))
+    with pytest.raises(ValueError, match="turn_degrees"):
+        AudioGoalEnv(task=library.task, turn_degrees=15.0)
+
+
+def test_the_picture_shows_depth(task: AudioGoalTask, library: Library) -> None:
+    env = AudioGoalEnv(task=task, library=library, render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    picture = env.render()
+    assert picture is not None
+    assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
+    depth = observation["depth"]
+    row, column = np.unravel_index(np.argmin(np.where(depth > 0, depth, np.inf)), depth.shape)
+    assert picture[row, column, 0] == picture.max()
+    assert AudioGoalEnv(task=task, library=library).render() is None
+
+
+def test_a_single_world_must_be_reset_before_and_after_an_episode(
+    task: AudioGoalTask, library: Library
+) -> None:
+    env = AudioGoalEnv(task=task, library=library)
+    with pytest.raises(ValueError, match="call reset"):
+        env.step(FORWARD)
+    env.reset(seed=0)
+    env.step(0)
+    with pytest.raises(ValueError, match="it is over; call reset"):
+        env.step(FORWARD)
+    with pytest.raises(ValueError, match="unknown option 'episode_seeds'; did you mean 'episode_seed'"):
+        env.reset(options={"episode_seeds": [1]})
