@@ -12,6 +12,11 @@ EXIT_USAGE = 2
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+
+class UserError(Exception):
+    """Something went wrong that the message explains to the user: what, and what to do."""
+
+
 _OS_HINTS = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,8 @@ def run(
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
 
+    # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     summary = run_policy(load_robot(robot, socket), policy, out, seconds, arm=arm, say=say)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
