@@ -104,9 +104,7 @@ def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
 
 def _view(camera: PinholeCamera) -> str:
     across = np.degrees(np.arctan(camera.cx / camera.fx) + np.arctan((camera.width - camera.cx) / camera.fx))
-    upright = np.degrees(
-        np.arctan(camera.cy / camera.fy) + np.arctan((camera.height - camera.cy) / camera.fy)
-    )
+    upright = np.degrees(np.arctan(camera.cy / camera.fy) + np.arctan((camera.height - camera.cy) / camera.fy))
     return f"{across:.0f} x {upright:.0f} deg from {camera.mount_xyz_m} turned {camera.mount_rpy_rad}"
 
 
@@ -156,9 +154,7 @@ def _setpoints(contract: Contract) -> list[tuple[float, float]]:
     if isinstance(contract.actions, DiscreteActions):
         return list(contract.actions.setpoints)
     ends = (-1.0, 1.0)
-    return [
-        (v * contract.body.max_v_mps, w * contract.body.max_w_radps) for v, w in itertools.product(ends, ends)
-    ]
+    return [(v * contract.body.max_v_mps, w * contract.body.max_w_radps) for v, w in itertools.product(ends, ends)]
 
 
 def _least(*values: float | None) -> float | None:

@@ -147,7 +147,7 @@ class FrontEnd(Frozen):
 class Contract(Frozen):
     """Everything simulator, exporter, runtime and log must agree on."""
 
-    version: Literal[1] = CONTRACT_VERSION
+    version: Literal[1] = 1  # CONTRACT_VERSION
     task: str = Field(min_length=1)
     sample_rate_hz: int = Field(default=16000, ge=8000, le=96000)
     hop_samples: int = Field(default=4000, ge=80)
@@ -205,7 +205,7 @@ class Contract(Frozen):
         return float(values[0] * self.body.max_v_mps), float(values[1] * self.body.max_w_radps), False
 
     def observations(self) -> tuple[TensorSpec, ...]:
-        """What the policy sees each step, in order; the recurrent state is not among them."""
+        """List what the policy sees each step, in order; the recurrent state is not among them."""
         inf = float("inf")
         camera = self.camera
         specs = [
@@ -224,12 +224,12 @@ class Contract(Frozen):
         return tuple(specs)
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Inputs of the exported graph, in order: the observations, then the recurrent state."""
+        """List the inputs of the exported graph, in order: the observations, then the recurrent state."""
         state = TensorSpec(STATE_IN, self.state_shape, "float32", -np.inf, np.inf, "", "recurrent state")
         return (*self.observations(), state)
 
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Outputs of the exported graph, in order."""
+        """List the outputs of the exported graph, in order."""
         inf = float("inf")
         if isinstance(self.actions, DiscreteActions):
             heads = [

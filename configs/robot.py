@@ -151,9 +151,7 @@ def robot_from_json(text: str, where: str = "robot") -> RobotConfig:
         raise ConfigError(f"{where}: not a robot's configuration ({error})") from None
 
 
-def simulated_robot(
-    array: MicrophoneArray, camera: PinholeCamera, socket: str | Path, **changes: Any
-) -> RobotConfig:
+def simulated_robot(array: MicrophoneArray, camera: PinholeCamera, socket: str | Path, **changes: Any) -> RobotConfig:
     """Return the simulated robot that carries this array and camera, e.g. those of a policy's contract.
 
     Args:

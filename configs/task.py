@@ -10,7 +10,14 @@ from pydantic import Field, model_validator
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import Frozen
-from phonotaxis.configs.contract import Body, ContinuousActions, Contract, FrontEnd, PinholeCamera, discrete_actions
+from phonotaxis.configs.contract import (
+    Body,
+    ContinuousActions,
+    Contract,
+    FrontEnd,
+    PinholeCamera,
+    discrete_actions,
+)
 
 
 class SceneSet(Frozen):

@@ -33,8 +33,7 @@ class PolicyConfig(Frozen):
     def _heads_divide(self) -> PolicyConfig:
         if self.attention_size % self.attention_heads:
             raise ValueError(
-                f"attention_size {self.attention_size} must be a multiple of "
-                f"attention_heads {self.attention_heads}"
+                f"attention_size {self.attention_size} must be a multiple of attention_heads {self.attention_heads}"
             )
         if not all(1 <= channels <= 1024 for channels in self.depth_channels):
             raise ValueError(f"depth_channels must lie in 1..1024, got {list(self.depth_channels)}")

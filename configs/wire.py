@@ -100,15 +100,9 @@ def array_from(header: dict[str, Any], payload: bytes, dtype: str, dimensions: i
         WireError: other type, axes or size than announced or expected.
     """
     shape = header.get("shape")
-    fits = (
-        isinstance(shape, list)
-        and len(shape) == dimensions
-        and all(isinstance(n, int) and n > 0 for n in shape)
-    )
+    fits = isinstance(shape, list) and len(shape) == dimensions and all(isinstance(n, int) and n > 0 for n in shape)
     if header.get("dtype") != dtype or not fits:
-        raise WireError(
-            f"expected {dtype} with {dimensions} axes, got {header.get('dtype')} of shape {shape}"
-        )
+        raise WireError(f"expected {dtype} with {dimensions} axes, got {header.get('dtype')} of shape {shape}")
     kind = np.dtype(dtype).newbyteorder("<")
     if int(np.prod(shape)) * kind.itemsize != len(payload):  # type: ignore[arg-type]
         raise WireError(f"an array of {dtype} {shape} does not fill {len(payload)} bytes")

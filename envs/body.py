@@ -32,8 +32,11 @@ def drive(ground, x, y, yaw, v_mps, w_radps, seconds, radius_m):
 
     Args:
         ground: a `Ground`.
-        x: world, metres; y likewise; yaw: radians.
-        v_mps: forward speed; w_radps: turning rate, counter-clockwise.
+        x: world, metres.
+        y: world, metres.
+        yaw: world, radians.
+        v_mps: forward speed.
+        w_radps: turning rate, counter-clockwise.
         seconds: how long.
         radius_m: of the disc.
 
@@ -70,7 +73,8 @@ def walk_to_go(walk, ground, x, y):
     Args:
         walk: a `WalkField`.
         ground: a `Ground`.
-        x: world, metres; y likewise.
+        x: world, metres.
+        y: world, metres.
 
     Returns:
         Metres to go (infinity without a way), world x, y of the next way-point, and the bends after it in radians.

@@ -98,7 +98,7 @@ class AudioGoalVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.Generator(np.random.PCG64()) for _ in range(num_envs)]
 
-    def reset(  # type: ignore[override]  # the base class types the options of all environments as one
+    def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin new episodes in every world, or in those of `options["reset_mask"]`.
@@ -154,9 +154,7 @@ class AudioGoalVectorEnv(VectorEnv):
             ValueError: wrong actions, or a world that was never reset.
         """
         if None in self.world.episodes:
-            raise ValueError(
-                f"world {self.world.episodes.index(None)} has no episode yet; call reset() first"
-            )
+            raise ValueError(f"world {self.world.episodes.index(None)} has no episode yet; call reset() first")
         outcome = self.world.step(np.asarray(actions))
         done = outcome.terminated | outcome.truncated
         info: dict[str, Any] = {}
@@ -185,9 +183,7 @@ class AudioGoalVectorEnv(VectorEnv):
 def _known_options(options: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in options:
         if name not in known:
-            raise ValueError(
-                f"unknown option '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})"
-            )
+            raise ValueError(f"unknown option '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
 
 
 def _per_world(options: dict[str, Any], name: str, kind: type, worlds: int) -> np.ndarray | None:
@@ -201,7 +197,7 @@ def _per_world(options: dict[str, Any], name: str, kind: type, worlds: int) -> n
     return values
 
 
-class AudioGoalEnv(gymnasium.Env[Observation, Any]):
+class AudioGoalEnv(gymnasium.Env[Any, Any]):
     """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
@@ -243,7 +239,7 @@ class AudioGoalEnv(gymnasium.Env[Observation, Any]):
         info = {"episode_result": self.world.result(0).as_dict()} if terminated or truncated else {}
         return self._observe(), float(outcome.reward[0]), terminated, truncated, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]  # this environment has one kind of frame
+    def render(self) -> np.ndarray | None:
         """Draw the depth image, uint8 [height, width, 3]: near is bright, unknown is black."""
         if self.render_mode != "rgb_array":
             return None

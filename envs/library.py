@@ -95,7 +95,11 @@ class Library:
         self._walk_mask[slot] = mask
         shared: SceneSound = scene_sound(scene)[0]
         ground = Ground(
-            clearance_m(scene, task.height_m), shared.plan.cell, shared.plan.inv, shared.plan.ox, shared.plan.oy
+            clearance_m(scene, task.height_m),
+            shared.plan.cell,
+            shared.plan.inv,
+            shared.plan.ox,
+            shared.plan.oy,
         )
         if self.scene_sounds is None:
             self.scene_sounds, self.grounds = new_scene_list(shared), _new_list(ground)

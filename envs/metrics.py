@@ -55,15 +55,11 @@ class EpisodeResult:
 
     def __post_init__(self) -> None:
         if self.success and not self.stopped:
-            raise ValueError(
-                f"episode {self.episode_seed}: success without a stop; success is a stop in reach"
-            )
+            raise ValueError(f"episode {self.episode_seed}: success without a stop; success is a stop in reach")
         for name in ("path_length_m", "shortest_path_m", "final_distance_m", "shortest_actions"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0.0):
-                raise ValueError(
-                    f"episode {self.episode_seed}: {name} must be finite and not negative, got {value}"
-                )
+                raise ValueError(f"episode {self.episode_seed}: {name} must be finite and not negative, got {value}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, ready for JSON."""
@@ -228,7 +224,6 @@ def paired_difference(
     """
     if [(r.scene, r.episode_seed) for r in ours] != [(r.scene, r.episode_seed) for r in theirs]:
         raise ValueError(
-            "a paired difference needs the same episodes in the same order; "
-            f"got {len(ours)} and {len(theirs)}"
+            f"a paired difference needs the same episodes in the same order; got {len(ours)} and {len(theirs)}"
         )
     return statistics.paired_difference(values(ours, name), values(theirs, name), seed)

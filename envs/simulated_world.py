@@ -48,9 +48,7 @@ class WorldRobot:
         world, array = self.world, self.contract.array
         hop = world.observation[AUDIO][0][:, -self.contract.hop_samples :]
         codes = np.zeros((array.device_channels, hop.shape[1]), dtype=np.int16)
-        codes[list(array.channel_map)] = np.round(hop * INT16_FULL_SCALE).astype(
-            np.int16
-        )  # exact: it was 16 bit
+        codes[list(array.channel_map)] = np.round(hop * INT16_FULL_SCALE).astype(np.int16)  # exact: it was 16 bit
         motion = world.observation[MOTION][0]
         x, y, yaw = (float(value) for value in world.pose[0])
         return WindowResult(

@@ -120,9 +120,7 @@ def paired_difference(
     return mean(first - second, seed, resamples)
 
 
-def _paired(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _paired(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != other.shape or one.ndim != 1:
         raise ValueError(f"expected pairs, [n] and [n], got {list(one.shape)} and {list(other.shape)}")

@@ -137,9 +137,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: no such folder; expected the folder of a `phonotaxis train` run")
     numbers = _numbers(folder)
     if not numbers:
-        raise CheckpointError(
-            f"{folder}: holds no checkpoint; expected the folder of a `phonotaxis train` run"
-        )
+        raise CheckpointError(f"{folder}: holds no checkpoint; expected the folder of a `phonotaxis train` run")
     first_error: CheckpointError | None = None
     for number in reversed(numbers):
         try:
@@ -221,9 +219,7 @@ def _read(folder: Path) -> Checkpoint:
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise CheckpointError(f"{folder}: not a phonotaxis checkpoint; {again}")
     if facts.get("version") != VERSION:
-        raise CheckpointError(
-            f"{folder}: checkpoint version {facts.get('version')!r}, this reads {VERSION}; {again}"
-        )
+        raise CheckpointError(f"{folder}: checkpoint version {facts.get('version')!r}, this reads {VERSION}; {again}")
     if hashlib.sha256(data).hexdigest() != facts.get("tensors_sha256"):
         raise CheckpointError(f"{folder / _TENSORS}: damaged (its hash doesn't match); {again}")
     try:

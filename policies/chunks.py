@@ -81,4 +81,5 @@ def _unflatten(columns: dict[str, Tensor]) -> Chunk:
         if name.startswith("features.")
     }
     rest = {name: columns[name].transpose(0, 1) for name in columns if not name.startswith("features.")}
-    return Chunk(**{**rest, "features": features, "state": columns["state"]})
+    rest["state"] = columns["state"]
+    return Chunk(features=features, **rest)

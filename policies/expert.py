@@ -20,8 +20,9 @@ def action_regrets(world: World) -> np.ndarray:
     """Say how many actions each action would lose against the best one, in every world.
 
     An action's cost is itself, then the best "turn, and go straight for up to a metre" with its collisions, then the
-    shortest walk (steps, turns and the stop) from there. Graded costs rather than the one best action: where two actions are nearly as good, as when the way
-    lies between two headings, a policy that imitates a hard choice dithers between them for ever.
+    shortest walk (steps, turns and the stop) from there. Graded costs rather than the one best
+    action: where two actions are nearly as good, as when the way lies between two headings, a policy that imitates a
+    hard choice dithers between them for ever.
 
     Returns:
         float32 [worlds, actions], 0 for the best, at most `MAX_REGRET`; `WRONG_STOP_REGRET` for a stop that would
@@ -56,7 +57,17 @@ def _regrets(
         x, y, yaw = pose[world, 0], pose[world, 1], pose[world, 2]
         for k in range(headings):
             straight[k] = _cost_ahead(
-                ground, walk, x, y, yaw + k * turn_rad, setpoints[1, 0], seconds, radius_m, step_m, turn_rad, success_m
+                ground,
+                walk,
+                x,
+                y,
+                yaw + k * turn_rad,
+                setpoints[1, 0],
+                seconds,
+                radius_m,
+                step_m,
+                turn_rad,
+                success_m,
             )
         costs = out[world]
         arrived = distance_m[world] < success_m

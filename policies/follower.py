@@ -141,7 +141,10 @@ class FollowerDecider:
         middle = headings.size // 2
         ahead_free = (free_m[:, middle] >= reach) & ~touched
         stuck = (blocked | touched) & (self._detour == 0)
-        left_m, right_m = np.minimum(free_m, 5.0)[:, middle + 1 :].sum(1), np.minimum(free_m, 5.0)[:, :middle].sum(1)
+        left_m, right_m = (
+            np.minimum(free_m, 5.0)[:, middle + 1 :].sum(1),
+            np.minimum(free_m, 5.0)[:, :middle].sum(1),
+        )
         self._detour = np.where(stuck, np.where(left_m >= right_m, 9, -9), self._detour)
         turn = np.where(np.abs(bearing) > headings[-1], np.sign(bearing), np.sign(headings[best]))
         turn = np.where(self._straight > 0, 0, turn)

@@ -252,9 +252,7 @@ def _delay_phases(frequencies_hz: np.ndarray, lags_s: np.ndarray) -> np.ndarray:
     """Matrix [2 * bins, lags] that reads a cross-spectrum's mean over bins at delays, second to first."""
     angles = 2.0 * np.pi * np.outer(frequencies_hz, lags_s)
     # Re(G exp(i w tau)): a first microphone that hears `tau` later has G = exp(-i w tau).
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=0) * (
-        CORRELATION_GAIN / len(frequencies_hz)
-    )
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=0) * (CORRELATION_GAIN / len(frequencies_hz))
 
 
 def _steering_phases(frequencies_hz: np.ndarray, apart_m: np.ndarray, azimuths: int) -> np.ndarray:

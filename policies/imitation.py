@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.envs.metrics import EpisodeResult
-from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from phonotaxis.policies.chunks import ChunkBuffer
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
@@ -94,6 +93,8 @@ class ImitationTrainer:
         saved = load_checkpoint(self.out)
         self.policy.load_state_dict(saved.modules["policy"])
         self.average.load_state_dict(saved.modules["average"])
+        if saved.optimizer is None:
+            raise CheckpointError(f"{self.out}: the checkpoint has no optimiser; it can't be gone on with")
         self.optimizer.load_state_dict(saved.optimizer)
         self.rounds = int(saved.counters["rounds"])
         self.updates = int(saved.counters["updates"])
@@ -104,7 +105,12 @@ class ImitationTrainer:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         if self.out is None:
             return
-        counters = {"rounds": self.rounds, "updates": self.updates, "seconds": self.seconds, "episodes": self._episodes}
+        counters = {
+            "rounds": self.rounds,
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "episodes": self._episodes,
+        }
         save_checkpoint(
             self.out,
             Checkpoint(
@@ -137,6 +143,8 @@ class ImitationTrainer:
         saved_at = self.seconds
         pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=start_collector, initargs=(config,))
         try:
+            if self.share < 1.0:  # the first round compiles kernels and loads scenes: it doesn't count as training time
+                self._take(pool.submit(collect_round, self._weights(), self._expert_share()).result())
             while self.share < 1.0:
                 began = time.monotonic()
                 expert_share = self._expert_share()
@@ -207,5 +215,3 @@ class ImitationTrainer:
             expert_share=expert_share,
             losses=losses,
         )
-
-

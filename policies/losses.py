@@ -11,8 +11,8 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.policy import PolicyOutput
 
-_TEMPERATURE = 0.5  # actions: how much worse an action may be and still be imitated
-_WEIGHTS = {"regret": 1.0, "imitation": 0.3, "bearing": 0.1, "distance": 0.1, "value": 0.02}
+_TEMPERATURE = 0.25  # actions: how much worse an action may be and still be imitated
+_WEIGHTS = {"regret": 0.5, "imitation": 1.0, "bearing": 0.2, "distance": 0.1, "value": 0.02}
 
 
 class Losses(NamedTuple):
@@ -52,7 +52,13 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     distance = ((0.5 * ((log_m - mean) / std) ** 2 + torch.log(std)) * known).mean()
     returns = task.success_reward + task.progress_reward_per_m * log_m.exp() + task.step_reward * chunk.to_go
     value = (torch.nn.functional.smooth_l1_loss(output.value.squeeze(-1), returns, reduction="none") * known).mean()
-    parts = {"regret": regret, "imitation": imitation, "bearing": bearing, "distance": distance, "value": value}
+    parts = {
+        "regret": regret,
+        "imitation": imitation,
+        "bearing": bearing,
+        "distance": distance,
+        "value": value,
+    }
     total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
     return Losses(total, **parts)
 

@@ -84,7 +84,7 @@ def run_episodes(
         numbers = np.arange(upcoming, upcoming + chosen.size)
         upcoming += chosen.size
         running[chosen] = numbers
-        world.begin(chosen, np.array([seeds[number] for number in numbers]))
+        world.begin(chosen, np.array([seeds[int(number)] for number in numbers]))
         decider.begin(chosen)
 
     world.active[:] = False

@@ -90,14 +90,8 @@ def contract_of(space: spaces.Dict) -> Contract:
             f"the space has {mics} microphones, the default array {DEFAULT_ARRAY} has {array.mics}: pass the "
             "environment's own, features_extractor_kwargs={'contract': env.unwrapped.contract}"
         )
-    goal = (
-        GoalSpec(size=_shape(space, names.GOAL)[0], embedding="unknown")
-        if names.GOAL in space.spaces
-        else None
-    )
-    camera = PinholeCamera(
-        width=width, height=height, cx=width / 2, cy=height / 2, fx=width / 2, fy=width / 2
-    )
+    goal = GoalSpec(size=_shape(space, names.GOAL)[0], embedding="unknown") if names.GOAL in space.spaces else None
+    camera = PinholeCamera(width=width, height=height, cx=width / 2, cy=height / 2, fx=width / 2, fy=width / 2)
     return Contract(
         task="stable-baselines3",
         window_samples=window,
@@ -117,6 +111,4 @@ def _check(space: spaces.Dict, contract: Contract) -> None:
     expected = {spec.name: spec.shape for spec in contract.observations()}
     came = {name: _shape(space, name) for name in space.spaces}
     if came != expected:
-        raise ValueError(
-            f"the observation space has {came}, the contract {expected}; pass the env's own contract"
-        )
+        raise ValueError(f"the observation space has {came}, the contract {expected}; pass the env's own contract")

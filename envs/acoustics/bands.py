@@ -19,7 +19,14 @@ from phonotaxis.envs.scenes.materials import OCTAVE_BANDS_HZ
 
 PHASES = 64  # nearest phase: at most 1/128 of a sample of delay error
 PATH_TAPS = 64
-PULSE_TAPS = (64, 64, 64, 56, 36, 28)  # shorter where the band is wide: 2 to 3 periods of its lower edge and more
+PULSE_TAPS = (
+    64,
+    64,
+    64,
+    56,
+    36,
+    28,
+)  # shorter where the band is wide: 2 to 3 periods of its lower edge and more
 BANDS = len(OCTAVE_BANDS_HZ)
 
 

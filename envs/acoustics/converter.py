@@ -50,7 +50,12 @@ class Converter:
         self._noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
 
     def convert(
-        self, worlds: np.ndarray, sound: np.ndarray, episode_key: np.ndarray, step: np.ndarray, codes: np.ndarray
+        self,
+        worlds: np.ndarray,
+        sound: np.ndarray,
+        episode_key: np.ndarray,
+        step: np.ndarray,
+        codes: np.ndarray,
     ) -> None:
         """Convert one hop of some worlds.
 

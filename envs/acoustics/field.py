@@ -46,7 +46,10 @@ def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
     """Return what a scene's sources share, computed once for as long as the scene lives."""
     if scene not in _shared:
         regions = listening_regions(scene)
-        _shared[scene] = (SceneSound(plan_of(scene), regions.label, regions.centre_m, wall_faces(scene)), regions)
+        _shared[scene] = (
+            SceneSound(plan_of(scene), regions.label, regions.centre_m, wall_faces(scene)),
+            regions,
+        )
     return _shared[scene]
 
 

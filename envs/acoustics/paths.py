@@ -111,7 +111,7 @@ def _mirror(gain, material, surfaces):
 
 @njit(cache=True, error_model="numpy")
 def _way_round(plan, way_m, way_parent, air, source, listener, paths):
-    """The shortest way round corners, as a virtual source at the last corner before the listener.
+    """Find the shortest way round corners, as a virtual source at the last corner before the listener.
 
     Each bend loses after Maekawa (1968), 10 lg(3 + 20 N) at the first and 10 lg(1 + 20 N) at further ones, where N
     is the detour by the bend in half wavelengths; the way's height falls evenly along it.

@@ -71,9 +71,7 @@ class ResponseRenderer:
             np.zeros(worlds, dtype=np.bool_),
         )
 
-    def render(
-        self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: np.ndarray
-    ) -> None:
+    def render(self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: np.ndarray) -> None:
         """Render the responses of some worlds at their poses.
 
         Args:
@@ -84,7 +82,15 @@ class ResponseRenderer:
             out: float32 [worlds, mics, taps], filled where asked for: pressure relative to the source's free field at 1 m.
         """
         _render(
-            worlds, scenes, fields, listeners, self.mic_xyz_m, self.kernels, self.surfaces, self.sample_rate_hz, out
+            worlds,
+            scenes,
+            fields,
+            listeners,
+            self.mic_xyz_m,
+            self.kernels,
+            self.surfaces,
+            self.sample_rate_hz,
+            out,
         )
 
 
@@ -138,7 +144,15 @@ def _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz,
     paths = _new_paths()
     reach_m = response.shape[1] / rate_hz * SPEED_OF_SOUND_MPS
     count, visible = early_paths(
-        scene.plan, scene.faces, field.way_m, field.way_parent, surfaces, field.source_m, centre, reach_m, paths
+        scene.plan,
+        scene.faces,
+        field.way_m,
+        field.way_parent,
+        surfaces,
+        field.source_m,
+        centre,
+        reach_m,
+        paths,
     )
     listeners.visible[world] = visible
     add_paths(response, paths, count, mic_xyz, kernels.path, rate_hz)

@@ -69,7 +69,8 @@ def add_pulses(response, pulses, count, centre_xy, listener, mic_xyz, kernels, k
         listener: float64 [3], the array's centre; only the height is the region's own.
         mic_xyz: float64 [mics, 3], world, metres.
         kernels: float32 [PHASES, bands, PATH_TAPS], pulse kernels.
-        kernel_first: int64 [bands], first tap that isn't zero; kernel_taps: int64 [bands], their number.
+        kernel_first: int64 [bands], first tap that isn't zero.
+        kernel_taps: int64 [bands], how many aren't.
         rate_hz: sample rate of the response.
     """
     mics, taps = response.shape

@@ -42,7 +42,12 @@ class LateField(NamedTuple):
 
 
 def trace_late_field(
-    scene: Scene, regions: Regions, source_m: tuple[float, float, float], length_s: float, seed: int = 0, rays: int = RAYS
+    scene: Scene,
+    regions: Regions,
+    source_m: tuple[float, float, float],
+    length_s: float,
+    seed: int = 0,
+    rays: int = RAYS,
 ) -> LateField:
     """Trace the late field of a source.
 

@@ -91,8 +91,7 @@ def apartment(config: ApartmentConfig, seed: int, name: str = "apartment") -> Sc
             break
     else:
         raise SceneError(
-            f"{name}: no floor plan of {rooms} rooms found in {DRAWS} draws; "
-            "widen room_area_m2 or lower rooms_max"
+            f"{name}: no floor plan of {rooms} rooms found in {DRAWS} draws; widen room_area_m2 or lower rooms_max"
         )
     kinds = _room_kinds(random, plan)
     boxes = [
@@ -189,9 +188,7 @@ def _surfaces(random: np.random.Generator, kind: str) -> tuple[int, int, int]:
 
 
 def _wall_around(rect: Rect, wall_cells: int) -> Rect:
-    return Rect(
-        rect.row0 - wall_cells, rect.column0 - wall_cells, rect.row1 + wall_cells, rect.column1 + wall_cells
-    )
+    return Rect(rect.row0 - wall_cells, rect.column0 - wall_cells, rect.row1 + wall_cells, rect.column1 + wall_cells)
 
 
 def _windows(random: np.random.Generator, rect: Rect, plan: FloorPlan, side: np.ndarray) -> None:

@@ -33,9 +33,7 @@ class EmptyRoomConfig(Frozen):
     @classmethod
     def _known_material(cls, name: str) -> str:
         if name not in INDEX:
-            raise ValueError(
-                f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})"
-            )
+            raise ValueError(f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})")
         return name
 
 

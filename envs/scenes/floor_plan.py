@@ -86,9 +86,7 @@ def draw_floor_plan(
     return FloorPlan(rows + 2 * border, columns + 2 * border, tuple(rooms), tuple(doors), wall_cells)
 
 
-def _split(
-    random: np.random.Generator, rect: Rect, areas_cells: np.ndarray, wall_cells: int
-) -> list[Rect] | None:
+def _split(random: np.random.Generator, rect: Rect, areas_cells: np.ndarray, wall_cells: int) -> list[Rect] | None:
     """Split a rectangle by walls until there is one part per area; None where a part gets too narrow."""
     if min(rect.rows, rect.columns) < SHORTEST_SIDE_CELLS:
         return None

@@ -53,9 +53,7 @@ def geodesic_field(passable: np.ndarray, goal_row: int, goal_column: int, cell_m
             f"the goal cell ({goal_row}, {goal_column}) must lie inside the ring of a {rows} x {columns} plan"
         )
     if not passable[goal_row, goal_column]:
-        raise ValueError(
-            f"the goal cell ({goal_row}, {goal_column}) is not passable; move it with nearest_passable()"
-        )
+        raise ValueError(f"the goal cell ({goal_row}, {goal_column}) is not passable; move it with nearest_passable()")
     blocked = np.logical_not(passable)
     blocked[0], blocked[-1], blocked[:, 0], blocked[:, -1] = True, True, True, True
     distance, parent, turn = _lazy_theta(blocked, goal_row, goal_column)
@@ -68,9 +66,7 @@ def geodesic_field(passable: np.ndarray, goal_row: int, goal_column: int, cell_m
     )
 
 
-def nearest_passable(
-    passable: np.ndarray, row: int, column: int, max_cells: int = 8
-) -> tuple[int, int] | None:
+def nearest_passable(passable: np.ndarray, row: int, column: int, max_cells: int = 8) -> tuple[int, int] | None:
     """Return the passable cell nearest to a cell (ties: lowest row, then column), or None within `max_cells`.
 
     Args:
@@ -176,9 +172,7 @@ def _best_closed(
 
 
 @njit(cache=True, error_model="numpy", fastmath=False)
-def _lazy_theta(
-    blocked: np.ndarray, goal_row: int, goal_column: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lazy_theta(blocked: np.ndarray, goal_row: int, goal_column: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return distance (cells, float64 [rows, columns]), parent (int32 [cells]) and turn (float64 [cells])."""
     rows, columns = blocked.shape
     cells = rows * columns
@@ -220,9 +214,7 @@ def _lazy_theta(
 
 
 @njit(cache=True, error_model="numpy", fastmath=False)
-def _extend(
-    blocked: np.ndarray, distance: np.ndarray, parent: np.ndarray, turn: np.ndarray, rings: int
-) -> None:
+def _extend(blocked: np.ndarray, distance: np.ndarray, parent: np.ndarray, turn: np.ndarray, rings: int) -> None:
     """Continue a field into blocked cells ring by ring, each over its best neighbour of the rings before."""
     rows, columns = blocked.shape
     best, best_at = np.empty(rows * columns), np.empty(rows * columns, np.int32)

@@ -31,9 +31,7 @@ class MapFile(Frozen):
     @model_validator(mode="after")
     def _ordered(self) -> MapFile:
         if self.free_thresh > self.occupied_thresh:
-            raise ValueError(
-                f"free_thresh {self.free_thresh} must not exceed occupied_thresh {self.occupied_thresh}"
-            )
+            raise ValueError(f"free_thresh {self.free_thresh} must not exceed occupied_thresh {self.occupied_thresh}")
         return self
 
 
@@ -84,15 +82,11 @@ def _read_pixels(yaml_path: Path, path: Path) -> np.ndarray:
                 )
             return _channels(image)
     except FileNotFoundError:
-        raise SceneError(
-            f"{yaml_path}: image {path} does not exist (paths are relative to the YAML)"
-        ) from None
+        raise SceneError(f"{yaml_path}: image {path} does not exist (paths are relative to the YAML)") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise SceneError(f"{path}: more than {MOST_PIXELS} pixels along a side; crop the map") from None
     except UnidentifiedImageError:
-        raise SceneError(
-            f"{path}: not an image that can be read; expected PGM, PNG, BMP, TIFF or JPEG"
-        ) from None
+        raise SceneError(f"{path}: not an image that can be read; expected PGM, PNG, BMP, TIFF or JPEG") from None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, SceneError):
             raise

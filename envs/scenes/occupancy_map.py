@@ -37,9 +37,7 @@ class MapOptions(Frozen):
     @classmethod
     def _known_material(cls, name: str) -> str:
         if name not in INDEX:
-            raise ValueError(
-                f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})"
-            )
+            raise ValueError(f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})")
         return name
 
 
@@ -149,9 +147,7 @@ def _turned(
     return out, cell_m, (origin_m[0] + low[0] * cell_m, origin_m[1] + low[1] * cell_m)
 
 
-def _cropped(
-    free: np.ndarray, cell_m: float, origin_m: tuple[float, float]
-) -> tuple[np.ndarray, tuple[float, float]]:
+def _cropped(free: np.ndarray, cell_m: float, origin_m: tuple[float, float]) -> tuple[np.ndarray, tuple[float, float]]:
     """Crop to the free cells and put a ring of wall around them; the origin moves along."""
     rows, columns = np.flatnonzero(free.any(axis=1)), np.flatnonzero(free.any(axis=0))
     out = np.pad(free[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)

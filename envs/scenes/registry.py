@@ -59,9 +59,7 @@ def register_source(source: SceneSource) -> None:
             raise SceneError(f"scene source '{source.name}' is registered already")
         taken = set(other.suffixes) & set(source.suffixes)
         if taken:
-            raise SceneError(
-                f"files {', '.join(sorted(taken))} are read by scene source '{other.name}' already"
-            )
+            raise SceneError(f"files {', '.join(sorted(taken))} are read by scene source '{other.name}' already")
     _SOURCES[source.name] = source
 
 
@@ -107,9 +105,7 @@ def _load_preset(base: str, seed: int, options: dict[str, Any]) -> Scene:
     except ConfigError as error:
         raise SceneError(str(error)) from None
     if preset.source not in _SOURCES:
-        raise SceneError(
-            f"scenes/{base}.yaml: unknown source '{preset.source}'{did_you_mean(preset.source, _SOURCES)}"
-        )
+        raise SceneError(f"scenes/{base}.yaml: unknown source '{preset.source}'{did_you_mean(preset.source, _SOURCES)}")
     return _loader(_SOURCES[preset.source])(base, seed, {**preset.options, **options})
 
 

@@ -98,9 +98,7 @@ class Scene:
 
         return walkable(self, radius_m, height_m)
 
-    def geodesic_distance_m(
-        self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18
-    ) -> float:
+    def geodesic_distance_m(self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18) -> float:
         """Return the length of the shortest walk between two points, metres; infinity where there is none.
 
         Args:

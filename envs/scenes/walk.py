@@ -74,9 +74,7 @@ def components(mask: np.ndarray) -> int:
     return int(ndimage.label(mask)[1])
 
 
-def anchor_cell(
-    scene: Scene, x_m: float, y_m: float, radius_m: float = 0.18, height_m: float = 0.6
-) -> tuple[int, int]:
+def anchor_cell(scene: Scene, x_m: float, y_m: float, radius_m: float = 0.18, height_m: float = 0.6) -> tuple[int, int]:
     """Find the walkable cell from which a point is reached: its own, or the nearest on its side of the walls.
 
     Args:
@@ -111,9 +109,7 @@ def anchor_cell(
     )
 
 
-def field_to(
-    scene: Scene, row: int, column: int, radius_m: float = 0.18, height_m: float = 0.6
-) -> GeodesicField:
+def field_to(scene: Scene, row: int, column: int, radius_m: float = 0.18, height_m: float = 0.6) -> GeodesicField:
     """Return the geodesic field to a walkable cell; the last 32 of a scene are kept.
 
     Args:
@@ -201,9 +197,7 @@ def _open_cell(scene: Scene, x_m: float, y_m: float) -> tuple[int, int]:
             f"{x0 + columns * scene.cell_m:.2f} m and y {y0:.2f} to {y0 + rows * scene.cell_m:.2f} m"
         )
     if scene.is_wall[row, column]:
-        raise SceneError(
-            f"{scene.name}: the point ({x_m:.2f}, {y_m:.2f}) lies in a wall; choose one in open space"
-        )
+        raise SceneError(f"{scene.name}: the point ({x_m:.2f}, {y_m:.2f}) lies in a wall; choose one in open space")
     return row, column
 
 

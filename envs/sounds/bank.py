@@ -85,9 +85,7 @@ def load_bank(
     if instances_per_kind < 1 or not kinds:
         raise SoundError(f"a bank needs sounds: got {instances_per_kind} instances of {len(kinds)} kinds")
     return [
-        make(kind, seed, instance, split, sample_rate_hz)
-        for kind in kinds
-        for instance in range(instances_per_kind)
+        make(kind, seed, instance, split, sample_rate_hz) for kind in kinds for instance in range(instances_per_kind)
     ]
 
 

@@ -62,9 +62,7 @@ def _load_all(files: list[Path], sample_rate_hz: int) -> tuple[list[Sound], list
             continue
         seconds += sound.duration_s
         if seconds > MOST_SECONDS:
-            raise SoundError(
-                f"{file.parent}: over {MOST_SECONDS / 3600:.0f} h of sound; use a folder with less"
-            )
+            raise SoundError(f"{file.parent}: over {MOST_SECONDS / 3600:.0f} h of sound; use a folder with less")
         sounds.append(sound)
     return sounds, faults
 
@@ -111,16 +109,12 @@ def _read(file: Path, where: str) -> tuple[np.ndarray, int]:
             rate_hz = int(reader.samplerate)
             if not SAMPLE_RATES_HZ[0] <= rate_hz <= SAMPLE_RATES_HZ[1]:
                 low, high = SAMPLE_RATES_HZ
-                raise SoundError(
-                    f"{where}: its header gives {rate_hz} samples a second, expected {low} to {high}"
-                )
+                raise SoundError(f"{where}: its header gives {rate_hz} samples a second, expected {low} to {high}")
             frames = min(reader.frames, round(LONGEST_S * rate_hz), MOST_VALUES // reader.channels)
             return reader.read(frames, dtype="float32", always_2d=True), rate_hz
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).strip().rstrip(".")
-        raise SoundError(
-            f"{where}: not audio that can be read ({reason}); expected WAV, FLAC or OGG"
-        ) from None
+        raise SoundError(f"{where}: not audio that can be read ({reason}); expected WAV, FLAC or OGG") from None
     except OSError as error:
         raise SoundError(f"{where}: can't be read ({error.strerror or error})") from None
 
@@ -133,9 +127,7 @@ def _checked(samples: np.ndarray, rate_hz: int, where: str) -> np.ndarray:
         raise SoundError(f"{where}: {bad} samples are NaN or infinite; export it again from its source")
     duration_s = samples.shape[0] / rate_hz
     if duration_s < SHORTEST_S:
-        raise SoundError(
-            f"{where}: too short: {duration_s * 1e3:.1f} ms, expected at least {SHORTEST_S * 1e3:.0f} ms"
-        )
+        raise SoundError(f"{where}: too short: {duration_s * 1e3:.1f} ms, expected at least {SHORTEST_S * 1e3:.0f} ms")
     return samples
 
 

@@ -81,9 +81,7 @@ def siren(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
 def kettle(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
     """Whistle like a kettle: a wavering tone at 1.2 to 2.2 kHz, its harmonics, and steam."""
     pitch_hz = rng.uniform(1200.0, 2200.0) * glide(rng, n, 0.97, 1.03, round(6 * n / rate_hz))
-    tone = harmonics(pitch_hz, [1.0, 0.35, 0.2, 0.1], rate_hz) * glide(
-        rng, n, 0.7, 1.0, round(10 * n / rate_hz)
-    )
+    tone = harmonics(pitch_hz, [1.0, 0.35, 0.2, 0.1], rate_hz) * glide(rng, n, 0.7, 1.0, round(10 * n / rate_hz))
     steam = band(noise(rng, n, rate_hz), 900.0, 7000.0, rate_hz)
     return unit(tone) + rng.uniform(0.25, 0.6) * unit(steam)
 
@@ -94,9 +92,7 @@ def vacuum(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
     motor = harmonics(motor_hz, rng.uniform(0.2, 1.0, 14), rate_hz)
     air = noise(rng, n, rate_hz, slope_db=rng.uniform(-5.0, -2.5))
     centres_hz = rng.uniform([300.0, 900.0, 2200.0], [800.0, 2000.0, 4500.0])
-    return unit(resonances(air, centres_hz, centres_hz / 3.0, [1, 0.8, 0.6], rate_hz) + air) + 0.5 * unit(
-        motor
-    )
+    return unit(resonances(air, centres_hz, centres_hz / 3.0, [1, 0.8, 0.6], rate_hz) + air) + 0.5 * unit(motor)
 
 
 def engine(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:

@@ -100,9 +100,7 @@ def music(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
     def note(i: int) -> np.ndarray:
         semitone = chords[(i // 8) % 4, steps[i]]
         m = round((3.0 * decay_s if plucked else 1.2 * note_s) * rate_hz)
-        tone = harmonics(
-            np.full(m, root_hz * 2.0 ** (semitone / 12.0)), [k**-tilt for k in range(1, 25)], rate_hz
-        )
+        tone = harmonics(np.full(m, root_hz * 2.0 ** (semitone / 12.0)), [k**-tilt for k in range(1, 25)], rate_hz)
         tone += 0.1 * burst(rng, m, rate_hz, 0.01)
         if plucked:
             tone *= np.exp(-np.arange(m) / (decay_s * rate_hz))

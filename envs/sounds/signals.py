@@ -14,9 +14,7 @@ FIRST_EVENT_S = 0.03  # events begin after the seam's cross-fade, which would bl
 Values = Sequence[float] | np.ndarray
 
 
-def noise(
-    rng: np.random.Generator, n: int, rate_hz: int, slope_db: float = 0.0, low_hz: float = 60.0
-) -> np.ndarray:
+def noise(rng: np.random.Generator, n: int, rate_hz: int, slope_db: float = 0.0, low_hz: float = 60.0) -> np.ndarray:
     """Make Gaussian noise with a power spectrum that falls by `-slope_db` an octave above `low_hz`.
 
     Returns:
@@ -109,9 +107,7 @@ def swell(n: int, rate_hz: int, attack_s: float, release_s: float) -> np.ndarray
     return (0.5 - 0.5 * np.cos(np.pi * rise)) * (0.5 - 0.5 * np.cos(np.pi * fall))
 
 
-def event_times_s(
-    rng: np.random.Generator, n: int, rate_hz: int, shortest_s: float, longest_s: float
-) -> list[float]:
+def event_times_s(rng: np.random.Generator, n: int, rate_hz: int, shortest_s: float, longest_s: float) -> list[float]:
     """Draw the times of events at intervals within a range, over the seam as well (nearly)."""
     times, now_s, end_s = [], FIRST_EVENT_S, n / rate_hz
     while now_s < end_s - 0.5 * shortest_s:

@@ -47,9 +47,7 @@ class Sound:
         return self.samples.size / self.sample_rate_hz
 
 
-def make_sound(
-    name: str, kind: str, samples: np.ndarray, sample_rate_hz: int, seam_s: float = SEAM_S
-) -> Sound:
+def make_sound(name: str, kind: str, samples: np.ndarray, sample_rate_hz: int, seam_s: float = SEAM_S) -> Sound:
     """Loop and normalise a waveform.
 
     Args:

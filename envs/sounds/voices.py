@@ -63,9 +63,7 @@ class _Voice:
         first, last = FORMANTS_HZ[rng.integers(len(FORMANTS_HZ), size=2)] * self.tract
         share = np.linspace(0.0, 1.0, n)
         vowel = self._vowel(source, first) * (1.0 - share) + self._vowel(source, last) * share
-        return rng.uniform(0.6, 1.0) * (
-            self._consonant(rng, n) + unit(vowel) * swell(n, self.rate_hz, 0.04, 0.05)
-        )
+        return rng.uniform(0.6, 1.0) * (self._consonant(rng, n) + unit(vowel) * swell(n, self.rate_hz, 0.04, 0.05))
 
     def _vowel(self, source: np.ndarray, formants_hz: np.ndarray) -> np.ndarray:
         centres_hz = [*formants_hz, 3500.0 * self.tract]
@@ -113,9 +111,7 @@ def barking(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
         x = np.linspace(0.0, 1.0, m)
         pitch_hz = base_hz * (1.0 + 0.6 * np.sin(np.pi * x**0.6)) * rng.uniform(0.95, 1.05)
         rough = unit(harmonics(pitch_hz, [k**-0.8 for k in range(1, 16)], rate_hz))
-        rough = (rough + 0.6 * rng.standard_normal(m)) * (
-            1.0 + 0.5 * np.sin(2 * np.pi * 70.0 * np.arange(m) / rate_hz)
-        )
+        rough = (rough + 0.6 * rng.standard_normal(m)) * (1.0 + 0.5 * np.sin(2 * np.pi * 70.0 * np.arange(m) / rate_hz))
         voiced = resonances(rough, centres_hz, (200.0, 250.0, 350.0), (1.0, 0.8, 0.5), rate_hz)
         return unit(voiced) * swell(m, rate_hz, 0.012, 0.08) * rng.uniform(0.7, 1.0)
 
@@ -141,8 +137,6 @@ def birdsong(rng: np.random.Generator, n: int, rate_hz: int) -> np.ndarray:
         m = round(lengths_s[k] * rate_hz)
         pitch_hz = np.geomspace(float(ends_hz[k, 0]), float(ends_hz[k, 1]), m) * rng.uniform(0.97, 1.03)
         breath = band(rng.standard_normal(m), 1000.0, 7000.0, rate_hz)
-        return (harmonics(pitch_hz, [1.0, 0.25, 0.1], rate_hz) + 0.1 * breath) * swell(
-            m, rate_hz, 0.008, 0.015
-        )
+        return (harmonics(pitch_hz, [1.0, 0.25, 0.1], rate_hz) + 0.1 * breath) * swell(m, rate_hz, 0.008, 0.015)
 
     return place(n, rate_hz, times_s, note) + 2e-3 * noise(rng, n, rate_hz)
