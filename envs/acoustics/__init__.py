@@ -30,8 +30,8 @@ def impulse_response(
         listener_m: world x, y, z of the array's centre (the mean of its microphones), metres.
         yaw_rad: heading of the robot, counter-clockwise from world x.
         array: a preset's name, a YAML file's path, or an array.
-        sample_rate_hz: of the response.
-        length_s: of the response.
+        sample_rate_hz: of the response, 8000 to 96000.
+        length_s: of the response, up to 10.
 
     Returns:
         float32 [mics, taps], pressure relative to the source's free field at 1 m; tap 0 is the moment of emission.
@@ -39,10 +39,15 @@ def impulse_response(
     Raises:
         SceneError: source or listener is outside the scene or inside matter.
         ConfigError: no such array.
+        ValueError: a length or sample rate out of range.
     """
     from phonotaxis.envs.acoustics.field import check_in_air, scene_sound, source_field
     from phonotaxis.envs.acoustics.renderer import ResponseRenderer, new_field_list, new_scene_list
 
+    if not 8000 <= sample_rate_hz <= 96000:
+        raise ValueError(f"sample_rate_hz must be 8000 to 96000, got {sample_rate_hz}")
+    if not 1.0 / sample_rate_hz <= length_s <= 10.0:
+        raise ValueError(f"length_s must be at least one sample and at most 10 s, got {length_s}")
     if not isinstance(array, MicrophoneArray):
         array = presets.load("arrays", array, MicrophoneArray)
     check_in_air(scene, listener_m, "listener")
