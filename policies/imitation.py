@@ -163,7 +163,8 @@ class ImitationTrainer:
         return self.average
 
     def _weights(self) -> dict[str, np.ndarray]:
-        return {name: value.numpy() for name, value in self.policy.state_dict().items()}
+        # copies, since they are pickled in another thread while this one already changes the weights
+        return {name: value.numpy().copy() for name, value in self.policy.state_dict().items()}
 
     def _take(self, collected: Collected) -> None:
         self.buffer.add(collected.chunk)
