@@ -40,9 +40,7 @@ def envs(task: AudioGoalTask, library: Library) -> Iterator[AudioGoalVectorEnv]:
 
 
 def equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
-    return (
-        all(ours[name].tobytes() == theirs[name].tobytes() for name in ours) and ours.keys() == theirs.keys()
-    )
+    return all(ours[name].tobytes() == theirs[name].tobytes() for name in ours) and ours.keys() == theirs.keys()
 
 
 @pytest.mark.filterwarnings("ignore:.*Box observation space (minimum|maximum) value is:UserWarning")
@@ -261,9 +259,7 @@ def test_the_picture_shows_depth(task: AudioGoalTask, library: Library) -> None:
     assert AudioGoalEnv(task=task, library=library).render() is None
 
 
-def test_a_single_world_must_be_reset_before_and_after_an_episode(
-    task: AudioGoalTask, library: Library
-) -> None:
+def test_a_single_world_must_be_reset_before_and_after_an_episode(task: AudioGoalTask, library: Library) -> None:
     env = AudioGoalEnv(task=task, library=library)
     with pytest.raises(ValueError, match="call reset"):
         env.step(FORWARD)

@@ -1,0 +1,90 @@
+"""From pressure to codes: levels, self-noise, clipping, 16 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.envs.acoustics.converter import Converter, a_weighting_db, level_gain, self_noise_gain
+from phonotaxis.envs.hashing import key_of
+
+RATE_HZ = 16000
+
+
+def convert(array: MicrophoneArray, sound: np.ndarray, seed: int = 0, step: int = 0) -> np.ndarray:
+    worlds = sound.shape[0]
+    codes = np.zeros(sound.shape, dtype=np.int16)
+    keys = np.array([key_of(seed + world) for world in range(worlds)], dtype=np.uint64)
+    steps = np.full(worlds, step)
+    Converter(array, RATE_HZ).convert(np.arange(worlds), sound.astype(np.float32), keys, steps, codes)
+    return codes
+
+
+def silent(array: MicrophoneArray) -> MicrophoneArray:
+    return array.model_copy(update={"self_noise_dba": 0.0, "sensitivity_dbfs_at_94_db_spl": -60.0})
+
+
+def test_94_db_spl_reads_as_the_sensitivity_says(array: MicrophoneArray) -> None:
+    """A tone of 94 dB SPL, RMS 1 Pa, reads -26 dBFS, where 0 dBFS is a sine of full scale (AES17)."""
+    gain = float(level_gain(array, 94.0))
+    tone = gain * np.sqrt(2.0) * np.sin(2 * np.pi * 1000 * np.arange(16000) / RATE_HZ)  # a loop of RMS 1
+    dbfs = 20 * np.log10(np.sqrt(np.mean(tone**2)) * np.sqrt(2.0))
+    assert dbfs == pytest.approx(array.sensitivity_dbfs_at_94_db_spl, abs=0.05)  # 94 dB SPL is 1.0024 Pa
+    assert level_gain(array, 74.0) == pytest.approx(gain / 10.0, rel=1e-6)
+    assert level_gain(array, np.array([94.0, 114.0])).tolist() == pytest.approx([gain, 10.0 * gain])
+
+
+@pytest.mark.parametrize("self_noise_dba", [20.0, 30.0, 45.0])
+def test_self_noise_has_its_level(array: MicrophoneArray, self_noise_dba: float) -> None:
+    """A-weighted and in dB SPL, it is the level that the array's file states, within 0.5 dB."""
+    noisy = array.model_copy(update={"self_noise_dba": self_noise_dba, "sensitivity_dbfs_at_94_db_spl": -20.0})
+    codes = convert(noisy, np.zeros((16, 4, 4000)))
+    spectrum = np.mean(np.abs(np.fft.rfft(codes / 32768.0, axis=2) / 4000) ** 2, axis=(0, 1)) * 2
+    weight = 10 ** (a_weighting_db(np.fft.rfftfreq(4000, 1 / RATE_HZ)) / 10)
+    pascal = np.sqrt((spectrum * weight)[1:].sum()) * noisy.full_scale_pascal
+    # Rounding to 16 bits adds white noise of a twelfth of a squared step, seen for the quietest.
+    rounding = (noisy.full_scale_pascal / 32768) ** 2 / 12 * weight.mean()
+    level = 10 * np.log10((pascal**2 - rounding) / 20e-6**2)
+    assert level == pytest.approx(self_noise_dba, abs=0.5)
+
+
+def test_self_noise_is_new_in_each_step_episode_and_microphone(array: MicrophoneArray) -> None:
+    noisy = array.model_copy(update={"self_noise_dba": 50.0})
+    silence = np.zeros((2, 4, 4000))
+    first, second = convert(noisy, silence, step=0), convert(noisy, silence, step=1)
+    rows = np.concatenate([first.reshape(8, -1), second.reshape(8, -1)]).astype(float)
+    correlation = np.corrcoef(rows) - np.eye(16)
+    assert np.abs(correlation).max() < 0.1
+    assert np.array_equal(first, convert(noisy, silence, step=0))
+
+
+def test_codes_are_rounded_and_clipped(array: MicrophoneArray) -> None:
+    sound = np.zeros((1, 4, 4000), dtype=np.float32)
+    sound[0, :, :5] = np.array([0.5, -0.5, 3.0, -3.0, 100.4 / 32768])
+    codes = convert(silent(array), sound)
+    assert codes.dtype == np.int16
+    assert codes[0, 0, :5].tolist() == [16384, -16384, 32767, -32768, 100]
+
+
+def test_only_the_worlds_asked_for_are_converted(array: MicrophoneArray) -> None:
+    codes = np.full((3, 4, 4000), 7, dtype=np.int16)
+    sound = np.full((3, 4, 4000), 0.25, dtype=np.float32)
+    keys = np.zeros(3, dtype=np.uint64)
+    Converter(silent(array), RATE_HZ).convert(np.array([1]), sound, keys, np.zeros(3, dtype=np.int64), codes)
+    assert (codes[[0, 2]] == 7).all()
+    assert (np.abs(codes[1] - 8192) < 5).all()
+
+
+def test_a_weighting_has_the_standards_values() -> None:
+    """IEC 61672-1:2013, table 3, whose frequencies are 1000 Hz times powers of 10^0.3."""
+    frequency_hz = 1000.0 * 10.0 ** (0.3 * np.arange(-5, 4))
+    expected_db = [-39.4, -26.2, -16.1, -8.6, -3.2, 0.0, 1.2, 1.0, -1.1]
+    np.testing.assert_allclose(a_weighting_db(frequency_hz), expected_db, atol=0.06)
+
+
+def test_self_noise_gain_follows_the_sensitivity() -> None:
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+    louder = array.model_copy(update={"sensitivity_dbfs_at_94_db_spl": -6.0})
+    assert self_noise_gain(louder, RATE_HZ) == pytest.approx(10.0 * self_noise_gain(array, RATE_HZ), rel=1e-5)
