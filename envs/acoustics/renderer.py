@@ -79,7 +79,7 @@ class ResponseRenderer:
             scenes: typed list of `SceneSound`.
             fields: typed list of `SourceField`.
             listeners: the worlds' state; kept pulses are drawn anew where a world changed its region.
-            out: float32 [worlds, mics, taps], filled where asked for: pressure relative to the source's free field at 1 m.
+            out: float32 [worlds, mics, taps], filled where asked for: pressure relative to the source's own at 1 m.
         """
         _render(
             worlds,
@@ -162,14 +162,26 @@ def _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz,
         return
     if listeners.region[world] != region:
         key = fold(field.key, region)
+        earliest_s = _shortest_way_m(scene, field, region, centre[2]) / SPEED_OF_SOUND_MPS
         listeners.pulse_count[world] = draw_pulses(
-            field.energy[region], field.flow[region], rate_hz, key, listeners.pulses[world]
+            field.energy[region], field.flow[region], rate_hz, earliest_s, key, listeners.pulses[world]
         )
         listeners.region[world] = region
     add_pulses(
         response, listeners.pulses[world], listeners.pulse_count[world], scene.centre_m[region], centre, mic_xyz,
         kernels.pulse, kernels.pulse_first, kernels.pulse_taps, rate_hz,
     )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _shortest_way_m(scene, field, region, z):
+    """Return the length of the shortest way from a source to a region's centre, round corners where need be."""
+    x, y = scene.centre_m[region]
+    source = field.source_m
+    straight_m = np.sqrt((x - source[0]) ** 2 + (y - source[1]) ** 2 + (z - source[2]) ** 2)
+    row, column = int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)
+    way_m = field.way_m[row * scene.plan.floor.shape[1] + column]
+    return max(way_m, straight_m) if np.isfinite(way_m) else straight_m
 
 
 _new_paths = njit(cache=True)(empty_paths)

@@ -20,6 +20,7 @@ from phonotaxis.envs.hashing import fold, unit
 # Pulses per second and band: several per period of the band's width, where noise statistics are reached.
 PULSES_PER_S = np.array([120.0, 200.0, 350.0, 600.0, 900.0, 1300.0])
 FLOOR_RATIO = 1e-6  # pulses 60 dB below their band's strongest bin are left out
+_SHORTEST_S = 0.002  # into which a bin's energy is narrowed
 PULSE_FIELDS = 6  # arrival in samples at the region's centre, amplitude, direction x, y, z, band
 
 
@@ -29,13 +30,17 @@ def pulse_capacity(length_s: float) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def draw_pulses(energy, flow, sample_rate_hz, key, pulses):
+def draw_pulses(energy, flow, sample_rate_hz, earliest_s, key, pulses):
     """Draw the pulses of one region.
+
+    A bin says no more than that its energy came within it; nothing is heard before the first sound, however, since
+    what precedes it would be taken for its direction. The bin in which it arrives is narrowed to what follows.
 
     Args:
         energy: float32 [bins, bands] of a `LateField`.
         flow: float32 [bins, 3] of it.
         sample_rate_hz: of the impulse response.
+        earliest_s: when the first sound arrives.
         key: uint64, of (scene, source, region).
         pulses: float32 [capacity, PULSE_FIELDS], filled.
 
@@ -59,6 +64,9 @@ def draw_pulses(energy, flow, sample_rate_hz, key, pulses):
             k = min(int(seconds / BIN_S), bins - 1)
             if energy[k, band] < FLOOR_RATIO * strongest or count == pulses.shape[0]:
                 continue
+            begin, end = k * BIN_S, (k + 1) * BIN_S
+            if begin < earliest_s:
+                seconds = earliest_s + (seconds - begin) / BIN_S * max(end - earliest_s, _SHORTEST_S)
             sign_key = fold(pulse_key, 1)
             sign = 1.0 if unit(sign_key) < 0.5 else -1.0
             pulses[count, 0] = seconds * sample_rate_hz

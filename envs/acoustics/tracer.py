@@ -106,7 +106,11 @@ def _trace(
             if hit < 0:
                 break
             x, y, z = x + dx * length, y + dy * length, z + dz * length
-            mirrors_exactly = hit < 2 or (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
+            mirrors_exactly = (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
+            if hit < 2:  # of vertical faces, those of walls
+                beyond_row = row + (hit == 1) * (1 if dy > 0 else -1)
+                beyond_column = column + (hit == 0) * (1 if dx > 0 else -1)
+                mirrors_exactly = floor[beyond_row, beyond_column] >= ceiling[beyond_row, beyond_column]
             loudest = 0.0
             for band in range(BANDS):
                 ray_energy[band] *= 1.0 - absorb[material, band]
