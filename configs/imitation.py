@@ -32,6 +32,7 @@ class ImitationConfig(Frozen):
     gradient_norm: float = Field(default=1.0, gt=0)
     average_decay: float = Field(default=0.99, ge=0, lt=1)
     expert_until: float = Field(default=0.3, ge=0, le=1)  # share of the training over which the expert's falls to 0
+    expert_share_at_end: float = Field(default=0.15, ge=0, le=1)
     episode_steps: int = Field(default=250, ge=1)  # episodes are cut here while collecting
     checkpoint_every_s: float = Field(default=30.0, gt=0)
 

@@ -20,6 +20,7 @@ from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.policy import Policy
 
 _SEED_STRIDE = 1_000_003
+_SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Collected:
 class Collector:
     """Steps worlds with a mixture of policy and expert.
 
-    Half of the worlds take the policy's best action and half draw from it, so that the buffer holds both what it
+    Who drives changes from spell to spell. When it is the policy, half of the worlds take the policy's best action and half draw from it, so that the buffer holds both what it
     will do and what it might. A stop in the wrong place is not taken: it would end the episode where it begins to
     teach.
 
@@ -49,6 +50,7 @@ class Collector:
         self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
         self.state = policy.initial_state(config.worlds)
         self.episodes = 0
+        self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0
         self._begin(np.arange(config.worlds))
 
@@ -62,7 +64,7 @@ class Collector:
         """Step every world through one chunk.
 
         Args:
-            expert_share: probability that a step is the expert's, 0..1.
+            expert_share: probability that a spell is the expert's, 0..1.
         """
         rows: list[dict[str, torch.Tensor]] = []
         features: list[dict[str, torch.Tensor]] = []
@@ -102,8 +104,10 @@ class Collector:
         scores = np.where(self._greedy[:, None], scores, scores + noise)
         wrong_stop = regrets[:, 0] >= WRONG_STOP_REGRET
         scores[wrong_stop, 0] = -np.inf
-        by_expert = self.rng.random(len(scores)) < expert_share
-        return np.where(by_expert, regrets.argmin(axis=1), scores.argmax(axis=1))
+        change = self.rng.random(len(scores)) < 1.0 / _SPELL_STEPS
+        draw = self.rng.random(len(scores)) < expert_share
+        self._by_expert = np.where(change, draw, self._by_expert)
+        return np.where(self._by_expert, regrets.argmin(axis=1), scores.argmax(axis=1))
 
     def _act(self, actions: np.ndarray, results: list[EpisodeResult]) -> None:
         world = self.world

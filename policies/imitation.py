@@ -174,7 +174,8 @@ class ImitationTrainer:
 
     def _expert_share(self) -> float:
         until = self.config.expert_until
-        return max(0.0, 1.0 - self.share / until) if until > 0 else 0.0
+        falling = 1.0 - self.share / until if until > 0 else 0.0
+        return max(self.config.expert_share_at_end, falling)
 
     def _learn(self) -> dict[str, float]:
         """Take a round's gradient steps; none while the buffer is empty."""

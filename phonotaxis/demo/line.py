@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from phonotaxis.commands.evaluate import evaluation_figures, print_evaluation
 from phonotaxis.commands.progress import ProgressBar
 from phonotaxis.commands.provenance import provenance
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.demo.episode_report import report_data
 from phonotaxis.demo.robot import RobotDrive, drive_simulated_robot
-from phonotaxis.demo.table import print_table
 from phonotaxis.deploy import replay, tamper
 from phonotaxis.deploy.replay import ReplayReport
 from phonotaxis.envs.library import Library, load_scene
@@ -110,12 +110,9 @@ class Demo:
         """Compare with the baselines on paired episodes in scenes not seen."""
         with ProgressBar("    evaluating") as bar:
             evaluation = evaluate(policy, self.task, EPISODES, self.seed, progress=bar)
-        print_table(self.console, evaluation)
-        for name in evaluation.results:
-            for metric, estimate in evaluation.summary(name).items():
-                self.figures[f"{name}_{metric}"] = Figure(estimate.value, "", (estimate.low, estimate.high))
+        print_evaluation(evaluation, self.console)
+        self.figures |= evaluation_figures(evaluation)
         ahead = evaluation.over("learnt", "follower")
-        self.figures["learnt_over_follower_spl"] = Figure(ahead.value, "", (ahead.low, ahead.high))
         self.tell(f"learnt − follower in SPL: {ahead.text()}, paired")
         return evaluation
 
