@@ -71,7 +71,9 @@ def trace_late_field(
     )  # fmt: skip
     seconds = (np.arange(bins) + 0.5) * BIN_S
     air = np.exp(-2.0 * amplitude_exponent_per_m()[None, :] * (seconds * SPEED_OF_SOUND_MPS)[:, None])
+    without_air = energy.sum(axis=2)
     energy *= air.astype(np.float32)[None]
+    flow *= (energy.sum(axis=2) / np.maximum(without_air, np.float32(1e-30)))[:, :, None]
     return LateField(energy, flow)
 
 
