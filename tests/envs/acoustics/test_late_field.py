@@ -194,7 +194,9 @@ def test_the_tail_turns_with_the_robot(two_rooms: Scene, array: MicrophoneArray)
 
 def test_mirrors_that_no_image_renders_are_traced() -> None:
     """A cupboard in a free field: its side throws sound back, though only walls have images."""
-    bare = scenes.load("empty_room", size_m=[12.0, 12.0], floor="carpet", walls="curtain", ceiling="acoustic_ceiling")
+    bare = scenes.load(
+        "empty_room", size_m=[12.0, 12.0], floor="acoustic_ceiling", walls="curtain", ceiling="acoustic_ceiling"
+    )
     floor = bare.floor_m.copy()
     side = bare.side_material.copy()
     cupboard = (slice(40, 80), slice(90, 95))
@@ -206,7 +208,7 @@ def test_mirrors_that_no_image_renders_are_traced() -> None:
     arrives = int((8.9 - 6.0 + 8.9 - 6.5) / SPEED_OF_SOUND_MPS / BIN_S)
     with_it, without = (field.energy[k, arrives : arrives + 2, 3].sum() for field, k in zip(early[::-1], region[::-1]))
     image = 0.95 * 0.98 / (8.9 - 6.0 + 8.9 - 6.5) ** 2
-    assert with_it - without > 0.4 * image
+    assert with_it - without > 0.6 * image
 
 
 def test_regions_keep_to_their_side_of_a_wall(two_rooms: Scene) -> None:
