@@ -59,11 +59,7 @@ def drive(ground, x, y, yaw, v_mps, w_radps, seconds, radius_m):
             else:
                 touched = True
         yaw += w_radps * dt
-    if yaw > np.pi:
-        yaw -= 2.0 * np.pi
-    elif yaw <= -np.pi:
-        yaw += 2.0 * np.pi
-    return x, y, yaw, travelled, touched
+    return x, y, wrap(yaw), travelled, touched
 
 
 @njit(cache=True, error_model="numpy")

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numba.typed import List
+from scipy import ndimage
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs import scenes, sounds
 from phonotaxis.envs.acoustics.field import SceneSound, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
-from phonotaxis.envs.scenes.geodesic import geodesic_field
+from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
 
@@ -89,18 +90,14 @@ class Library:
         mask = largest_component(walkable(scene, task.radius_m, task.height_m))
         if not mask.any():
             raise SceneError(
-                f"{scene.name}: nowhere wide enough for a robot of radius {task.radius_m} m and height {task.height_m} m"
+                f"{scene.name}: no room for a robot of radius {task.radius_m} m and height {task.height_m} m"
             )
         self.scenes[slot] = scene
         self._walk_mask[slot] = mask
         shared: SceneSound = scene_sound(scene)[0]
-        ground = Ground(
-            clearance_m(scene, task.height_m),
-            shared.plan.cell,
-            shared.plan.inv,
-            shared.plan.ox,
-            shared.plan.oy,
-        )
+        plan = shared.plan
+        clearance = _reachable_clearance_m(scene, mask, task.height_m)
+        ground = Ground(clearance, plan.cell, plan.inv, plan.ox, plan.oy)
         if self.scene_sounds is None:
             self.scene_sounds, self.grounds = new_scene_list(shared), _new_list(ground)
         else:
@@ -159,6 +156,16 @@ class Library:
     def release(self, field_slot: int) -> None:
         """Give back a field that was held."""
         self._users[field_slot] -= 1
+
+
+def _reachable_clearance_m(scene: Scene, mask: np.ndarray, height_m: float) -> np.ndarray:
+    """Return the clearance, float32 [rows, columns], 0 where no walk leads and none ends nearby.
+
+    A body may squeeze through where a walk, which keeps half a cell further away, may not. It would come to a part
+    of the scene from which there is no way to the source, and progress would have no number.
+    """
+    near = ndimage.binary_dilation(mask, np.ones((3, 3), dtype=np.bool_), iterations=EXTENSION_CELLS - 1)
+    return np.where(near, clearance_m(scene, height_m), np.float32(0.0))
 
 
 def load_scene(scene_set: SceneSet, index: int) -> Scene:
