@@ -1,0 +1,235 @@
+"""The task as the field defines it: actions, rewards, ends, and what is reported of an episode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs import contract as names
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.world import World
+
+STOP, FORWARD, LEFT, RIGHT = range(4)
+MakeTask = Callable[..., AudioGoalTask]
+
+
+@pytest.fixture(scope="module")
+def task(make_task: MakeTask) -> AudioGoalTask:
+    return make_task(max_steps=30)
+
+
+@pytest.fixture(scope="module")
+def library(task: AudioGoalTask) -> Library:
+    return Library(task)
+
+
+@pytest.fixture
+def world(task: AudioGoalTask, library: Library) -> World:
+    world = World(task, 2, library=library)
+    world.begin(np.arange(2), np.array([3, 4]))
+    return world
+
+
+def face(world: World, first_m: float, second_m: float = 2.0) -> None:
+    """Put the two agents at these distances from their sources, facing them, on the side of the room's middle."""
+    for index, distance_m in enumerate((first_m, second_m)):
+        source = world.source_m(index)[:2]
+        towards = np.array([3.0, 2.5]) - source
+        towards /= np.linalg.norm(towards)
+        turn = math.radians(10.0)
+        yaw = math.atan2(-towards[1], -towards[0])
+        world.pose[index] = *(source + distance_m * towards), yaw - turn
+    world.step(np.array([LEFT, LEFT]))  # so that the worlds measure where they are
+
+
+def test_actions_move_as_they_say(world: World) -> None:
+    """0.25 m forward, 10 degrees to the left (counter-clockwise) or to the right."""
+    face(world, 2.0, 2.0)
+    before = world.pose.copy()
+    world.step(np.array([FORWARD, LEFT]))
+    moved = world.pose - before
+    assert np.hypot(*moved[0, :2]) == pytest.approx(0.25)
+    assert math.atan2(moved[0, 1], moved[0, 0]) == pytest.approx(before[0, 2])
+    assert moved[1].tolist() == pytest.approx([0.0, 0.0, math.radians(10.0)])
+    world.step(np.array([STOP, RIGHT]))
+    assert world.pose[1] == pytest.approx(before[1])
+
+
+def test_rewards_are_those_of_the_task(world: World) -> None:
+    """-0.01 a step, metres of geodesic progress, +10 for a stop within a metre."""
+    face(world, 1.6, 2.0)
+    first = world.step(np.array([FORWARD, LEFT]))
+    assert first.reward == pytest.approx([0.25 - 0.01, -0.01], abs=1e-6)
+    assert not first.terminated.any()
+    world.step(np.array([FORWARD, FORWARD]))
+    world.step(np.array([FORWARD, FORWARD]))
+    assert world.distance_m[0] == pytest.approx(0.85)
+    last = world.step(np.array([STOP, STOP]))
+    assert last.reward == pytest.approx([10.0 - 0.01, -0.01], abs=1e-6)
+    assert last.terminated.tolist() == [True, True]
+    assert [world.result(k).success for k in (0, 1)] == [True, False]
+    assert [world.result(k).stopped for k in (0, 1)] == [True, True]
+
+
+def test_progress_sums_up_to_the_way_gained(world: World) -> None:
+    start = world.distance_m.copy()
+    rng = np.random.Generator(np.random.PCG64(0))
+    total = sum(world.step(rng.integers(1, 4, 2)).reward.astype(float) for _ in range(25))
+    np.testing.assert_allclose(total, start - world.distance_m - 0.25, atol=1e-5)
+
+
+@pytest.mark.parametrize(("distance_m", "success"), [(0.98, True), (1.02, False)])
+def test_success_is_a_stop_within_a_metre(world: World, distance_m: float, success: bool) -> None:
+    face(world, distance_m)
+    outcome = world.step(np.array([STOP, LEFT]))
+    assert world.distance_m[0] == pytest.approx(distance_m, abs=1e-6)
+    assert bool(outcome.reward[0] > 5) is success
+    result = world.result(0)
+    assert (result.success, result.reached) == (success, success)
+    assert result.final_distance_m == pytest.approx(distance_m)
+
+
+def test_passing_by_is_no_success(world: World) -> None:
+    face(world, 1.1)
+    world.step(np.array([FORWARD, LEFT]))
+    for _ in range(18):
+        world.step(np.array([LEFT, LEFT]))
+    for _ in range(4):
+        world.step(np.array([FORWARD, LEFT]))
+    world.step(np.array([STOP, LEFT]))
+    result = world.result(0)
+    assert result.reached
+    assert not result.success
+    assert result.path_length_m == pytest.approx(5 * 0.25 + 0.0, abs=0.01)
+
+
+def test_steps_are_used_up(world: World) -> None:
+    for step in range(30):
+        assert world.active.all()
+        outcome = world.step(np.array([LEFT, RIGHT]))
+        assert outcome.truncated.tolist() == [step == 29] * 2
+    assert not outcome.terminated.any()
+    assert not world.active.any()
+    assert world.result(0).steps == 30
+    after = world.step(np.array([FORWARD, FORWARD]))  # a world that is done stands still
+    assert not after.reward.any()
+    assert not (after.terminated | after.truncated).any()
+    assert world.result(0).steps == 30
+
+
+def test_a_stop_on_the_last_step_is_a_stop(make_task: MakeTask) -> None:
+    world = World(make_task(max_steps=1))
+    world.begin(np.array([0]), np.array([0]))
+    outcome = world.step(np.array([STOP]))
+    assert outcome.terminated[0]
+    assert not outcome.truncated[0]
+
+
+def test_the_task_is_the_fields() -> None:
+    task = AudioGoalTask()
+    contract = task.contract()
+    assert contract.control_period_s == 0.25
+    turn = math.radians(40)
+    assert np.allclose(contract.actions.setpoints, [(0, 0), (1, 0), (0, turn), (0, -turn)])
+    assert (task.max_steps, task.success_m, task.success_reward, task.step_reward) == (500, 1.0, 10.0, -0.01)
+    assert task.sounds.level_range_db == 10.0
+    assert task.out_of_sight_share >= 0.5
+
+
+def test_odometry_adds_up_to_the_pose(make_task: MakeTask) -> None:
+    """Composing what `motion` says of each step leads from the first pose to the last, bumps included."""
+    world = World(make_task(actions="continuous", max_steps=100))
+    world.begin(np.array([0]), np.array([6]))
+    rng = np.random.Generator(np.random.PCG64(2))
+    x, y, yaw = world.pose[0]
+    touched = 0
+    for _ in range(60):
+        action = rng.uniform([-0.2, -1.0, -1.0], [1.0, 1.0, -0.1])[None]
+        world.step(action)
+        dx, dy, turn, v_mps, w_radps, collision = world.observation[names.MOTION][0].astype(float)
+        x, y = x + math.cos(yaw) * dx - math.sin(yaw) * dy, y + math.sin(yaw) * dx + math.cos(yaw) * dy
+        yaw += turn
+        assert (x, y) == pytest.approx(world.pose[0, :2], abs=1e-4)
+        assert math.cos(yaw - world.pose[0, 2]) == pytest.approx(1.0, abs=1e-8)
+        assert v_mps == pytest.approx(action[0, 0] * world.contract.body.max_v_mps, rel=1e-6)
+        assert w_radps == pytest.approx(action[0, 1] * world.contract.body.max_w_radps, rel=1e-6)
+        touched += int(collision)
+    assert world.result(0).collisions == touched > 0
+
+
+def test_continuous_stop_is_the_third_above_zero(make_task: MakeTask) -> None:
+    world = World(make_task(actions="continuous"), 3)
+    actions = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.0], [9.0, -9.0, -1.0]])
+    v_mps, w_radps, stop = world.setpoints(actions)
+    body = world.contract.body
+    assert stop.tolist() == [True, False, False]
+    assert v_mps.tolist() == [0.0, body.max_v_mps, body.max_v_mps]
+    assert w_radps.tolist() == [0.0, body.max_w_radps, -body.max_w_radps]
+
+
+def test_bearing_is_in_the_base_frame(world: World) -> None:
+    for turn in (0.0, 1.0, -2.5):
+        face(world, 1.5)
+        world.pose[0, 2] += turn
+        world.step(np.array([LEFT, LEFT]))
+        bearing = math.remainder(world.bearing_rad[0] + turn + math.radians(10), 2 * math.pi)
+        assert bearing == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_window_holds_the_last_sounds(make_task: MakeTask) -> None:
+    """A window of two and a half hops: the newest hop at its end, what came before in front of it."""
+    world = World(make_task(window_samples=10_000))
+    world.begin(np.array([0]), np.array([1]))
+    before = world.observation[names.AUDIO].copy()
+    assert np.abs(before[0, :, :100]).max() > 0  # full from the beginning
+    world.step(np.array([LEFT]))
+    after = world.observation[names.AUDIO]
+    assert np.array_equal(after[:, :, :6000], before[:, :, 4000:])
+    assert np.array_equal(after[0, :, 6000:], world.hearing.codes[0].astype(np.float32) / 32768)
+
+
+def test_observations_keep_to_the_contract(world: World) -> None:
+    world.step(np.array([FORWARD, LEFT]))
+    for spec in world.contract.observations():
+        array = world.observation[spec.name]
+        assert array.shape == (2, *spec.shape)
+        assert array.dtype == spec.dtype
+        assert array.min() >= spec.low
+        assert array.max() <= spec.high
+    codes = world.observation[names.AUDIO] * 32768
+    assert np.array_equal(codes, np.rint(codes))
+
+
+def test_actions_to_go_counts_down(world: World) -> None:
+    """Straight ahead: a step to each 0.25 m, and the stop."""
+    face(world, 2.0)
+    world.step(np.array([FORWARD, LEFT]))
+    before = world.actions_to_go()[0]
+    assert before == pytest.approx((1.75 - 1.0) / 0.25 + 2.0, abs=0.1)
+    world.step(np.array([FORWARD, LEFT]))
+    assert world.actions_to_go()[0] == pytest.approx(before - 1.0, abs=0.05)
+    for _ in range(3):
+        world.step(np.array([FORWARD, LEFT]))
+    assert world.actions_to_go()[0] == 1.0
+
+
+def test_other_steps_and_turns(make_task: MakeTask) -> None:
+    world = World(make_task(turn_deg=15.0, step_m=0.4))
+    world.begin(np.array([0]), np.array([0]))
+    world.pose[0] = 3.0, 2.5, 0.0
+    world.step(np.array([LEFT]))
+    world.step(np.array([FORWARD]))
+    assert world.pose[0] == pytest.approx(
+        [3.0 + 0.4 * math.cos(math.radians(15)), 2.5 + 0.4 * math.sin(math.radians(15)), math.radians(15)]
+    )
+
+
+def test_misuse_is_named(task: AudioGoalTask, library: Library) -> None:
+    with pytest.raises(ValueError, match="num_worlds must be at least 1, got 0"):
+        World(task, 0, library=library)
+    with pytest.raises(ValueError, match="world 0 has no episode yet"):
+        World(task, 1, library=library).result(0)
