@@ -96,9 +96,7 @@ def examine(import_packages: bool = True) -> Report:
     """
     failures: dict[str, str] = {}
     if import_packages:
-        wanted = {
-            state.module for extra in ("", "train", "bench") for state in states(extra) if state.installed
-        }
+        wanted = {state.module for extra in ("", "train", "bench") for state in states(extra) if state.installed}
         failures = failed_imports(sorted(module for module in wanted if module))
     jobs = {name: _job(name, extra, meaning, failures) for name, (extra, meaning) in _JOBS.items()}
     jobs[RECORD] = _record_job()
@@ -188,9 +186,7 @@ def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code in another interpreter, away from the working directory, whose files it might import."""
     command = [sys.executable, "-c", code, *arguments]
     folder = tempfile.gettempdir()
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, timeout=_IMPORT_TIMEOUT_S
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=_IMPORT_TIMEOUT_S)
 
 
 def _existing(path: Path) -> Path:

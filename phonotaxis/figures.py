@@ -105,9 +105,7 @@ def emit(command: str, figures: Mapping[str, Figure], as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, figure in figures.items():
-        table.add_row(
-            name.replace("_", " "), f"{readable(figure.value)} {figure.unit}".rstrip(), _range(figure)
-        )
+        table.add_row(name.replace("_", " "), f"{readable(figure.value)} {figure.unit}".rstrip(), _range(figure))
     Console(highlight=False, markup=False).print(table)
 
 

@@ -19,6 +19,8 @@ from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.policy import Policy
 
+LEFT, RIGHT = 2, 3
+UNDO_REGRET = 1.0
 _SEED_STRIDE = 1_000_003
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
@@ -92,7 +94,7 @@ class Collector:
         world = self.world
         return {
             "episode_start": start,
-            "regrets": torch.from_numpy(regrets.copy()),
+            "regrets": torch.from_numpy(regrets + undoing_regrets(world)),
             "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
             "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
             "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
@@ -117,6 +119,19 @@ class Collector:
         if ended.size:
             results.extend(world.result(int(index)) for index in ended)
             self._begin(ended)
+
+
+def undoing_regrets(world: World) -> np.ndarray:
+    """Say what it costs to take back the last turn, float32 [worlds, actions].
+
+    No good way has a left turn after a right one, so a reversal loses what both cost. Told so, a policy in doubt goes
+    on turning the way it turns, and looks all round, instead of dithering where it stands.
+    """
+    turned = world.observation[names.MOTION][:, 4]
+    regrets = np.zeros((world.num_worlds, world.contract.num_actions), dtype=np.float32)
+    regrets[turned > 0, RIGHT] = UNDO_REGRET
+    regrets[turned < 0, LEFT] = UNDO_REGRET
+    return regrets
 
 
 _collector: Collector | None = None  # of this process, where it is a collecting one

@@ -17,7 +17,7 @@ from phonotaxis.envs.world import World
 from phonotaxis.policies.frontend import AudioFrontEnd
 
 STOP, FORWARD, LEFT, RIGHT = 0, 1, 2, 3
-_FORGET = 0.6  # of the direction belief, per step
+_FORGET = 0.75  # of the direction belief, per step
 _LOOK_M = 0.5  # free way that a step forward asks for
 _MARGIN_M = 0.05
 _BACK = 4  # steps over which a turn of the direction counts as passing the source
@@ -81,8 +81,10 @@ class FollowerDecider:
         motion = observation[names.MOTION]
         self._yaw += motion[:, 2]
         power, level_db = self._listen(observation[names.AUDIO])
-        direction = self._track(power)
-        self._judge(direction, level_db)
+        self._loudest = np.maximum(self._loudest, level_db)
+        self.signs.under_loudest_db[:] = self._loudest - level_db
+        direction = self._track(power * 10.0 ** (-self.signs.under_loudest_db[:, None] / 20.0))  # pauses say little
+        self._judge(direction)
         bearing = _wrap(direction - self._yaw)
         free_m = self._free_way_m(observation[names.DEPTH])
         actions = self._steer(bearing, free_m, motion[:, 5] > 0)
@@ -107,15 +109,13 @@ class FollowerDecider:
         self._belief += np.take_along_axis(power, columns, axis=1)
         return self._belief.argmax(axis=1) * (2.0 * np.pi / self.bins)
 
-    def _judge(self, direction: np.ndarray, level_db: np.ndarray) -> None:
+    def _judge(self, direction: np.ndarray) -> None:
         """Renew the signs of having passed the source."""
         fresh = self.signs.steps == 0
         self._past[fresh] = direction[fresh, None]
         self.signs.turn_rad[:] = np.abs(_wrap(direction[:, None] - self._past)).max(axis=1)
         self._past[:, :-1] = self._past[:, 1:]
         self._past[:, -1] = direction
-        self._loudest = np.maximum(self._loudest, level_db)
-        self.signs.under_loudest_db[:] = self._loudest - level_db
 
     def _free_way_m(self, depth: np.ndarray) -> np.ndarray:
         """Return how far the disc could go along each candidate heading, [worlds, headings]."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from phonotaxis.commands.command import Command, Group, Json, Seed
-from phonotaxis.figures import emit
+from phonotaxis.figures import Figure, emit
 
 
 def sim(
@@ -23,7 +23,8 @@ def sim(
     """
     from phonotaxis.envs.bench import bench_sim
 
-    emit("bench sim", bench_sim(worlds=worlds, seconds=seconds, threads=threads, seed=seed), json)
+    measured = bench_sim(worlds=worlds, seconds=seconds, threads=threads, seed=seed)
+    emit("bench sim", {name: Figure(value, unit) for name, (value, unit) in measured.items()}, json)
 
 
 GROUP = Group(

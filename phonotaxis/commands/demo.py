@@ -16,12 +16,11 @@ def demo(
         Path | None,
         typer.Option(help="Your own world: a ROS occupancy map (map_server's YAML beside its image)."),
     ] = None,
-    sounds: Annotated[
-        Path | None, typer.Option(help="Your own sounds: a folder of WAV, FLAC or OGG files.")
-    ] = None,
+    sounds: Annotated[Path | None, typer.Option(help="Your own sounds: a folder of WAV, FLAC or OGG files.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("runs/demo"),
     seed: Seed = 0,
     minutes: Annotated[float, typer.Option(help="How long to train.", min=0.05, max=600)] = 3.0,
+    episodes: Annotated[int, typer.Option(help="Evaluation episodes for each policy.", min=2)] = 200,
     json: Json = False,
 ) -> None:
     """Train a policy, evaluate it, export it, run the robot's runtime on it and replay what happened.
@@ -33,7 +32,7 @@ def demo(
     """
     from phonotaxis.demo import main
 
-    figures = main(map=map, sounds=sounds, out=out, seed=seed, minutes=minutes)
+    figures = main(map=map, sounds=sounds, out=out, seed=seed, minutes=minutes, episodes=episodes)
     if json:
         emit("demo", figures, as_json=True)
 

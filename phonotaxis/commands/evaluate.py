@@ -74,8 +74,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     for policy in evaluation.results:
         estimates = evaluation.summary(policy)
         cells = [
-            estimates[name].text(0, 100.0) if BY_NAME[name].unit == "1" else estimates[name].text(1)
-            for name in _SHOWN
+            estimates[name].text(0, 100.0) if BY_NAME[name].unit == "1" else estimates[name].text(1) for name in _SHOWN
         ]
         table.add_row(policy, *map(escape, cells), style="bold" if policy == OURS else None)
     console.print(table)

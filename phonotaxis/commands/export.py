@@ -13,9 +13,7 @@ from phonotaxis.figures import Figure, emit
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a training, e.g. runs/train.")],
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; CHECKPOINT/policy.onnx by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; CHECKPOINT/policy.onnx by default.")] = None,
     json: Json = False,
 ) -> None:
     """Write a trained policy as a bundle: one ONNX file that holds everything the robot needs.

@@ -51,10 +51,15 @@ class Demo:
         out: folder for everything it makes.
         seed: of everything random.
         minutes: of training.
+        episodes: of the evaluation, for each policy.
+        longest_s: that the robot drives.
     """
 
-    def __init__(self, task: AudioGoalTask, out: Path, seed: int, minutes: float) -> None:
+    def __init__(
+        self, task: AudioGoalTask, out: Path, seed: int, minutes: float, episodes: int, longest_s: float
+    ) -> None:
         self.task, self.out, self.seed, self.minutes = task, out, seed, minutes
+        self.episodes, self.longest_s = episodes, longest_s
         self.console = Console(stderr=True, highlight=False)
         self.figures: dict[str, Figure] = {}
         self._steps = 0
@@ -109,7 +114,7 @@ class Demo:
     def evaluate(self, policy: Policy) -> Evaluation:
         """Compare with the baselines on paired episodes in scenes not seen."""
         with ProgressBar("    evaluating") as bar:
-            evaluation = evaluate(policy, self.task, EPISODES, self.seed, progress=bar)
+            evaluation = evaluate(policy, self.task, self.episodes, self.seed, progress=bar)
         print_evaluation(evaluation, self.console)
         self.figures |= evaluation_figures(evaluation)
         ahead = evaluation.over("learnt", "follower")
@@ -149,7 +154,7 @@ class Demo:
         chosen = next(iter(solved), results[0])
         why = "solved in the evaluation" if chosen.success else "the evaluation's first: none was solved"
         self.tell(f"episode {chosen.episode_seed} ({why}), {chosen.shortest_path_m:.1f} m to go")
-        drive = drive_simulated_robot(unseen(self.task), chosen.episode_seed, self.out, self.tell)
+        drive = drive_simulated_robot(unseen(self.task), chosen.episode_seed, self.out, self.longest_s, self.tell)
         self.figures["robot_steps"] = Figure(drive.summary["steps"])
         self.figures["robot_outcome"] = Figure(drive.summary["outcome"])
         self.figures["robot_final_distance_m"] = Figure(drive.truth[-1]["distance_to_goal_m"], "m")
@@ -188,7 +193,7 @@ class Demo:
             self.build()
         with self.stage(f"Train by imitation of the shortest path, {self.minutes:g} min"):
             policy = self.train()
-        with self.stage(f"Evaluate on {EPISODES} paired episodes"):
+        with self.stage(f"Evaluate on {self.episodes} paired episodes"):
             evaluation = self.evaluate(policy)
         with self.stage("Export to one ONNX file"):
             parity = self.export(policy)
@@ -214,7 +219,15 @@ def demo_task(map_path: Path | None, sounds: Path | None) -> AudioGoalTask:
     return AudioGoalTask(scenes=scenes, sounds=bank, sources_per_scene=per_scene)
 
 
-def main(map: Path | None, sounds: Path | None, out: Path, seed: int, minutes: float) -> dict[str, Figure]:
+def main(
+    map: Path | None = None,
+    sounds: Path | None = None,
+    out: Path = Path("runs/demo"),
+    seed: int = 0,
+    minutes: float = 3.0,
+    episodes: int = EPISODES,
+    longest_s: float = 60.0,
+) -> dict[str, Figure]:
     """Run the demo into a folder, replacing what an earlier demo left there.
 
     Args:
@@ -223,6 +236,8 @@ def main(map: Path | None, sounds: Path | None, out: Path, seed: int, minutes: f
         out: where everything goes.
         seed: of everything random.
         minutes: of training.
+        episodes: of the evaluation, for each policy.
+        longest_s: that the robot drives.
 
     Returns:
         What was measured, by name.
@@ -233,4 +248,4 @@ def main(map: Path | None, sounds: Path | None, out: Path, seed: int, minutes: f
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     marker.touch()
-    return Demo(demo_task(map, sounds), out, seed, minutes).run()
+    return Demo(demo_task(map, sounds), out, seed, minutes, episodes, longest_s).run()

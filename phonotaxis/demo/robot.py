@@ -21,7 +21,6 @@ from phonotaxis.configs.robot import simulated_robot
 from phonotaxis.configs.task import AudioGoalTask
 
 _READY_S = 180.0  # a slow machine that compiles the simulator anew
-_LONGEST_S = 60.0
 
 
 class RobotFailed(RuntimeError):
@@ -45,7 +44,9 @@ class RobotDrive:
     seed: int
 
 
-def drive_simulated_robot(task: AudioGoalTask, seed: int, out: Path, say: Callable[[str], None]) -> RobotDrive:
+def drive_simulated_robot(
+    task: AudioGoalTask, seed: int, out: Path, longest_s: float, say: Callable[[str], None]
+) -> RobotDrive:
     """Run `out/policy.onnx` on an episode of a task, in real time, armed.
 
     Raises:
@@ -53,12 +54,14 @@ def drive_simulated_robot(task: AudioGoalTask, seed: int, out: Path, say: Callab
     """
     folder = Path(tempfile.mkdtemp(prefix="phonotaxis-"))  # short and 0700: sockets' paths are limited to 107 bytes
     try:
-        return _drive(task, seed, out, folder / "robot.sock", say)
+        return _drive(task, seed, out, folder / "robot.sock", longest_s, say)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _drive(task: AudioGoalTask, seed: int, out: Path, socket: Path, say: Callable[[str], None]) -> RobotDrive:
+def _drive(
+    task: AudioGoalTask, seed: int, out: Path, socket: Path, longest_s: float, say: Callable[[str], None]
+) -> RobotDrive:
     task_file, robot_file, truth_file = out / "robot-task.yaml", out / "robot.yaml", out / "truth.jsonl"
     _write_yaml(task_file, task.model_dump(mode="json"))
     contract = task.contract()
@@ -69,13 +72,13 @@ def _drive(task: AudioGoalTask, seed: int, out: Path, socket: Path, say: Callabl
     )
     try:
         _wait_until_listening(simulator)
-        say(f"a simulated robot listens; the runtime drives it in real time, at most {_LONGEST_S:.0f} s")
+        say(f"a simulated robot listens; the runtime drives it in real time, at most {longest_s:.0f} s")
         runtime = _start(
             "phonotaxis.deploy.runtime",
             *("--robot", robot_file, "--policy", out / "policy.onnx", "--episode", out / "episodes"),
-            *("--duration", _LONGEST_S, "--arm"),
+            *("--duration", longest_s, "--arm"),
         )
-        said, errors = runtime.communicate(timeout=_LONGEST_S + _READY_S)
+        said, errors = runtime.communicate(timeout=longest_s + _READY_S)
     finally:
         simulator.terminate()
         simulator.wait(timeout=10.0)

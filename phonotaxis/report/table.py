@@ -55,7 +55,5 @@ def figures(estimate: Estimate, column: Column) -> tuple[str, str]:
     Returns:
         The value, and the interval as `low – high`.
     """
-    value, low, high = (
-        f"{x * column.scale:.{column.digits}f}" for x in (estimate.value, estimate.low, estimate.high)
-    )
+    value, low, high = (f"{x * column.scale:.{column.digits}f}" for x in (estimate.value, estimate.low, estimate.high))
     return value, f"{low} – {high}"
