@@ -80,8 +80,8 @@ def bench_sim(
         By name, value and unit: `steps_per_s`; `step_us`, microseconds per step of one world, and its parts
         (`responses_us`: impulse responses; `convolution_us`; `converter_us`; `depth_us`; `motion_us`: driving,
         distances, rewards; `resets_us`: new episodes and what is sensed in them; `tracing_us`: scenes and fields
-        that they ask for the first time; `observations_us`: the window of sound and the copies handed out); counts of `steps`, `episodes`,
-        `fields_traced`; and `worlds` and `threads`.
+        that they ask for the first time; `observations_us`: the window of sound and the copies handed out);
+        counts of `steps`, `episodes`, `fields_traced`; and `worlds` and `threads`.
 
     Raises:
         ValueError: no worlds, no time, or a task of continuous actions.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numba
@@ -167,10 +169,11 @@ class World:
         worlds = np.flatnonzero(self.active)
         before = self.distance_m.copy()
         motion = self.observation[names.MOTION]
-        _move(
-            worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
-            self.contract.control_period_s, task.radius_m, motion, self._path_m,
-        )  # fmt: skip
+        with self.own_threads():
+            _move(
+                worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
+                self.contract.control_period_s, task.radius_m, motion, self._path_m,
+            )  # fmt: skip
         self._collisions[worlds] += motion[worlds, 5] > 0
         self.observation[names.EPISODE_START][worlds] = 0.0
         self.steps[worlds] += 1
@@ -188,9 +191,7 @@ class World:
 
     def _sense(self, worlds: np.ndarray, hops: int) -> None:
         """Render sound and depth of some worlds and measure where they are."""
-        previous = numba.get_num_threads()
-        numba.set_num_threads(self.threads)
-        try:
+        with self.own_threads():
             for _ in range(hops):
                 self.hearing.hear(worlds)
             listeners = self.hearing.listeners
@@ -199,6 +200,14 @@ class World:
                 worlds, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
                 self.distance_m, self.bearing_rad,
             )  # fmt: skip
+
+    @contextmanager
+    def own_threads(self) -> Iterator[None]:
+        """Let parallel kernels use this world's number of threads: on a busy machine each more is waited for."""
+        previous = numba.get_num_threads()
+        numba.set_num_threads(self.threads)
+        try:
+            yield
         finally:
             numba.set_num_threads(previous)
 

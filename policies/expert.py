@@ -39,11 +39,12 @@ def action_regrets(world: World) -> np.ndarray:
     task = world.task
     listeners = world.hearing.listeners
     out = np.zeros((world.num_worlds, len(kind.names)), dtype=np.float32)
-    _regrets(
-        world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
-        np.array(kind.setpoints), world.contract.control_period_s, task.radius_m, task.step_m,
-        math.radians(task.turn_deg), task.success_m, world.distance_m, out,
-    )  # fmt: skip
+    with world.own_threads():
+        _regrets(
+            world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
+            np.array(kind.setpoints), world.contract.control_period_s, task.radius_m, task.step_m,
+            math.radians(task.turn_deg), task.success_m, world.distance_m, out,
+        )  # fmt: skip
     return out
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numba
 import numpy as np
 import pytest
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs import world as world_module
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.world import World
 
@@ -233,3 +235,14 @@ def test_misuse_is_named(task: AudioGoalTask, library: Library) -> None:
         World(task, 0, library=library)
     with pytest.raises(ValueError, match="world 0 has no episode yet"):
         World(task, 1, library=library).result(0)
+
+
+def test_a_world_uses_no_more_threads_than_it_was_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    for kernel in ("_move", "_measure"):
+        monkeypatch.setattr(world_module, kernel, lambda *arguments: seen.append(numba.get_num_threads()))
+    world.step(np.array([FORWARD, FORWARD]))
+    assert seen == [1, 1]
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+    many = World(world.task, threads=1000, library=world.library)
+    assert many.threads == numba.config.NUMBA_NUM_THREADS
