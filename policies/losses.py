@@ -50,7 +50,8 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     log_m = torch.log(torch.where(known, chunk.distance_m, torch.ones(())).clamp_min(0.05))
     mean, std = output.distance.unbind(-1)
     distance = ((0.5 * ((log_m - mean) / std) ** 2 + torch.log(std)) * known).mean()
-    returns = task.success_reward + task.progress_reward_per_m * log_m.exp() + task.step_reward * chunk.to_go
+    to_go = torch.where(known, chunk.to_go, torch.zeros(()))
+    returns = task.success_reward + task.progress_reward_per_m * log_m.exp() + task.step_reward * to_go
     value = (torch.nn.functional.smooth_l1_loss(output.value.squeeze(-1), returns, reduction="none") * known).mean()
     parts = {
         "regret": regret,

@@ -1,0 +1,36 @@
+"""Tasks and networks as small as they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
+from phonotaxis.configs.training import PolicyConfig
+
+
+@pytest.fixture(scope="session")
+def make_task() -> Callable[..., AudioGoalTask]:
+    """Build a small task whose sound is cheap; fields can be overridden."""
+
+    def make(source: str = "empty_room", count: int = 1, **changes: Any) -> AudioGoalTask:
+        fields: dict[str, Any] = {
+            "scenes": SceneSet(source=source, count=count),
+            "sources_per_scene": 1,
+            "min_distance_m": 1.5,
+            "response_s": 0.05,
+            "sounds": SoundSet(instances_per_kind=1),
+        }
+        return AudioGoalTask.model_validate(fields | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny() -> PolicyConfig:
+    """Size a network that steps in a millisecond."""
+    return PolicyConfig(
+        memory_size=8, audio_hidden=8, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
+    )
