@@ -36,8 +36,8 @@ class Collected:
 class Collector:
     """Steps worlds with a mixture of policy and expert.
 
-    Who drives changes from spell to spell. When it is the policy, half of the worlds take the policy's best action and half draw from it, so that the buffer holds both what it
-    will do and what it might. A stop in the wrong place is not taken: it would end the episode where it begins to
+    Who drives changes from spell to spell. When it is the policy, half of the worlds take its best action and half
+    draw from it, so that the buffer holds both what it will do and what it might. A stop in the wrong place is not taken: it would end the episode where it begins to
     teach.
 
     Args:

@@ -24,10 +24,10 @@ from phonotaxis.policies.rollout import Decider, PolicyDecider, run_episodes
 Progress = Callable[[float, str], None]
 
 UNSEEN_SCENES = 1_000_000  # first seed of the scenes that no training draws
-_TUNING_EPISODES = 48
-_TURNS_RAD = (1.2, 1.6, 2.0, 2.4)
-_LEVELS_DB = (1.0, 2.0, 3.0, 5.0, 8.0)
-_MIN_STEPS = (4, 12)
+_TUNING_EPISODES = 64
+_TURNS_RAD = (0.8, 1.2, 1.6, 2.0, 2.4)
+_PEAKS = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+_MIN_STEPS = (4, 12, 20)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def evaluate(
 def tune_follower(
     task: AudioGoalTask, worlds: int, threads: int, progress: Callable[[float], None] | None = None
 ) -> StopRule:
-    """Choose the follower's stopping rule by SPL on episodes of the training scenes.
+    """Choose the follower's stopping rule by success plus SPL on episodes of the training scenes.
 
     The follower runs once without stopping; each rule is then judged by where it would have stopped.
     """
@@ -147,19 +147,19 @@ def tune_follower(
         world.step(actions)
         if progress is not None:
             progress(len(trace) / short.max_steps)
-    distance_m, path_m, turn, level, steps = np.stack(trace, axis=1)  # each [steps, worlds]
-    best, best_spl = StopRule(), -1.0
+    distance_m, path_m, turn, peak, steps = np.stack(trace, axis=1)  # each [steps, worlds]
+    best, best_score = StopRule(), -1.0
     for turn_rad in _TURNS_RAD:
-        for level_db in _LEVELS_DB:
+        for peak_least in _PEAKS:
             for min_steps in _MIN_STEPS:
-                fires = (turn >= turn_rad) & (level <= level_db) & (steps >= min_steps + 1)
+                fires = (turn >= turn_rad) & (peak >= peak_least) & (steps >= min_steps + 1)
                 at = fires.argmax(axis=0)
                 columns = np.arange(count)
                 success = fires.any(axis=0) & (distance_m[at, columns] < task.success_m)
                 share = distance_m[0] / np.maximum(distance_m[0], path_m[at, columns])
-                spl = float(np.mean(success * share))
-                if spl > best_spl:
-                    best, best_spl = StopRule(turn_rad, level_db, min_steps), spl
+                score = float(np.mean(success * (1.0 + share)))
+                if score > best_score:
+                    best, best_score = StopRule(turn_rad, peak_least, min_steps), score
     return best
 
 

@@ -20,6 +20,7 @@ STOP, FORWARD, LEFT, RIGHT = 0, 1, 2, 3
 _FORGET = 0.75  # of the direction belief, per step
 _LOOK_M = 0.5  # free way that a step forward asks for
 _MARGIN_M = 0.05
+_STRAIGHT = 4  # steps forward after a detour
 _BACK = 4  # steps over which a turn of the direction counts as passing the source
 
 
@@ -28,20 +29,20 @@ class StopRule(NamedTuple):
 
     Attributes:
         turn_rad: the direction of arrival has turned by at least this over the last steps.
-        level_db: the level is at most this far under the loudest of the episode.
+        peak: the steered power's peak has lately been at least this high: near a source little is reverberation.
         min_steps: not before this many steps.
     """
 
     turn_rad: float = 1.6
-    level_db: float = 3.0
+    peak: float = 2.0
     min_steps: int = 4
 
 
 class Signs(NamedTuple):
-    """What stop rules look at, each float64 [worlds]: turn of the direction, dB under the loudest, steps."""
+    """What stop rules look at, each float64 [worlds]: turn of the direction, recent peak of the power, steps."""
 
     turn_rad: np.ndarray
-    under_loudest_db: np.ndarray
+    peak: np.ndarray
     steps: np.ndarray
 
 
@@ -64,13 +65,14 @@ class FollowerDecider:
         self._yaw = np.zeros(num_worlds)
         self._loudest = np.full(num_worlds, -np.inf)
         self._past = np.zeros((num_worlds, _BACK))  # directions of the last steps, odometry frame
-        self._detour = np.zeros(num_worlds, dtype=np.int64)  # steps of turning left (+) or right (-) still to go
+        self._peaks = np.zeros((num_worlds, _BACK))
+        self._detour = np.zeros(num_worlds, dtype=np.int64)  # turning left (1) or right (-1) until it is free
         self._straight = np.zeros(num_worlds, dtype=np.int64)  # steps forward after a detour
         self._rays = _obstacle_rays(contract)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forget some worlds."""
-        for array in (self._belief, self._yaw, self._past, self._detour, self._straight, *self.signs):
+        for array in (self._belief, self._yaw, self._past, self._peaks, self._detour, self._straight, *self.signs):
             array[worlds] = 0
         self._loudest[worlds] = -np.inf
 
@@ -82,15 +84,15 @@ class FollowerDecider:
         self._yaw += motion[:, 2]
         power, level_db = self._listen(observation[names.AUDIO])
         self._loudest = np.maximum(self._loudest, level_db)
-        self.signs.under_loudest_db[:] = self._loudest - level_db
-        direction = self._track(power * 10.0 ** (-self.signs.under_loudest_db[:, None] / 20.0))  # pauses say little
-        self._judge(direction)
+        quiet_db = self._loudest - level_db
+        direction = self._track(power * 10.0 ** (-quiet_db[:, None] / 20.0))  # pauses say little
+        self._judge(direction, np.sqrt(power.max(axis=1)))
         bearing = _wrap(direction - self._yaw)
         free_m = self._free_way_m(observation[names.DEPTH])
         actions = self._steer(bearing, free_m, motion[:, 5] > 0)
         if self.rule is not None:
             passed = (self.signs.turn_rad >= self.rule.turn_rad) & (self.signs.steps >= self.rule.min_steps)
-            actions[passed & (self.signs.under_loudest_db <= self.rule.level_db)] = STOP
+            actions[passed & (self.signs.peak >= self.rule.peak)] = STOP
         self.signs.steps[:] += 1
         return actions
 
@@ -109,13 +111,16 @@ class FollowerDecider:
         self._belief += np.take_along_axis(power, columns, axis=1)
         return self._belief.argmax(axis=1) * (2.0 * np.pi / self.bins)
 
-    def _judge(self, direction: np.ndarray) -> None:
+    def _judge(self, direction: np.ndarray, peak: np.ndarray) -> None:
         """Renew the signs of having passed the source."""
         fresh = self.signs.steps == 0
         self._past[fresh] = direction[fresh, None]
         self.signs.turn_rad[:] = np.abs(_wrap(direction[:, None] - self._past)).max(axis=1)
         self._past[:, :-1] = self._past[:, 1:]
         self._past[:, -1] = direction
+        self._peaks[:, :-1] = self._peaks[:, 1:]
+        self._peaks[:, -1] = peak
+        self.signs.peak[:] = self._peaks.max(axis=1)
 
     def _free_way_m(self, depth: np.ndarray) -> np.ndarray:
         """Return how far the disc could go along each candidate heading, [worlds, headings]."""
@@ -131,29 +136,27 @@ class FollowerDecider:
         return free
 
     def _steer(self, bearing: np.ndarray, free_m: np.ndarray, touched: np.ndarray) -> np.ndarray:
-        """Turn towards the sound, go where it is free, and get out of dead ends by turning away from them."""
+        """Turn towards the sound and go where it is free; where nothing is, turn one way until something is."""
         headings = self._rays.headings
         reach = _LOOK_M + self.contract.camera.mount_xyz_m[0]
-        wanted = np.clip(bearing, headings[0], headings[-1])
-        cost = np.abs(headings[None, :] - wanted[:, None]) + np.where(free_m < reach, 10.0, 0.0)
-        best = cost.argmin(axis=1)
-        blocked = cost[np.arange(best.size), best] >= 10.0
         middle = headings.size // 2
         ahead_free = (free_m[:, middle] >= reach) & ~touched
-        stuck = (blocked | touched) & (self._detour == 0)
-        left_m, right_m = (
-            np.minimum(free_m, 5.0)[:, middle + 1 :].sum(1),
-            np.minimum(free_m, 5.0)[:, :middle].sum(1),
-        )
-        self._detour = np.where(stuck, np.where(left_m >= right_m, 9, -9), self._detour)
-        turn = np.where(np.abs(bearing) > headings[-1], np.sign(bearing), np.sign(headings[best]))
-        turn = np.where(self._straight > 0, 0, turn)
-        turn = np.where(self._detour != 0, np.sign(self._detour), turn)
-        forward = (turn == 0) & ahead_free
-        self._straight = np.where(self._detour != 0, 4, np.maximum(self._straight - forward, 0))
-        out_of_it = (self._detour != 0) & ahead_free & ~stuck
-        self._detour = np.where(out_of_it, 0, self._detour - np.sign(self._detour))
-        turn = np.where((turn == 0) & ~forward, np.where(left_m >= right_m, 1, -1), turn)
+        out_of_view = np.abs(bearing) > headings[-1]
+        cost = np.abs(headings[None, :] - bearing[:, None]) + np.where(free_m < reach, 10.0, 0.0)
+        best = cost.argmin(axis=1)
+        blocked = (cost[np.arange(best.size), best] >= 10.0) | touched
+        open_m = np.minimum(free_m, 5.0)
+        wider = np.where(open_m[:, middle + 1 :].sum(axis=1) >= open_m[:, :middle].sum(axis=1), 1, -1)
+        going_on = (self._straight > 0) & ahead_free
+        begins = (self._detour == 0) & ~going_on & ~out_of_view & blocked
+        self._detour = np.where(begins, wider, self._detour)
+        ends = (self._detour != 0) & ahead_free
+        self._straight = np.where(ends, _STRAIGHT, np.where(going_on, self._straight - 1, 0))
+        self._detour = np.where(ends, 0, self._detour)
+        aligned = np.abs(headings[best]) < 0.2  # less than a turn
+        forward = ahead_free & (going_on | ends | (~out_of_view & aligned))
+        turn = np.where(out_of_view, np.sign(bearing), np.where(aligned, wider, np.sign(headings[best])))
+        turn = np.where(self._detour != 0, self._detour, turn)
         return np.where(forward, FORWARD, np.where(turn > 0, LEFT, RIGHT)).astype(np.int64)
 
 
