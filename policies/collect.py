@@ -37,8 +37,8 @@ class Collector:
     """Steps worlds with a mixture of policy and expert.
 
     Who drives changes from spell to spell. When it is the policy, half of the worlds take its best action and half
-    draw from it, so that the buffer holds both what it will do and what it might. A stop in the wrong place is not taken: it would end the episode where it begins to
-    teach.
+    draw from it, so that the buffer holds both what it will do and what it might. A stop in the wrong
+    place is not taken: it would end the episode where it begins to teach.
 
     Args:
         config: of the training.

@@ -21,28 +21,29 @@ _FORGET = 0.75  # of the direction belief, per step
 _LOOK_M = 0.5  # free way that a step forward asks for
 _MARGIN_M = 0.05
 _STRAIGHT = 4  # steps forward after a detour
-_BACK = 4  # steps over which a turn of the direction counts as passing the source
+NEAR_M = 0.8
+_PAST = 16  # places remembered
+_FADE = 0.92  # of what was heard, per step
+_GRID_M = 3.0
+_CELL_M = 0.4
 
 
 class StopRule(NamedTuple):
-    """When the follower believes that it has passed the source.
+    """When the follower believes that it has arrived.
 
     Attributes:
-        turn_rad: the direction of arrival has turned by at least this over the last steps.
-        peak: the steered power's peak has lately been at least this high: near a source little is reverberation.
+        near: probability, given the directions heard along the way, that the source is within `NEAR_M`.
         min_steps: not before this many steps.
     """
 
-    turn_rad: float = 1.6
-    peak: float = 2.0
+    near: float = 0.5
     min_steps: int = 4
 
 
 class Signs(NamedTuple):
-    """What stop rules look at, each float64 [worlds]: turn of the direction, recent peak of the power, steps."""
+    """What stop rules look at, each float64 [worlds]: probability of being near the source, steps so far."""
 
-    turn_rad: np.ndarray
-    peak: np.ndarray
+    near: np.ndarray
     steps: np.ndarray
 
 
@@ -60,19 +61,34 @@ class FollowerDecider:
         self.rule = rule
         self.front_end = AudioFrontEnd(contract)
         self.bins = contract.front_end.azimuths
-        self.signs = Signs(*(np.zeros(num_worlds) for _ in range(3)))
+        self.signs = Signs(*(np.zeros(num_worlds) for _ in range(2)))
         self._belief = np.zeros((num_worlds, self.bins))
         self._yaw = np.zeros(num_worlds)
         self._loudest = np.full(num_worlds, -np.inf)
-        self._past = np.zeros((num_worlds, _BACK))  # directions of the last steps, odometry frame
-        self._peaks = np.zeros((num_worlds, _BACK))
+        self._place = np.zeros((num_worlds, 2))  # odometry frame
+        self._places = np.zeros((num_worlds, _PAST, 2))
+        self._yaws = np.zeros((num_worlds, _PAST))
+        self._powers = np.zeros((num_worlds, _PAST, self.bins))
+        side = np.arange(-_GRID_M, _GRID_M + 1e-9, _CELL_M)
+        self._grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2) + 1e-3
+        self._is_near = np.hypot(self._grid[:, 0], self._grid[:, 1]) <= NEAR_M
         self._detour = np.zeros(num_worlds, dtype=np.int64)  # turning left (1) or right (-1) until it is free
         self._straight = np.zeros(num_worlds, dtype=np.int64)  # steps forward after a detour
         self._rays = _obstacle_rays(contract)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forget some worlds."""
-        for array in (self._belief, self._yaw, self._past, self._peaks, self._detour, self._straight, *self.signs):
+        for array in (
+            self._belief,
+            self._yaw,
+            self._place,
+            self._places,
+            self._yaws,
+            self._powers,
+            self._detour,
+            self._straight,
+            *self.signs,
+        ):
             array[worlds] = 0
         self._loudest[worlds] = -np.inf
 
@@ -86,13 +102,13 @@ class FollowerDecider:
         self._loudest = np.maximum(self._loudest, level_db)
         quiet_db = self._loudest - level_db
         direction = self._track(power * 10.0 ** (-quiet_db[:, None] / 20.0))  # pauses say little
-        self._judge(direction, np.sqrt(power.max(axis=1)))
+        loud = 10.0 ** (-quiet_db[:, None] / 20.0)
+        self._judge(np.sqrt(power) * loud, motion)
         bearing = _wrap(direction - self._yaw)
         free_m = self._free_way_m(observation[names.DEPTH])
         actions = self._steer(bearing, free_m, motion[:, 5] > 0)
         if self.rule is not None:
-            passed = (self.signs.turn_rad >= self.rule.turn_rad) & (self.signs.steps >= self.rule.min_steps)
-            actions[passed & (self.signs.peak >= self.rule.peak)] = STOP
+            actions[(self.signs.near >= self.rule.near) & (self.signs.steps >= self.rule.min_steps)] = STOP
         self.signs.steps[:] += 1
         return actions
 
@@ -111,16 +127,26 @@ class FollowerDecider:
         self._belief += np.take_along_axis(power, columns, axis=1)
         return self._belief.argmax(axis=1) * (2.0 * np.pi / self.bins)
 
-    def _judge(self, direction: np.ndarray, peak: np.ndarray) -> None:
-        """Renew the signs of having passed the source."""
+    def _judge(self, power: np.ndarray, moved: np.ndarray) -> None:
+        """Renew the probability that the source is near, from the directions heard at the last places.
+
+        A grid of places about the robot is scored by the steered power with which each was heard from each place the
+        robot has been at. Straight on, all places ahead fit alike; past the source, only those beside the way do.
+        """
+        cos, sin = np.cos(self._yaw), np.sin(self._yaw)  # the place moved in the frame of the step before: nearly this
+        self._place += np.stack([cos * moved[:, 0] - sin * moved[:, 1], sin * moved[:, 0] + cos * moved[:, 1]], axis=1)
+        for history, newest in ((self._places, self._place), (self._yaws, self._yaw), (self._powers, power)):
+            history[:, :-1] = history[:, 1:]
+            history[:, -1] = newest
         fresh = self.signs.steps == 0
-        self._past[fresh] = direction[fresh, None]
-        self.signs.turn_rad[:] = np.abs(_wrap(direction[:, None] - self._past)).max(axis=1)
-        self._past[:, :-1] = self._past[:, 1:]
-        self._past[:, -1] = direction
-        self._peaks[:, :-1] = self._peaks[:, 1:]
-        self._peaks[:, -1] = peak
-        self.signs.peak[:] = self._peaks.max(axis=1)
+        self._places[fresh] = self._place[fresh, None]
+        away = self._grid[None, None] + (self._place[:, None] - self._places)[:, :, None]  # [worlds, past, cells, 2]
+        azimuth = np.arctan2(away[..., 1], away[..., 0]) - self._yaws[:, :, None]
+        column = np.rint(azimuth * (self.bins / (2.0 * np.pi))).astype(np.int64) % self.bins
+        heard = np.take_along_axis(self._powers, column, axis=2)
+        score = np.einsum("wpc,p->wc", heard, _FADE ** np.arange(_PAST)[::-1])
+        score = np.exp(score - score.max(axis=1, keepdims=True))
+        self.signs.near[:] = (score * self._is_near).sum(axis=1) / score.sum(axis=1)
 
     def _free_way_m(self, depth: np.ndarray) -> np.ndarray:
         """Return how far the disc could go along each candidate heading, [worlds, headings]."""
