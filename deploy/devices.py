@@ -172,7 +172,5 @@ def open_drive(robot: RobotConfig) -> DriveDevice:
 def _module(robot: RobotConfig) -> Any:
     kind = robot.devices.kind
     if kind not in DEVICES:
-        raise ConfigError(
-            f"unknown devices.kind '{kind}'{did_you_mean(kind, DEVICES)} (known: {list(DEVICES)})"
-        )
+        raise ConfigError(f"unknown devices.kind '{kind}'{did_you_mean(kind, DEVICES)} (known: {list(DEVICES)})")
     return import_module(DEVICES[kind])

@@ -212,8 +212,7 @@ class EpisodeWriter:
     def _fail(self, error: Exception) -> None:
         """Say what happened in the file itself if a few hundred bytes still fit, and give up."""
         self.failure = (
-            f"{self.path}: the episode can't be written any more ({error}); "
-            "free space or choose another folder"
+            f"{self.path}: the episode can't be written any more ({error}); free space or choose another folder"
         )
         at_ns = now_ns()
         event = messages.health_dict(at_ns, "error", "log_failed", self.failure, {})

@@ -137,17 +137,11 @@ def read_episode(path: str | Path) -> Episode:
     try:
         metadata, found = _collect(data, scan)
     except ValueError as error:
-        raise EpisodeError(
-            f"{path}: damaged near byte {scan.whole_bytes} ({error}); use another copy"
-        ) from None
+        raise EpisodeError(f"{path}: damaged near byte {scan.whole_bytes} ({error}); use another copy") from None
     if scan.checksum_ok is False:
-        raise EpisodeError(
-            f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy"
-        )
+        raise EpisodeError(f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy")
     if metadata is None:
-        raise EpisodeError(
-            f"{path}: no episode's metadata in it: another program's file, or cut within its head"
-        )
+        raise EpisodeError(f"{path}: no episode's metadata in it: another program's file, or cut within its head")
     return Episode(path, _info(path, metadata), metadata, found, scan)
 
 
@@ -172,13 +166,9 @@ def _collect(data: memoryview, scan: RecordScan) -> tuple[dict[str, str] | None,
 def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
-        raise EpisodeError(
-            f"{path}: episode format {version}, this phonotaxis reads {FORMAT_VERSION}; update it"
-        )
+        raise EpisodeError(f"{path}: episode format {version}, this phonotaxis reads {FORMAT_VERSION}; update it")
     try:
-        goal = np.frombuffer(base64.b64decode(metadata["goal_float32_base64"]), dtype="<f4").astype(
-            np.float32
-        )
+        goal = np.frombuffer(base64.b64decode(metadata["goal_float32_base64"]), dtype="<f4").astype(np.float32)
         return EpisodeInfo(
             kind=metadata["kind"],
             contract=Contract.from_json(metadata["contract"], str(path)),
@@ -192,6 +182,4 @@ def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
     except ConfigError as error:
         raise EpisodeError(str(error)) from None
     except (KeyError, ValueError, RecursionError) as error:
-        raise EpisodeError(
-            f"{path}: its metadata are incomplete or odd ({error!r}); use another copy"
-        ) from None
+        raise EpisodeError(f"{path}: its metadata are incomplete or odd ({error!r}); use another copy") from None

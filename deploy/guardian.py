@@ -170,9 +170,7 @@ def _differs(status: dict[str, Any], said: dict[str, Any]) -> bool:
 def _say(link: socket.socket, message: dict[str, Any]) -> None:
     """Send without ever waiting: a runtime that doesn't listen must not hold up the drive."""
     try:
-        link.send(
-            json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        )
+        link.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:
         return  # its silence, or the end of its connection, is noticed where messages are taken
 

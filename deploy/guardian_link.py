@@ -106,15 +106,11 @@ class GuardianLink:
 
     def sensors(self, audio_ns: int | None, depth_ns: int | None, clearance_m: float | None) -> None:
         """Tell the newest capture times and the free way ahead (None: unknown)."""
-        self._send(
-            {"type": "sensors", "audio_ns": audio_ns, "depth_ns": depth_ns, "clearance_m": clearance_m}
-        )
+        self._send({"type": "sensors", "audio_ns": audio_ns, "depth_ns": depth_ns, "clearance_m": clearance_m})
 
     def command(self, v_mps: float, w_radps: float, due_ns: int, sequence: int) -> None:
         """Ask for a setpoint."""
-        self._send(
-            {"type": "command", "v_mps": v_mps, "w_radps": w_radps, "due_ns": due_ns, "sequence": sequence}
-        )
+        self._send({"type": "command", "v_mps": v_mps, "w_radps": w_radps, "due_ns": due_ns, "sequence": sequence})
 
     def stop(self) -> None:
         """Say that the policy has ended the goal: brake and disarm."""

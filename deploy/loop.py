@@ -148,9 +148,7 @@ class Loop:
                 self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
             was_armed, self._status = self._status.get("armed", False), status
             if was_armed and not status["armed"]:
-                raise RunEnd(
-                    "disarmed", f"the guardian disarmed ({reason}); look at the robot, then arm it again"
-                )
+                raise RunEnd("disarmed", f"the guardian disarmed ({reason}); look at the robot, then arm it again")
 
     def _take_block(self, block: AudioBlock) -> None:
         begun_ns = now_ns()

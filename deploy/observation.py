@@ -62,9 +62,7 @@ class ObservationBuilder:
         """
         if contract.goal is not None and (goal is None or goal.shape != (contract.goal.size,)):
             got = "none" if goal is None else str(goal.shape)
-            raise ValueError(
-                f"task '{contract.task}' needs a goal of {contract.goal.size} numbers, got {got}"
-            )
+            raise ValueError(f"task '{contract.task}' needs a goal of {contract.goal.size} numbers, got {got}")
         self.contract = contract
         self.clock = SampleClock(robot.sample_rate_hz)
         self.notices: list[str] = []

@@ -90,9 +90,7 @@ class ReplayReport:
         return self.mismatches[0] if self.mismatches else None
 
     def __str__(self) -> str:
-        how = (
-            "bit-identical" if self.same_engine else f"equal within {TOLERANCE:g} (another engine or machine)"
-        )
+        how = "bit-identical" if self.same_engine else f"equal within {TOLERANCE:g} (another engine or machine)"
         if self.ok:
             text = f"{self.steps} steps recomputed from raw samples and frames: {how}"
         elif self.first is None:
@@ -227,9 +225,7 @@ class _Comparison:
             return int(theirs) == int(ours) or _margin(logged) < 2 * TOLERANCE
         return bool(np.allclose(theirs, ours, rtol=TOLERANCE, atol=TOLERANCE))
 
-    def _setpoint_difference(
-        self, logged: dict[str, Any], computed: dict[str, Any]
-    ) -> tuple[str, str, str] | None:
+    def _setpoint_difference(self, logged: dict[str, Any], computed: dict[str, Any]) -> tuple[str, str, str] | None:
         """Compare what follows from the logged action itself, whoever computed that."""
         if not self._exact:
             computed = dict(computed, **_setpoint(self._runner.contract, logged))

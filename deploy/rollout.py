@@ -68,9 +68,7 @@ def write_rollout(
     """
     robot = simulated_robot(bundle.contract.array, bundle.contract.camera, "none")
     robot = robot.model_copy(update={"sample_rate_hz": bundle.contract.sample_rate_hz})
-    info = EpisodeInfo(
-        "rollout", bundle.contract, robot, bundle.sha256, dict(engine), bundle.provenance, goal, extra
-    )
+    info = EpisodeInfo("rollout", bundle.contract, robot, bundle.sha256, dict(engine), bundle.provenance, goal, extra)
     container = Container(path, info.metadata())
     try:
         writer = _RolloutWriter(container, info)
@@ -126,9 +124,7 @@ class _RolloutWriter:
             self._json(messages.HEALTH_TOPIC, due_ns, self._count, event)
         frame = DepthFrame(observation[DEPTH], due_ns - round(float(observation[DEPTH_AGE_S][0]) * 1e9))
         self._builder.add_frame(frame)
-        self._container.add(
-            messages.DEPTH_TOPIC, due_ns, frame.capture_ns, self._count, messages.encode_depth(frame)
-        )
+        self._container.add(messages.DEPTH_TOPIC, due_ns, frame.capture_ns, self._count, messages.encode_depth(frame))
         if observation[MOTION_VALID][0]:
             sample = OdometrySample(motion[0], motion[1], motion[2], bool(motion[5]), due_ns)
             self._builder.add_odometry(sample)
@@ -162,9 +158,7 @@ def device_samples(audio: np.ndarray, robot: RobotConfig) -> np.ndarray:
     codes = audio * np.float32(INT16_FULL_SCALE)
     whole = np.clip(np.rint(codes), -INT16_FULL_SCALE, INT16_FULL_SCALE - 1)
     if not np.array_equal(whole, codes):
-        raise ValueError(
-            "expected audio in steps of 2^-15 from -1 up to 1 - 2^-15, as a 16-bit converter gives"
-        )
+        raise ValueError("expected audio in steps of 2^-15 from -1 up to 1 - 2^-15, as a 16-bit converter gives")
     device = np.zeros((robot.array.device_channels, audio.shape[1]), dtype=np.int16)
     device[list(robot.array.channel_map)] = whole.astype(np.int16)
     return device

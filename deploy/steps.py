@@ -25,9 +25,7 @@ from phonotaxis.deploy.messages import encode_tensor
 from phonotaxis.deploy.observation import Due, digest
 from phonotaxis.export.engines import Engine
 
-EPISODE_START_EVENT = (
-    "episode_start"  # a health event: the memory is reset here, and replay resets it here too
-)
+EPISODE_START_EVENT = "episode_start"  # a health event: the memory is reset here, and replay resets it here too
 
 
 class PolicyRunner:

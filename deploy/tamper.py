@@ -83,9 +83,7 @@ def alter_sample(source: Path, target: Path, step: int, microphone: int = 0, fli
 def _with_digests(episode: Episode, changed: list[Message]) -> list[Message]:
     """Return the messages with the digests that their own samples and frames have."""
     copy = replace(episode, messages=changed)
-    right = {
-        logged["step"]: digest(observation) for logged, due, observation in replayed(copy) if due is not None
-    }
+    right = {logged["step"]: digest(observation) for logged, due, observation in replayed(copy) if due is not None}
 
     def repair(message: Message) -> Message:
         if message.topic != messages.STEP_TOPIC:

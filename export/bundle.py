@@ -97,13 +97,9 @@ def open_bundle(data: bytes, path: str | Path = "bundle.onnx") -> Bundle:
     try:
         scan = scan_model(data)
     except TruncatedError as error:
-        raise BundleError(
-            f"{path}: damaged or cut short ({error}); copy it again from where it was made"
-        ) from None
+        raise BundleError(f"{path}: damaged or cut short ({error}); copy it again from where it was made") from None
     except ScanError as error:
-        raise BundleError(
-            f"{path}: refused: {error}; expected a file that `phonotaxis export` wrote"
-        ) from None
+        raise BundleError(f"{path}: refused: {error}; expected a file that `phonotaxis export` wrote") from None
     _check_seal(path, data, scan)
     contract = _contract(path, scan)
     _check_ports(path, "input", scan.inputs, contract.inputs())
@@ -195,9 +191,7 @@ def _read(path: Path) -> bytes:
 
 def _check_seal(path: Path, data: bytes, scan: Scan) -> None:
     if FORMAT_KEY not in scan.metadata or SEAL_KEY not in scan.metadata:
-        raise BundleError(
-            f"{path}: an ONNX file, but not a phonotaxis bundle; make one with `phonotaxis export`"
-        )
+        raise BundleError(f"{path}: an ONNX file, but not a phonotaxis bundle; make one with `phonotaxis export`")
     if scan.metadata[FORMAT_KEY] != FORMAT_VERSION:
         raise BundleError(
             f"{path}: bundle format {scan.metadata[FORMAT_KEY]!r}, this phonotaxis reads {FORMAT_VERSION}; "
@@ -211,17 +205,13 @@ def _check_seal(path: Path, data: bytes, scan: Scan) -> None:
     first, last = scan.value_span[SEAL_KEY]
     digest = hashlib.sha256(data[:first] + _UNSEALED.encode() + data[last:]).hexdigest()
     if digest != scan.metadata[SEAL_KEY]:
-        raise BundleError(
-            f"{path}: altered since it was exported (its seal doesn't match); export or copy it again"
-        )
+        raise BundleError(f"{path}: altered since it was exported (its seal doesn't match); export or copy it again")
 
 
 def _contract(path: Path, scan: Scan) -> Contract:
     text = scan.metadata.get(CONTRACT_KEY)
     if text is None or len(text) > _MAX_METADATA_BYTES:
-        raise BundleError(
-            f"{path}: no contract, or one over {_MAX_METADATA_BYTES} bytes; export the policy again"
-        )
+        raise BundleError(f"{path}: no contract, or one over {_MAX_METADATA_BYTES} bytes; export the policy again")
     try:
         return Contract.from_json(text, str(path))
     except ValueError as error:  # ConfigError, and json's refusal of enormous numbers
@@ -234,9 +224,7 @@ def _provenance(path: Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: the provenance is not JSON ({error}); export the policy again") from None
     if not isinstance(value, dict):
-        raise BundleError(
-            f"{path}: the provenance is {type(value).__name__}, expected an object; export again"
-        )
+        raise BundleError(f"{path}: the provenance is {type(value).__name__}, expected an object; export again")
     return value
 
 

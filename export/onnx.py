@@ -17,9 +17,7 @@ from phonotaxis.policies.policy import ExportablePolicy, Policy
 
 OPSET = 18  # the newest that TensorRT 10 and the oldest supported ONNX Runtime read whole
 _TRACE_BATCH = 2  # one would be taken for a constant
-_PORT = (
-    "port."  # marks ports while tracing: the exporter may call an inner value "mean", as an output is called
-)
+_PORT = "port."  # marks ports while tracing: the exporter may call an inner value "mean", as an output is called
 
 
 class ExportError(RuntimeError):
@@ -42,9 +40,7 @@ def export_policy(policy: Policy, provenance: dict[str, Any]) -> bytes:
     """
     for name, value in policy.state_dict().items():
         if not bool(torch.isfinite(value).all()):
-            raise ExportError(
-                f"weight '{name}' is not finite; the training diverged, use an earlier checkpoint"
-            )
+            raise ExportError(f"weight '{name}' is not finite; the training diverged, use an earlier checkpoint")
     model = onnx_model(policy)
     onnx.checker.check_model(model, full_check=True)
     return seal(model.SerializeToString(deterministic=True), policy.contract, provenance)
@@ -58,9 +54,7 @@ def onnx_model(policy: Policy) -> onnx.ModelProto:
     """
     exportable = ExportablePolicy(policy)
     batch = torch.export.Dim(BATCH_AXIS, min=1, max=65536)
-    inputs = tuple(
-        torch.zeros((_TRACE_BATCH, *spec.shape), device=policy.device) for spec in policy.contract.inputs()
-    )
+    inputs = tuple(torch.zeros((_TRACE_BATCH, *spec.shape), device=policy.device) for spec in policy.contract.inputs())
     was_training = policy.training
     exportable.eval()
     try:

@@ -108,9 +108,7 @@ def _compare(
         if step == 0:
             torch_state = engine_state = exportable.policy.initial_state(batch).cpu().numpy()
         if batch != len(torch_state):
-            raise ValueError(
-                f"step {step} has {batch} rows, earlier ones {len(torch_state)}; keep the batch fixed"
-            )
+            raise ValueError(f"step {step} has {batch} rows, earlier ones {len(torch_state)}; keep the batch fixed")
         expected = _run_torch(exportable, {**observation, names.STATE_IN: torch_state})
         received = engine.run({**observation, names.STATE_IN: engine_state})
         torch_state, engine_state = expected[names.STATE_OUT], received[names.STATE_OUT]

@@ -45,9 +45,7 @@ class Scan:
     inputs: list[Port] = field(default_factory=list)
     outputs: list[Port] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
-    value_span: dict[str, tuple[int, int]] = field(
-        default_factory=dict
-    )  # key -> first byte, byte after the last
+    value_span: dict[str, tuple[int, int]] = field(default_factory=dict)  # key -> first byte, byte after the last
     opset: int = 0
     nodes: int = 0
     operators: set[str] = field(default_factory=set)
@@ -176,9 +174,7 @@ class _Walk:
 
     def standard(self, domain: str, where: str) -> None:
         if domain not in STANDARD_DOMAINS:
-            raise ScanError(
-                f"{where} names the operator domain '{domain[:80]}'; only the standard one is run"
-            )
+            raise ScanError(f"{where} names the operator domain '{domain[:80]}'; only the standard one is run")
 
     def metadata(self, item: Field) -> None:
         texts, span = {1: "", 2: ""}, (item.end, item.end)

@@ -42,9 +42,7 @@ def test_the_commands_are_those_of_the_documents() -> None:
 
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)
-def test_help_explains_and_shows_an_example(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_explains_and_shows_an_example(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*words, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"Usage: phonotaxis {' '.join(words)}" in text
@@ -163,9 +161,7 @@ def test_a_file_that_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert all("policy.onnx" in line for line in lines)
 
 
-def test_an_unwritable_place_names_the_file_and_the_remedy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unwritable_place_names_the_file_and_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["scene", "png", "--out", str(tmp_path / "absent" / "flat.png")]) == 1
     err = capsys.readouterr().err
     assert "absent" in err
@@ -200,9 +196,7 @@ def test_ctrl_c_of_a_real_process() -> None:
         "def wait(*a): print('ready', flush=True); time.sleep(60)\n"
         "sounds.emit = wait\nsys.argv = ['phonotaxis', 'sounds', 'list']\ncli.main()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)

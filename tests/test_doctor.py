@@ -19,8 +19,7 @@ def replace_state(monkeypatch: pytest.MonkeyPatch, name: str, installed: str | N
 
     def states(extra: str = "") -> list[State]:
         return [
-            State(state.name, state.wanted, installed, fits) if state.name == name else state
-            for state in real(extra)
+            State(state.name, state.wanted, installed, fits) if state.name == name else state for state in real(extra)
         ]
 
     monkeypatch.setattr(doctor, "states", states)

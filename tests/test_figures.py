@@ -50,9 +50,7 @@ def test_the_commit_is_that_of_the_checkout(repository: Path) -> None:
     assert (figures.commit() or "").removesuffix("-dirty") == head
 
 
-def test_the_commit_of_an_installed_package_is_unknown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_commit_of_an_installed_package_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(figures, "__file__", str(tmp_path / "phonotaxis" / "figures.py"))
     assert figures.commit() is None
 

@@ -62,9 +62,7 @@ def test_version_is_said_the_same_twice(pyproject: str) -> None:
 def test_installed_metadata_is_that_of_the_checkout(pyproject: str) -> None:
     listed = {canonicalize_name(Requirement(text).name) for text in _list(pyproject, "train")}
     installed = {canonicalize_name(state.name) for state in requirements.states("train")}
-    assert listed - {"phonotaxis"} <= installed, (
-        "pyproject.toml has changed since the installation; type: make venv"
-    )
+    assert listed - {"phonotaxis"} <= installed, "pyproject.toml has changed since the installation; type: make venv"
 
 
 def test_the_robot_needs_neither_simulator_nor_learning() -> None:

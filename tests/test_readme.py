@@ -79,9 +79,7 @@ def test_the_table_lists_every_command() -> None:
         assert f"`{command.name}`" in table
     for group in GROUPS:
         row = next(row for row in table.splitlines() if row.startswith(f"| `{group.name} "))
-        assert {inner.name for inner in group.commands} == set(re.findall(r"[a-z]+", row.split("|")[1])) - {
-            group.name
-        }
+        assert {inner.name for inner in group.commands} == set(re.findall(r"[a-z]+", row.split("|")[1])) - {group.name}
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "CHANGELOG.md"])

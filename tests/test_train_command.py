@@ -77,9 +77,7 @@ def test_a_training_goes_on_with_its_own_configuration(
     assert after.config["worlds"] == 2
 
 
-def test_a_training_is_not_overwritten(
-    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_training_is_not_overwritten(interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--out", str(interrupted[0])]) == 1
     err = capsys.readouterr().err
     assert "--resume goes on with it, --out takes another folder" in err

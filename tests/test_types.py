@@ -70,9 +70,7 @@ def test_mypy_checks_every_module_and_finds_an_error_in_each_package(
     code, text = check_types.run_mypy(copy, check_types.lay_links(copy, copy / ".typing"), [])
     assert code == 1, text
     for module in deepest:
-        assert re.search(
-            rf"^{re.escape(str(module))}:\d+: error: Incompatible types in assign", text, re.MULTILINE
-        )
+        assert re.search(rf"^{re.escape(str(module))}:\d+: error: Incompatible types in assign", text, re.MULTILINE)
     checked = re.search(r"checked (\d+) source files", text)
     assert checked is not None, text
     assert int(checked.group(1)) == len(check_types.modules(copy))

@@ -66,9 +66,7 @@ def _may(name: str, allowed: tuple[str, ...]) -> bool:
 def breaches(source: str, path: Path, allowed: tuple[str, ...]) -> list[str]:
     """List the imports of a file that its package may not make."""
     module = ".".join(("phonotaxis", *path.with_suffix("").parts))
-    return [
-        f"{path}:{line}: imports {name}" for line, name in imported(source, module) if not _may(name, allowed)
-    ]
+    return [f"{path}:{line}: imports {name}" for line, name in imported(source, module) if not _may(name, allowed)]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -86,9 +84,7 @@ def test_a_package_imports_only_what_stands_before_it(repository: Path, package:
 
 
 def test_what_the_robot_loads_of_export_reaches_no_further(repository: Path) -> None:
-    files = [repository / name for name in ROBOT_EXPORT] + sorted(
-        (repository / "export/engines").rglob("*.py")
-    )
+    files = [repository / name for name in ROBOT_EXPORT] + sorted((repository / "export/engines").rglob("*.py"))
     found = [
         breach
         for file in files
@@ -120,9 +116,7 @@ def test_imports_inside_the_walls_are_no_breach() -> None:
 
 def test_the_robot_loads_neither_simulator_nor_learning(repository: Path) -> None:
     files = [file for file in (repository / "deploy").rglob("*.py") if file.name != "__main__.py"]
-    names = sorted(
-        ".".join(("phonotaxis", *file.relative_to(repository).with_suffix("").parts)) for file in files
-    )
+    names = sorted(".".join(("phonotaxis", *file.relative_to(repository).with_suffix("").parts)) for file in files)
     modules = [name.removesuffix(".__init__") for name in names]
     assert "phonotaxis.deploy" in modules
     code = (
@@ -135,9 +129,7 @@ def test_the_robot_loads_neither_simulator_nor_learning(repository: Path) -> Non
     assert done.returncode == 0, done.stderr
     loaded = json.loads(done.stdout.splitlines()[-1])
     assert "phonotaxis.deploy" in loaded
-    assert [
-        name for name in loaded if f"{name}.".startswith(tuple(f"{bad}." for bad in FORBIDDEN_ON_ROBOT))
-    ] == []
+    assert [name for name in loaded if f"{name}.".startswith(tuple(f"{bad}." for bad in FORBIDDEN_ON_ROBOT))] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

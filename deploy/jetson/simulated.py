@@ -24,9 +24,7 @@ class SimulatedSensors:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
-        self._queue: queue.Queue[AudioBlock | DepthFrame | OdometrySample | DeviceError] = queue.Queue(
-            _QUEUED_BLOCKS
-        )
+        self._queue: queue.Queue[AudioBlock | DepthFrame | OdometrySample | DeviceError] = queue.Queue(_QUEUED_BLOCKS)
         self._frames: list[DepthFrame] = []
         self._latest: DepthFrame | None = None
         self._odometry: list[OdometrySample] = []

@@ -61,8 +61,6 @@ def open_engine(bundle: Bundle, prefer: str = "onnxruntime", threads: int = 1) -
     try:
         engine_class = getattr(import_module(module), name)
     except ImportError as error:
-        raise EngineError(
-            f"engine '{prefer}' is not installed ({error}): pip install 'phonotaxis[robot]'"
-        ) from None
+        raise EngineError(f"engine '{prefer}' is not installed ({error}): pip install 'phonotaxis[robot]'") from None
     engine: Engine = engine_class(bundle, threads)
     return engine

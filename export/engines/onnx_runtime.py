@@ -41,9 +41,7 @@ class OnnxRuntimeEngine:
         self._inputs, self._outputs = bundle.contract.inputs(), bundle.contract.outputs()
         self._names = [spec.name for spec in self._outputs]
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.data, _options(threads), providers=[_PROVIDER]
-            )
+            self._session = onnxruntime.InferenceSession(bundle.data, _options(threads), providers=[_PROVIDER])
         except _ORT_ERRORS as error:
             raise EngineError(f"{bundle.path}: ONNX Runtime can't load it ({_first_line(error)})") from None
         self.fingerprint: dict[str, str | int] = {

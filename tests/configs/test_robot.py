@@ -134,9 +134,7 @@ def test_all_points_come_at_once() -> None:
 def test_microphones_in_another_order_are_refused_with_the_remedy() -> None:
     array = _robot().array
     mics, channels = array.mic_xyz_m, array.channel_map
-    turned = array.model_copy(
-        update={"mic_xyz_m": (*mics[1:], mics[0]), "channel_map": (*channels[1:], channels[0])}
-    )
+    turned = array.model_copy(update={"mic_xyz_m": (*mics[1:], mics[0]), "channel_map": (*channels[1:], channels[0])})
     (point,) = mismatches(_contract(), _robot(array=turned))
     assert "they match in another order: list them as [3, 0, 1, 2], with channel_map [1, 2, 3, 4]" in point
 

@@ -128,9 +128,7 @@ class FakeWorld:
         shape = (self.contract.array.device_channels, self.contract.hop_samples)
         audio = (rng.normal(size=shape) * 1000).astype(np.int16)
         left_m = self.wall_m - self.pose[0]
-        return WindowResult(
-            audio, hall_depth(self.contract.camera, left_m), self.pose, odometry, False, left_m
-        )
+        return WindowResult(audio, hall_depth(self.contract.camera, left_m), self.pose, odometry, False, left_m)
 
 
 def hall_depth(camera: PinholeCamera, wall_m: float) -> np.ndarray:

@@ -126,9 +126,7 @@ def test_audio_that_is_not_16_bit_can_not_be_written(toy: Any, recorded: Any, tm
 
 def _info(toy: Any) -> EpisodeInfo:
     contract = toy.contract()
-    return EpisodeInfo(
-        "robot", contract, simulated_robot(contract.array, contract.camera, "none"), "0" * 64, {}
-    )
+    return EpisodeInfo("robot", contract, simulated_robot(contract.array, contract.camera, "none"), "0" * 64, {})
 
 
 def test_the_writer_keeps_the_order_and_every_bit(toy: Any, tmp_path: Path) -> None:
@@ -136,8 +134,7 @@ def test_the_writer_keeps_the_order_and_every_bit(toy: Any, tmp_path: Path) -> N
     writer = EpisodeWriter(tmp_path / "a.mcap", _info(toy))
     start = 2**32 - 500
     blocks = [
-        AudioBlock(rng.integers(-32768, 32768, (6, 800)).astype(np.int16), start + 800 * n, 10**9 + n)
-        for n in range(5)
+        AudioBlock(rng.integers(-32768, 32768, (6, 800)).astype(np.int16), start + 800 * n, 10**9 + n) for n in range(5)
     ]
     depth = rng.uniform(0, 10, (32, 32)).astype(np.float32)
     motion = OdometrySample(0.1, -1 / 3, 1e-300, True, 77)
@@ -209,9 +206,7 @@ def test_a_disk_that_fills_up_leaves_whole_records_and_a_reason(
     assert not episode.scan.complete
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root"
-)
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")
 def test_a_really_full_disk(toy: Any, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

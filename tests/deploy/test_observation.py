@@ -158,9 +158,7 @@ def test_the_digest_depends_on_each_bit_and_name(toy: Any) -> None:
 
 
 def test_another_camera_is_reprojected(toy: Any) -> None:
-    wide = PinholeCamera(
-        width=128, height=128, fx=32.0, fy=32.0, cx=64.0, cy=64.0, mount_xyz_m=(0.1, 0.0, 0.5)
-    )
+    wide = PinholeCamera(width=128, height=128, fx=32.0, fy=32.0, cx=64.0, cy=64.0, mount_xyz_m=(0.1, 0.0, 0.5))
     contract = toy.contract()
     robot = simulated_robot(contract.array, wide, "none")
     builder = ObservationBuilder(contract, robot)

@@ -16,9 +16,7 @@ from phonotaxis.export.bundle import Bundle
 STEPS = 12
 
 
-def test_one_altered_sample_is_named_with_all_checksums_repaired(
-    recorded: tuple[Path, Bundle], tmp_path: Path
-) -> None:
+def test_one_altered_sample_is_named_with_all_checksums_repaired(recorded: tuple[Path, Bundle], tmp_path: Path) -> None:
     path, bundle = recorded
     copy = tmp_path / "sample.mcap"
     for step in (0, 5, STEPS - 1):
@@ -27,9 +25,7 @@ def test_one_altered_sample_is_named_with_all_checksums_repaired(
         altered = read_episode(copy)
         assert altered.scan.checksum_ok
         original_blocks = [block.samples for block in read_episode(path).audio()]
-        changed = sum(
-            int((ours.samples != theirs).sum()) for ours, theirs in zip(altered.audio(), original_blocks)
-        )
+        changed = sum(int((ours.samples != theirs).sum()) for ours, theirs in zip(altered.audio(), original_blocks))
         assert changed == 1
         report = check(copy, bundle)
         assert not report.ok
@@ -126,9 +122,7 @@ def test_another_engine_is_compared_by_tolerance(recorded: tuple[Path, Bundle], 
     assert [m.step for m in check(tmp_path / "action.mcap", bundle).mismatches] == [6]
 
 
-def test_an_episode_of_another_policy_is_refused(
-    toy: Any, recorded: tuple[Path, Bundle], tmp_path: Path
-) -> None:
+def test_an_episode_of_another_policy_is_refused(toy: Any, recorded: tuple[Path, Bundle], tmp_path: Path) -> None:
     other = toy.bundle(tmp_path / "other.onnx", toy.contract(), stop_after=3.0)
     with pytest.raises(EpisodeError, match="give the bundle that ran"):
         check(recorded[0], other)

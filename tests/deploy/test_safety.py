@@ -56,9 +56,7 @@ def test_stale_senses_stop_it(reason: str) -> None:
     assert (allowed.v_mps, allowed.w_radps, allowed.reason) == (0.0, 0.0, reason)
 
 
-@pytest.mark.parametrize(
-    "sensors", [None, SensorState(None, NOW, 5.0, NOW), SensorState(NOW, None, 5.0, NOW)]
-)
+@pytest.mark.parametrize("sensors", [None, SensorState(None, NOW, 5.0, NOW), SensorState(NOW, None, 5.0, NOW)])
 def test_senses_that_never_came_stop_it(sensors: SensorState | None) -> None:
     assert _armed(_robot()).filter(Command(0.5, 0.5, NOW, 0), NOW, sensors).v_mps == 0.0
 
@@ -87,8 +85,7 @@ def test_acceleration_is_clipped_but_a_stop_is_not() -> None:
     safety = _armed(_robot(max_acceleration_mps2=1.0, max_angular_acceleration_radps2=2.0))
     safety.filter(None, NOW, _fresh())
     ramp = [
-        safety.filter(Command(1.0, -1.0, NOW + t * MS, 0), NOW + t * MS, _fresh(NOW + t * MS))
-        for t in (100, 200, 300)
+        safety.filter(Command(1.0, -1.0, NOW + t * MS, 0), NOW + t * MS, _fresh(NOW + t * MS)) for t in (100, 200, 300)
     ]
     assert [a.v_mps for a in ramp] == pytest.approx([0.1, 0.2, 0.3])
     assert [a.w_radps for a in ramp] == pytest.approx([-0.2, -0.4, -0.6])

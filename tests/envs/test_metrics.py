@@ -64,9 +64,7 @@ def test_formulas_by_hand(name: str, changes: dict[str, object], expected: float
 
 
 def test_an_episode_that_begins_at_the_source() -> None:
-    there = result(
-        shortest_path_m=0.0, path_length_m=0.0, final_distance_m=0.0, shortest_actions=1.0, steps=1
-    )
+    there = result(shortest_path_m=0.0, path_length_m=0.0, final_distance_m=0.0, shortest_actions=1.0, steps=1)
     moved = result(shortest_path_m=0.0, path_length_m=2.0, final_distance_m=0.5)
     assert [metrics.spl(there), metrics.softspl(there), metrics.sna(there)] == [1.0, 0.0, 1.0]
     assert [metrics.spl(moved), metrics.softspl(moved)] == [0.0, 0.0]

@@ -63,9 +63,7 @@ class Ticker:
     def _window(self) -> WindowResult:
         n = len(self.held)
         audio = np.full((6, self.contract.hop_samples), n, dtype=np.int16)
-        return WindowResult(
-            audio, np.full((64, 64), n + 1, np.float32), (n, 0, 0), (0.1, 0, 0), n == 2, 9.0 - n
-        )
+        return WindowResult(audio, np.full((64, 64), n + 1, np.float32), (n, 0, 0), (0.1, 0, 0), n == 2, 9.0 - n)
 
 
 @pytest.fixture
@@ -99,17 +97,13 @@ def test_a_client_gets_each_window_in_order_and_in_time(
     audio = [(header, payload) for kind, header, payload, _ in frames if kind == "audio"]
     assert [header["first_sample"] for header, _ in audio] == [800 * n for n in range(len(audio))]
     first_ns = audio[0][0]["capture_ns"]
-    assert [header["capture_ns"] - first_ns for header, _ in audio] == [
-        50 * MS * n for n in range(len(audio))
-    ]
+    assert [header["capture_ns"] - first_ns for header, _ in audio] == [50 * MS * n for n in range(len(audio))]
     for n, (header, payload) in enumerate(audio):
         assert (wire.array_from(header, payload, "int16", 2) == n // 5).all()
     depth_ns = [header["capture_ns"] - first_ns for kind, header, *_ in frames if kind == "depth"]
     assert depth_ns == [250 * MS * (n + 1) for n in range(4)]
     # in real time: a block never comes before its last sample was captured
-    assert all(
-        at_ns >= header["capture_ns"] + 50 * MS for kind, header, _, at_ns in frames if kind == "audio"
-    )
+    assert all(at_ns >= header["capture_ns"] + 50 * MS for kind, header, _, at_ns in frames if kind == "audio")
     collisions = [header["collision"] for kind, header, *_ in frames if kind == "odometry"]
     assert collisions == [False, False, True]
     assert world.held[0][0] == pytest.approx(0.5, abs=0.2)

@@ -150,9 +150,7 @@ def test_a_sound_of_the_wrong_type_is_refused() -> None:
 @pytest.mark.parametrize(("suffix", "subtype"), [(".wav", "PCM_16"), (".flac", "PCM_24"), (".ogg", "VORBIS")])
 @pytest.mark.parametrize("rate_hz", [8000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_formats_rates_and_channels(
-    tmp_path: Path, suffix: str, subtype: str, rate_hz: int, channels: int
-) -> None:
+def test_formats_rates_and_channels(tmp_path: Path, suffix: str, subtype: str, rate_hz: int, channels: int) -> None:
     path = tmp_path / f"tone{suffix}"
     soundfile.write(path, np.tile(tone(0.6, rate_hz)[:, None], (1, channels)), rate_hz, subtype=subtype)
     sound = sounds.load_file(path, RATE_HZ)

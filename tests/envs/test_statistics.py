@@ -19,18 +19,14 @@ def test_the_interval_of_a_normal_mean_is_that_of_theory() -> None:
 def test_the_interval_of_a_share_is_that_of_the_binomial() -> None:
     # 60 successes of 200: a resample's count is binomial(200, 0.3), whose 2.5 % and 97.5 % points are 47, 73.
     estimate = statistics.mean([1.0] * 60 + [0.0] * 140)
-    assert estimate == Estimate(
-        pytest.approx(0.3), pytest.approx(0.235, abs=0.0051), pytest.approx(0.365, abs=0.0051)
-    )
+    assert estimate == Estimate(pytest.approx(0.3), pytest.approx(0.235, abs=0.0051), pytest.approx(0.365, abs=0.0051))
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(1)
     draws = [statistics.mean(rng.exponential(1.0, 100), seed=i, resamples=500) for i in range(300)]
     covered = np.mean([d.low <= 1.0 <= d.high for d in draws])
-    assert (
-        0.88 <= covered <= 0.98
-    )  # nominally 0.95; percentile intervals of skewed samples fall a little short
+    assert 0.88 <= covered <= 0.98  # nominally 0.95; percentile intervals of skewed samples fall a little short
 
 
 def test_same_seed_same_bits_other_seed_others() -> None:

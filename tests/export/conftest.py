@@ -33,10 +33,7 @@ def tiny_model(contract: Contract) -> onnx.ModelProto:
     kinds = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
     def ports(specs: tuple) -> list[onnx.ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info(spec.name, kinds[spec.dtype], ["batch", *spec.shape])
-            for spec in specs
-        ]
+        return [helper.make_tensor_value_info(spec.name, kinds[spec.dtype], ["batch", *spec.shape]) for spec in specs]
 
     nodes = [
         helper.make_node("Gather", ["motion", "first4"], ["logits"], axis=1),
@@ -91,9 +88,7 @@ def _observations(contract: Contract, steps: int, batch: int, seed: int) -> list
         rows.append(
             {
                 "audio": audio.astype(np.float32) * (step % 5 != 3),  # silence now and then
-                "depth": (rng.uniform(0, 10, (batch, 64, 64)) * (rng.random((batch, 64, 64)) > 0.2)).astype(
-                    "f4"
-                ),
+                "depth": (rng.uniform(0, 10, (batch, 64, 64)) * (rng.random((batch, 64, 64)) > 0.2)).astype("f4"),
                 "depth_age_s": rng.uniform(0, 0.2, (batch, 1)).astype(np.float32),
                 "motion": rng.normal(0, 0.3, (batch, 6)).astype(np.float32),
                 "motion_valid": (rng.random((batch, 1)) > 0.3).astype(np.float32),

@@ -119,8 +119,7 @@ def test_same_bits_when_opened_again(bundle: Bundle) -> None:
     engine = open_engine(bundle)
     rng = np.random.default_rng(0)
     inputs = {
-        spec.name: rng.uniform(-0.5, 0.5, (4, *spec.shape)).astype(np.float32)
-        for spec in bundle.contract.inputs()
+        spec.name: rng.uniform(-0.5, 0.5, (4, *spec.shape)).astype(np.float32) for spec in bundle.contract.inputs()
     }
     together = engine.run(inputs)
     for row in range(4):

@@ -46,9 +46,7 @@ def test_contract_and_provenance_go_along(bundle: Bundle, policy: Policy) -> Non
 def test_continuous_attention_and_goal(contract: Contract) -> None:
     """The other forms of contract and network, in one export."""
     torch.manual_seed(0)
-    changed = contract.model_copy(
-        update={"actions": ContinuousActions(), "goal": GoalSpec(size=7, embedding="test")}
-    )
+    changed = contract.model_copy(update={"actions": ContinuousActions(), "goal": GoalSpec(size=7, embedding="test")})
     policy = Policy(changed, PolicyConfig(fusion="attention", memory_size=24)).train()
     with torch.no_grad():
         policy.heads.action[-1].weight.mul_(200.0)  # beyond the bounds, so that clipping shows

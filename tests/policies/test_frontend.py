@@ -37,9 +37,7 @@ def _plane_wave(contract: Contract, azimuth_rad: float, level: float, seed: int 
     return torch.tensor(np.stack(waves) * level, dtype=torch.float32)[None]
 
 
-def _parts(
-    contract: Contract, features: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _parts(contract: Contract, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Split features into correlations [pairs, lags], steered power, levels and shapes [parts, bands]."""
     spec, mics = contract.front_end, contract.array.mics
     pairs = mics * (mics - 1) // 2

@@ -117,9 +117,7 @@ def test_every_weight_learns(form: str) -> None:
     loss = sum((value * torch.rand_like(value)).sum() for value in output)
     assert isinstance(loss, Tensor)
     loss.backward()
-    idle = [
-        name for name, weight in policy.named_parameters() if weight.grad is None or not weight.grad.any()
-    ]
+    idle = [name for name, weight in policy.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert idle == (["log_std"] if form == "continuous" else [])
 
 

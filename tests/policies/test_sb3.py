@@ -22,10 +22,7 @@ class Dummy(gymnasium.Env[dict[str, np.ndarray], Any]):
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.observation_space = spaces.Dict(
-            {
-                spec.name: spaces.Box(spec.low, spec.high, spec.shape, np.float32)
-                for spec in contract.observations()
-            }
+            {spec.name: spaces.Box(spec.low, spec.high, spec.shape, np.float32) for spec in contract.observations()}
         )
         self.action_space = spaces.Discrete(contract.num_actions)
         self._steps = 0
@@ -52,9 +49,7 @@ def _contract(mics: int = 4, **changes: Any) -> Contract:
     array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
     if mics != 4:
         places = tuple((0.01 * i, 0.0, 0.4) for i in range(mics))
-        array = MicrophoneArray(
-            name="line", mic_xyz_m=places, channel_map=tuple(range(mics)), device_channels=mics
-        )
+        array = MicrophoneArray(name="line", mic_xyz_m=places, channel_map=tuple(range(mics)), device_channels=mics)
     return Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25), **changes)
 
 
@@ -84,9 +79,7 @@ def test_ppo_learns_with_it() -> None:
 def test_takes_the_envs_own_contract() -> None:
     contract = _contract(mics=3, goal=GoalSpec(size=6, embedding="test"))
     env = Dummy(contract)
-    extractor = FeaturesExtractor(
-        env.observation_space, contract=contract, config=PolicyConfig(depth_size=24)
-    )
+    extractor = FeaturesExtractor(env.observation_space, contract=contract, config=PolicyConfig(depth_size=24))
     assert extractor.features_dim == extractor.senses.size
 
 

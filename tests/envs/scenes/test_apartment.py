@@ -89,9 +89,7 @@ def test_the_seed_decides_everything(apartments):
 
 
 def test_options_are_obeyed():
-    scene = scenes.load(
-        "apartment", seed=1, rooms_min=2, rooms_max=2, furniture_density=0.0, ceiling_m=(3.0, 3.0)
-    )
+    scene = scenes.load("apartment", seed=1, rooms_min=2, rooms_max=2, furniture_density=0.0, ceiling_m=(3.0, 3.0))
     assert scene.room.max() == 1
     assert scene.height_m == 3.0
     assert (scene.floor_m[~scene.is_wall] == 0).all()

@@ -34,9 +34,7 @@ def visibility_distance(passable: np.ndarray, goal: tuple[int, int]) -> np.ndarr
 def test_in_an_open_room_the_field_is_the_straight_line():
     field = geodesic_field(room(), 10, 12, 0.1)
     rows, columns = np.mgrid[1:39, 1:49]
-    np.testing.assert_allclose(
-        field.distance_m[1:39, 1:49], 0.1 * np.hypot(rows - 10, columns - 12), rtol=1e-6
-    )
+    np.testing.assert_allclose(field.distance_m[1:39, 1:49], 0.1 * np.hypot(rows - 10, columns - 12), rtol=1e-6)
     assert (field.parent[1:39, 1:49] == 10 * 50 + 12).all()
     assert not field.turn_rad[1:39, 1:49].any()
     assert field.distance_m.dtype == field.turn_rad.dtype == np.float32

@@ -79,9 +79,7 @@ def test_agrees_with_dense_sampling(seed):
     if answer:
         assert expected
     elif expected:  # samples may jump over a sliver; many more around it may not
-        dense = [
-            sampled(floor, ceiling, a + (b - a) * i / 50, a + (b - a) * (i + 1) / 50)[0] for i in range(50)
-        ]
+        dense = [sampled(floor, ceiling, a + (b - a) * i / 50, a + (b - a) * (i + 1) / 50)[0] for i in range(50)]
         assert not all(dense)
 
 

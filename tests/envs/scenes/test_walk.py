@@ -33,9 +33,7 @@ def test_clearance_is_the_distance_to_the_nearest_edge():
     rows, columns = np.nonzero(blocked)
     measured = clearance_m(scene)
     for row, column in np.ndindex(blocked.shape):
-        away = np.hypot(
-            np.maximum(np.abs(rows - row) - 0.5, 0), np.maximum(np.abs(columns - column) - 0.5, 0)
-        ).min()
+        away = np.hypot(np.maximum(np.abs(rows - row) - 0.5, 0), np.maximum(np.abs(columns - column) - 0.5, 0)).min()
         assert measured[row, column] == pytest.approx(0.1 * away * (not blocked[row, column]), abs=1e-6)
     assert measured.dtype == np.float32
 
@@ -55,10 +53,7 @@ def test_walkable_keeps_the_radius_and_half_a_cell_and_counts_what_hangs_low():
 
 def test_largest_component():
     mask = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [1, 0, 0, 1]], bool)
-    assert (
-        largest_component(mask).tolist()
-        == np.array([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], bool).tolist()
-    )
+    assert largest_component(mask).tolist() == np.array([[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], bool).tolist()
     assert not largest_component(np.zeros((3, 3), bool)).any()
 
 

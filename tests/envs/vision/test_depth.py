@@ -45,9 +45,7 @@ def ray_depths(mesh_triangles: np.ndarray, origin: np.ndarray, directions: np.nd
     return out
 
 
-@pytest.mark.parametrize(
-    "rpy", [(0.0, 0.0, 0.0), (0.0, 0.0, 0.6), (0.0, 0.35, 0.0), (0.1, -0.2, -0.4)], ids=str
-)
+@pytest.mark.parametrize("rpy", [(0.0, 0.0, 0.0), (0.0, 0.0, 0.6), (0.0, 0.35, 0.0), (0.1, -0.2, -0.4)], ids=str)
 def test_agrees_with_rays_cast_on_the_mesh(rpy):
     camera = PinholeCamera(mount_rpy_rad=rpy, fx=28.0, fy=35.0, cx=30.5, max_range_m=9.0)
     random = np.random.default_rng(2)
@@ -73,9 +71,7 @@ def test_agrees_with_rays_cast_on_the_mesh(rpy):
 
 def test_walking_by_columns_and_by_pixels_is_the_same():
     level = PinholeCamera(width=48, height=40, mount_xyz_m=(0.05, 0.02, 0.9))
-    tilted = PinholeCamera(
-        width=48, height=40, mount_xyz_m=(0.05, 0.02, 0.9), mount_rpy_rad=(0.0, 1e-12, 0.0)
-    )
+    tilted = PinholeCamera(width=48, height=40, mount_xyz_m=(0.05, 0.02, 0.9), mount_rpy_rad=(0.0, 1e-12, 0.0))
     scene = scenes.load("apartment", seed=8)
     for pose in random_poses(scene, 10, 1):
         difference = np.abs(view(scene, level, pose) - view(scene, tilted, pose))
@@ -89,13 +85,9 @@ def test_a_wall_in_front_is_as_far_as_it_is():
     # Row 63 looks down by atan(31.5 / 32) from 0.5 m; row 0 up by the same to the ceiling at 2.6 m.
     assert image[63, 32] == pytest.approx(0.5 * 32 / 31.5, rel=1e-6)
     assert image[0, 32] == pytest.approx(2.1 * 32 / 31.5, rel=1e-6)
-    left = view(
-        scene, PinholeCamera(mount_rpy_rad=(0, 0, np.pi / 2), mount_xyz_m=(0, 0, 0.5)), (2.0, 2.0, 0.0)
-    )
+    left = view(scene, PinholeCamera(mount_rpy_rad=(0, 0, np.pi / 2), mount_xyz_m=(0, 0, 0.5)), (2.0, 2.0, 0.0))
     assert left[31, 31] == pytest.approx(3.0)
-    down = view(
-        scene, PinholeCamera(mount_rpy_rad=(0, np.pi / 2, 0), mount_xyz_m=(0, 0, 0.5)), (2.0, 2.0, 0.0)
-    )
+    down = view(scene, PinholeCamera(mount_rpy_rad=(0, np.pi / 2, 0), mount_xyz_m=(0, 0, 0.5)), (2.0, 2.0, 0.0))
     np.testing.assert_allclose(down, 0.5, rtol=1e-6)
     # Left in the world is left in the image: a nearer wall on the left.
     near_left = view(scene, PinholeCamera(), (2.0, 4.0, 0.0))

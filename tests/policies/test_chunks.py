@@ -1,0 +1,85 @@
+"""The ring that learning draws from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from phonotaxis.policies.chunks import Chunk, ChunkBuffer
+
+
+def chunk(first: int, batch: int, time: int = 3) -> Chunk:
+    """Build chunks whose every number says which world they are of, from `first` on."""
+    worlds = torch.arange(first, first + batch).float()
+    row = worlds.expand(time, batch) + torch.arange(time)[:, None] / 8
+    return Chunk(
+        features={"audio": row[..., None].repeat(1, 1, 2), "depth": row[..., None, None, None].half()},
+        episode_start=row[..., None],
+        state=worlds[:, None].repeat(1, 4),
+        regrets=row[..., None].repeat(1, 1, 4),
+        bearing_rad=row + 0.01,
+        distance_m=row + 0.02,
+        to_go=row + 0.03,
+    )
+
+
+def drawn_worlds(buffer: ChunkBuffer, draws: int = 300) -> set[int]:
+    return {int(world) for world in buffer.draw(draws).state[:, 0]}
+
+
+def test_what_is_drawn_is_what_was_added() -> None:
+    """Every column of a drawn chunk is of the same world, time first, float32."""
+    buffer = ChunkBuffer(10, seed=0)
+    buffer.add(chunk(0, 4))
+    buffer.add(chunk(4, 4))
+    drawn = buffer.draw(6)
+    assert drawn.features["audio"].shape == (3, 6, 2)
+    assert drawn.features["depth"].shape == (3, 6, 1, 1, 1)
+    assert drawn.regrets.shape == (3, 6, 4)
+    assert drawn.state.shape == (6, 4)
+    worlds = drawn.state[:, 0]
+    expected = worlds.expand(3, 6) + torch.arange(3)[:, None] / 8
+    assert torch.equal(drawn.features["audio"], expected[..., None].repeat(1, 1, 2))
+    assert torch.equal(drawn.features["depth"][..., 0, 0, 0], expected)
+    assert torch.equal(drawn.episode_start[..., 0], expected)
+    assert torch.equal(drawn.bearing_rad, expected + 0.01)
+    assert torch.equal(drawn.distance_m, expected + 0.02)
+    assert torch.equal(drawn.to_go, expected + 0.03)
+    assert all(column.dtype == torch.float32 for column in (*drawn.features.values(), *drawn[1:]))
+
+
+def test_the_oldest_make_room() -> None:
+    buffer = ChunkBuffer(5, seed=0)
+    buffer.add(chunk(0, 2))
+    assert (buffer.count, drawn_worlds(buffer)) == (2, {0, 1})
+    buffer.add(chunk(2, 2))
+    assert (buffer.count, drawn_worlds(buffer)) == (4, {0, 1, 2, 3})
+    buffer.add(chunk(4, 2))  # over the end of the ring
+    assert (buffer.count, drawn_worlds(buffer)) == (5, {1, 2, 3, 4, 5})
+    buffer.add(chunk(6, 2))
+    assert (buffer.count, drawn_worlds(buffer)) == (5, {3, 4, 5, 6, 7})
+
+
+def test_draws_are_uniform_and_repeat_with_the_seed() -> None:
+    first, second, other = (ChunkBuffer(8, seed=seed) for seed in (1, 1, 2))
+    for buffer in (first, second, other):
+        buffer.add(chunk(0, 8))
+    drawn = first.draw(4000).state[:, 0]
+    assert torch.equal(drawn, second.draw(4000).state[:, 0])
+    assert not torch.equal(drawn, other.draw(4000).state[:, 0])
+    counts = np.bincount(drawn.numpy().astype(int), minlength=8)
+    assert counts.min() > 400
+    assert counts.max() < 600
+
+
+def test_features_are_kept_in_half_precision() -> None:
+    buffer = ChunkBuffer(2, seed=0)
+    exact = chunk(0, 2)
+    buffer.add(exact._replace(features={"audio": exact.features["audio"] + 1e-5}))
+    assert torch.equal(buffer.draw(1).features["audio"] % 0.125, torch.zeros(3, 1, 2))
+
+
+def test_an_empty_ring_has_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match="high <= 0"):
+        ChunkBuffer(4, seed=0).draw(1)

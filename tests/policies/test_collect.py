@@ -1,0 +1,125 @@
+"""Collection for DAgger: who drives, what is kept, and that it repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.collect import Collector
+from phonotaxis.policies.expert import WRONG_STOP_REGRET
+from phonotaxis.policies.policy import Policy
+
+MakeConfig = Callable[..., ImitationConfig]
+
+
+@pytest.fixture(scope="module")
+def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> MakeConfig:
+    def make(**changes: Any) -> ImitationConfig:
+        fields: dict[str, Any] = {
+            "task": make_task(),
+            "policy": tiny,
+            "worlds": 4,
+            "chunk": 6,
+            "batch_chunks": 4,
+            "buffer_frames": 1024,
+            "episode_steps": 10,
+        }
+        return ImitationConfig(**(fields | changes))
+
+    return make
+
+
+def collector(config: ImitationConfig) -> Collector:
+    torch.manual_seed(0)
+    return Collector(config, Policy(config.task.contract(), config.policy))
+
+
+def test_a_chunk_holds_what_was_seen_and_what_it_would_have_cost(make_config: MakeConfig) -> None:
+    collecting = collector(make_config())
+    before = {name: array.copy() for name, array in collecting.world.observation.items()}
+    bearing, distance = collecting.world.bearing_rad.copy(), collecting.world.distance_m.copy()
+    chunk = collecting.collect(1.0).chunk
+    assert chunk.regrets.shape == (6, 4, 4)
+    assert chunk.episode_start[0].tolist() == [[1.0]] * 4
+    assert not chunk.episode_start[1].any()
+    assert not chunk.state.any()
+    seen = collecting.policy.features({name: torch.from_numpy(array) for name, array in before.items()})
+    assert all(torch.equal(chunk.features[name][0], value.half()) for name, value in seen.items())
+    np.testing.assert_allclose(chunk.bearing_rad[0].numpy(), bearing, rtol=1e-6)
+    np.testing.assert_allclose(chunk.distance_m[0].numpy(), distance, rtol=1e-6)
+    assert torch.isfinite(chunk.to_go).all()
+    assert (chunk.to_go[1:] < chunk.to_go[:-1] + 1.5).all()
+
+
+def test_states_of_the_next_chunk_follow_from_this_one(make_config: MakeConfig) -> None:
+    """Unrolling a chunk from its state leads to the next chunk's, up to the rounding of the features."""
+    collecting = collector(make_config())
+    first, second = collecting.collect(1.0).chunk, collecting.collect(1.0).chunk
+    with torch.no_grad():
+        features = {name: value.float() for name, value in first.features.items()}
+        unrolled = collecting.policy.unroll(features, first.state, first.episode_start)
+    np.testing.assert_allclose(unrolled.state[-1].numpy(), second.state.numpy(), atol=2e-3)
+
+
+def test_the_expert_gets_there(make_config: MakeConfig) -> None:
+    collecting = collector(make_config(episode_steps=100, chunk=60))
+    results = collecting.collect(1.0).results
+    assert len(results) >= 4
+    assert all(result.success for result in results)
+    seeds = [result.episode_seed for result in results]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_episodes_are_cut_and_others_begin(make_config: MakeConfig) -> None:
+    collecting = collector(make_config(episode_steps=3, chunk=7))
+    collected = collecting.collect(0.0)
+    assert len(collected.results) >= 8
+    assert {result.steps for result in collected.results} <= {1, 2, 3}
+    starts = collected.chunk.episode_start[..., 0].sum(dim=0)
+    assert starts.tolist() == [3.0] * 4
+    assert collecting.world.active.all()
+
+
+def test_a_stop_in_the_wrong_place_is_not_taken(make_config: MakeConfig) -> None:
+    """A policy that wants nothing but to stop goes on, until it is where it may."""
+    collecting = collector(make_config(episode_steps=1000))
+    with torch.no_grad():
+        for name, parameter in collecting.policy.named_parameters():
+            if name.endswith("bias") and parameter.shape == (4,):
+                parameter[0] = 50.0
+    for _ in range(3):
+        collected = collecting.collect(0.0)
+        assert all(result.success for result in collected.results if result.stopped)
+    assert (collected.chunk.regrets[..., 0] == WRONG_STOP_REGRET).any()
+
+
+def test_collecting_repeats_to_the_last_bit(make_config: MakeConfig) -> None:
+    def collect(seed: int) -> list[torch.Tensor]:
+        collecting = collector(make_config(seed=seed))
+        chunks = [collecting.collect(share).chunk for share in (1.0, 0.3)]
+        return [tensor for chunk in chunks for tensor in (*chunk.features.values(), *chunk[1:])]
+
+    first = collect(0)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, collect(0)))
+    assert not all(torch.equal(ours, theirs) for ours, theirs in zip(first, collect(1)))
+
+
+def test_shares_decide_who_drives(make_config: MakeConfig) -> None:
+    """All the expert's, then none of it: a policy that has learnt nothing takes other actions."""
+    collecting = collector(make_config(episode_steps=1000, chunk=30))
+    scores = torch.zeros(4, 4)
+    scores[:, 2] = 1.0  # the policy would turn left
+    regrets = np.tile(np.array([WRONG_STOP_REGRET, 0.0, 1.0, 1.0], dtype=np.float32), (4, 1))
+    for share, greedy in ((1.0, [1, 1]), (0.0, [2, 2])):
+        for _ in range(300):  # spells end
+            chosen = collecting._choose(scores, regrets, share)
+        assert chosen[::2].tolist() == greedy  # every other world takes the policy's best action
+    drawn = np.array([collecting._choose(scores, regrets, 0.0) for _ in range(300)])
+    assert set(np.unique(drawn[:, 1::2])) == {1, 2, 3}  # and the others draw from it, but for the wrong stop

@@ -1,0 +1,131 @@
+"""Training by imitation: it learns, repeats to the last bit, and its shares fall as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.collect import Collector
+from phonotaxis.policies.imitation import ImitationTrainer, Progress
+from phonotaxis.policies.losses import imitation_losses
+from phonotaxis.policies.policy import Policy
+
+MakeConfig = Callable[..., ImitationConfig]
+
+
+@pytest.fixture(scope="module")
+def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> MakeConfig:
+    def make(**changes: Any) -> ImitationConfig:
+        fields: dict[str, Any] = {
+            "task": make_task(),
+            "policy": tiny,
+            "worlds": 4,
+            "chunk": 6,
+            "updates": 3,
+            "batch_chunks": 4,
+            "buffer_frames": 1024,
+            "episode_steps": 20,
+            "max_frames": 3 * 24,
+        }
+        return ImitationConfig(**(fields | changes))
+
+    return make
+
+
+def weights(policy: Policy) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in policy.state_dict().items()}
+
+
+def test_the_loss_of_one_batch_falls(make_config: MakeConfig) -> None:
+    config = make_config()
+    torch.manual_seed(0)
+    policy = Policy(config.task.contract(), config.policy)
+    chunk = Collector(config, policy).collect(0.5).chunk
+    chunk = chunk._replace(features={name: value.float() for name, value in chunk.features.items()})
+    policy.train()
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
+    history = []
+    for _ in range(60):
+        output = policy.unroll(chunk.features, chunk.state, chunk.episode_start)
+        losses = imitation_losses(output, chunk, config.task)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        history.append({name: value.item() for name, value in losses._asdict().items()})
+    first, last = history[0], history[-1]
+    assert last["total"] < 0.8 * first["total"]
+    for name in ("regret", "imitation", "bearing", "distance"):
+        assert last[name] < first[name], name
+
+
+def test_the_same_rounds_twice_are_the_same_weights(make_config: MakeConfig) -> None:
+    """Three rounds, learning beside the collecting process; the average lags behind what is trained."""
+    told: list[Progress] = []
+    runs = []
+    for listener in (told.append, None):
+        trainer = ImitationTrainer(make_config())
+        averaged = trainer.run(listener)
+        assert averaged is trainer.average
+        runs.append((weights(trainer.policy), weights(trainer.average)))
+    for ours, theirs in zip(*runs):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    trained, averaged_weights = runs[0]
+    assert any(not torch.equal(trained[name], averaged_weights[name]) for name in trained)
+    assert told[-1].frames == 3 * 24
+    assert told[-1].share == 1.0
+    assert [progress.frames for progress in told] == sorted(progress.frames for progress in told)
+    assert set(told[-1].losses) == {"total", "regret", "imitation", "bearing", "distance", "value"}
+    assert all(0.0 <= progress.success <= 1.0 for progress in told)
+
+
+def test_another_seed_is_another_training(make_config: MakeConfig) -> None:
+    first, second = (weights(ImitationTrainer(make_config(seed=seed)).policy) for seed in (0, 1))
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_what_is_sent_to_the_collector_does_not_change_under_it(make_config: MakeConfig) -> None:
+    """It is pickled in another thread, while the weights are already being trained."""
+    trainer = ImitationTrainer(make_config())
+    sent = trainer._weights()
+    before = {name: value.copy() for name, value in sent.items()}
+    trainer.buffer.add(Collector(trainer.config, trainer.policy).collect(1.0).chunk)
+    assert trainer._learn()
+    assert all((sent[name] == before[name]).all() for name in sent)
+    assert any((trainer._weights()[name] != before[name]).any() for name in before)
+
+
+def test_without_experience_there_is_nothing_to_learn(make_config: MakeConfig) -> None:
+    trainer = ImitationTrainer(make_config())
+    before = weights(trainer.policy)
+    assert trainer._learn() == {}
+    assert all(torch.equal(before[name], value) for name, value in trainer.policy.state_dict().items())
+
+
+def test_the_experts_share_falls(make_config: MakeConfig) -> None:
+    trainer = ImitationTrainer(make_config(max_frames=100 * 24, expert_until=0.5))
+    shares = []
+    for trainer.rounds in range(101):
+        shares.append(trainer._expert_share())
+    assert shares[0] == 1.0
+    assert all(later <= earlier for earlier, later in zip(shares, shares[1:]))
+    assert shares[50:] == [shares[-1]] * 51
+    assert shares[-1] < 0.5
+
+
+def test_training_nothing_more_changes_nothing(make_config: MakeConfig, tmp_path: Path) -> None:
+    """Resuming what is done loads and saves, and starts no process."""
+    first = ImitationTrainer(make_config(), tmp_path)
+    first.rounds, first.seconds = 3, 12.5
+    first.save()
+    again = ImitationTrainer(make_config(seed=5), tmp_path)
+    again.resume()
+    assert (again.rounds, again.seconds, again.share) == (3, 12.5, 1.0)
+    again.run()
+    assert all(torch.equal(value, first.policy.state_dict()[name]) for name, value in again.policy.state_dict().items())

@@ -1,0 +1,100 @@
+"""Running deciders through fixed episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.world import World
+from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
+from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.rollout import PolicyDecider, run_episodes
+
+SEEDS = [5, 9, 2, 7, 30, 1, 4]
+
+
+@pytest.fixture(scope="module")
+def task(make_task: Callable[..., AudioGoalTask]) -> AudioGoalTask:
+    return make_task(max_steps=25)
+
+
+@pytest.fixture(scope="module")
+def policy(task: AudioGoalTask, tiny: PolicyConfig) -> Policy:
+    torch.manual_seed(3)
+    return Policy(task.contract(), tiny)
+
+
+@pytest.mark.parametrize("worlds", [1, 3, 10])
+def test_results_come_in_the_order_of_the_seeds(task: AudioGoalTask, worlds: int) -> None:
+    results = run_episodes(World(task, worlds), ExpertDecider(), SEEDS)
+    assert [result.episode_seed for result in results] == SEEDS
+    assert results == run_episodes(World(task, 2), ExpertDecider(), SEEDS)
+
+
+def test_random_walks_do_not_depend_on_the_batch(task: AudioGoalTask) -> None:
+    def run(worlds: int, seed: int) -> list[EpisodeResult]:
+        return run_episodes(World(task, worlds), RandomDecider(worlds, 4, seed), SEEDS)
+
+    assert run(1, 0) == run(4, 0)
+    assert run(4, 0) != run(4, 1)
+
+
+def test_a_policys_memory_begins_anew_with_each_episode(task: AudioGoalTask, policy: Policy) -> None:
+    """An episode ends the same, whichever came before it in its world."""
+    together = run_episodes(World(task, 1), PolicyDecider(policy, 1), SEEDS)
+    alone = [run_episodes(World(task, 1), PolicyDecider(policy, 1), [seed])[0] for seed in SEEDS[-2:]]
+    assert together[-2:] == alone
+
+
+def test_a_world_can_be_used_again(task: AudioGoalTask) -> None:
+    world = World(task, 3)
+    first = run_episodes(world, ExpertDecider(), SEEDS[:4])
+    world.begin(np.array([2]), np.array([77]))  # left in the middle of something
+    assert run_episodes(world, ExpertDecider(), SEEDS[:4]) == first
+
+
+def test_it_tells_of_episodes_and_steps(task: AudioGoalTask) -> None:
+    told: list[EpisodeResult] = []
+    steps: list[int] = []
+    world = World(task, 2)
+    results = run_episodes(
+        world,
+        ExpertDecider(),
+        SEEDS[:3],
+        on_episode=told.append,
+        on_step=lambda world: steps.append(world.active.sum()),
+    )
+    assert sorted(told, key=lambda result: result.episode_seed) == sorted(results, key=lambda r: r.episode_seed)
+    assert sum(steps) == sum(result.steps for result in results)
+
+
+def test_no_episodes_no_results(task: AudioGoalTask) -> None:
+    assert run_episodes(World(task, 2), ExpertDecider(), []) == []
+
+
+def test_a_policy_says_what_it_says_elsewhere(task: AudioGoalTask, policy: Policy) -> None:
+    """The decider's actions are the policy's best, with its memory carried along."""
+    world = World(task, 2)
+    decider = PolicyDecider(policy, 2)
+    world.begin(np.arange(2), np.array([1, 2]))
+    decider.begin(np.arange(2))
+    state = policy.initial_state(2)
+    for _ in range(4):
+        observation = {name: torch.from_numpy(array.copy()) for name, array in world.observation.items()}
+        with torch.no_grad():
+            said = policy.step(policy.features(observation), state, observation["episode_start"])
+        state = said.state
+        actions = decider.decide(world)
+        assert np.array_equal(actions, said.logits.argmax(dim=1).numpy())
+        assert decider.output is not None
+        assert torch.equal(decider.output.bearing, said.bearing)
+        world.step(np.maximum(actions, 1))
+    decider.begin(np.array([1]))
+    assert not decider.state[1].any()
+    assert decider.state[0].any()
