@@ -41,7 +41,7 @@ class StableBaselinesEnv(VecEnv):
         """
         given = None if self._seeds[0] is None else self._seeds
         observations, _ = self.envs.reset(seed=given, options=self._options[0] or None)
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0.0
@@ -67,7 +67,7 @@ class StableBaselinesEnv(VecEnv):
         done = terminated | truncated
         self._returns += rewards
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for world in np.flatnonzero(done):
+        for world in (int(index) for index in np.flatnonzero(done)):
             result = _of_world(info["final_info"]["episode_result"], world)
             infos[world] = {
                 "terminal_observation": info["final_obs"][world],
