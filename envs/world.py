@@ -24,6 +24,7 @@ from phonotaxis.envs.episodes import Episode, draw_episode
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.threads import launch_threads
 from phonotaxis.envs.vision.depth import DepthRenderer
 
 
@@ -68,6 +69,7 @@ class World:
     ) -> None:
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
+        launch_threads()
         self.task = task
         self.num_worlds = num_worlds
         self.threads = max(1, min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -133,7 +133,7 @@ def tune_follower(
     The follower runs once without stopping; each rule is then judged by where it would have stopped.
     """
     count = min(worlds, _TUNING_EPISODES)
-    short = task.model_copy(update={"max_steps": min(task.max_steps, 250)})
+    short = task.model_copy(update={"max_steps": min(task.max_steps, 200)})
     world = World(short, count, threads, Library(short))
     decider = FollowerDecider(world.contract, count, None)
     world.begin(np.arange(count), 7_000_000 + np.arange(count))

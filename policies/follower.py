@@ -22,10 +22,10 @@ _LOOK_M = 0.5  # free way that a step forward asks for
 _MARGIN_M = 0.05
 _STRAIGHT = 4  # steps forward after a detour
 NEAR_M = 0.8
-_PAST = 16  # places remembered
+_PAST = 12  # places remembered
 _FADE = 0.92  # of what was heard, per step
 _GRID_M = 3.0
-_CELL_M = 0.4
+_CELL_M = 0.5
 
 
 class StopRule(NamedTuple):

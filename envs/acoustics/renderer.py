@@ -16,6 +16,7 @@ from phonotaxis.envs.acoustics.response import add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
+from phonotaxis.envs.threads import launch_threads
 
 
 class Listeners(NamedTuple):
@@ -50,6 +51,7 @@ class ResponseRenderer:
     """
 
     def __init__(self, mic_xyz_m: np.ndarray, sample_rate_hz: int, taps: int) -> None:
+        launch_threads()
         self.mic_xyz_m = np.ascontiguousarray(mic_xyz_m, dtype=np.float64)
         self.sample_rate_hz = sample_rate_hz
         self.taps = taps
