@@ -1,0 +1,40 @@
+"""The simulator leaves other libraries' threads alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import numpy as np, torch
+torch.set_num_threads({threads})
+assert torch.get_num_threads() == {threads}  # torch applies it when first asked in a thread
+{first}
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
+from phonotaxis.envs.world import World
+task = AudioGoalTask(
+    scenes=SceneSet(source="empty_room", count=1), sources_per_scene=1, min_distance_m=1.5,
+    sounds=SoundSet(instances_per_kind=1), response_s=0.05,
+)
+world = World(task, 2, threads=2)
+world.begin(np.arange(2), np.arange(2))
+world.step(np.array([1, 2]))
+print(torch.get_num_threads())
+"""
+RESPONSE = """
+from phonotaxis.envs import acoustics, scenes
+acoustics.impulse_response(scenes.load("empty_room"), (1.0, 1.0, 1.0), (3.0, 3.0, 0.5), length_s=0.05)
+"""
+
+
+@pytest.mark.parametrize(("threads", "first"), [(1, ""), (1, RESPONSE), (3, "")], ids=["one", "response", "three"])
+def test_torch_keeps_the_threads_it_was_given(threads: int, first: str) -> None:
+    """Parallel kernels share OpenMP with torch, and must not set its threads for it."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    code = CODE.format(threads=threads, first=first)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == threads
