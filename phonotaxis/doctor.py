@@ -164,12 +164,20 @@ def _facts() -> dict[str, Figure]:
         "engines": Figure(", ".join(_providers()) or None),
         "tensorrt": Figure(importlib.util.find_spec("tensorrt") is not None),
         "pulseaudio": Figure(shutil.which("pulseaudio") is not None),
+        "habitat_sim": Figure(_habitat()),
         "cache_folder": Figure(str(cache)),
         "cache_writable": Figure(os.access(_existing(cache), os.W_OK)),
         "cache_size": Figure(_size_mb(cache), "MB"),
         "free_space": Figure(free_gb, "GB"),
         "free_space_enough": Figure(free_gb >= MIN_FREE_GB),
     }
+
+
+def _habitat() -> str:
+    """Say what can be expected of habitat-sim, which the package index has no wheels of."""
+    installed = importlib.util.find_spec("habitat_sim") is not None
+    here = "installed" if installed else "not installed (conda or a build from source, no wheels)"
+    return f"{here}; its scenes can't be read yet"
 
 
 def _providers() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -104,3 +105,14 @@ def test_what_is_missing_is_gathered_for_people(capsys: pytest.CaptureFixture[st
         "- onnx 1.0 is installed, >=1.17 is needed",
         "mend it: pip install x",
     ]
+
+
+def test_it_does_not_promise_habitat() -> None:
+    """Its scenes are no source yet, whether it is installed or not."""
+    from phonotaxis.envs import scenes
+
+    told = doctor.examine(import_packages=False).facts["habitat_sim"].value
+    assert isinstance(told, str)
+    assert told.endswith("its scenes can't be read yet")
+    assert ("not installed" in told) is (importlib.util.find_spec("habitat_sim") is None)
+    assert not any("habitat" in source.name for source in scenes.sources())
