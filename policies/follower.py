@@ -98,7 +98,7 @@ class FollowerDecider:
         observation = world.observation
         motion = observation[names.MOTION]
         self._yaw += motion[:, 2]
-        power, level_db = self._listen(observation[names.AUDIO])
+        power, level_db = self._listen(observation[names.AUDIO], np.flatnonzero(world.active))
         self._loudest = np.maximum(self._loudest, level_db)
         quiet_db = self._loudest - level_db
         direction = self._track(power * 10.0 ** (-quiet_db[:, None] / 20.0))  # pauses say little
@@ -112,9 +112,10 @@ class FollowerDecider:
         self.signs.steps[:] += 1
         return actions
 
-    def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the steered power, [worlds, bins] in the base frame, and the level in dB, [worlds]."""
-        features = self.front_end(torch.from_numpy(audio)).numpy()
+    def _listen(self, audio: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steered power, [worlds, bins] in the base frame, and the level in dB, [worlds]; 0 if inactive."""
+        features = np.zeros((audio.shape[0], self.front_end.size), dtype=np.float32)
+        features[active] = self.front_end(torch.from_numpy(audio[active])).numpy()
         spectral = 2 * (1 + self.contract.front_end.spectrum_bands)
         power = features[:, features.shape[1] - spectral - self.bins : features.shape[1] - spectral]
         return np.maximum(power, 0.0) ** 2, 10.0 * np.log10(np.mean(audio**2, axis=(1, 2)) + 1e-12)

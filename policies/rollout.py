@@ -30,7 +30,7 @@ class PolicyDecider:
     """A learnt policy, deterministic, with its memory per world.
 
     Attributes:
-        output: what it said last; None before the first step.
+        output: what it said last of the worlds that were active; None before the first step.
     """
 
     def __init__(self, policy: Policy, num_worlds: int) -> None:
@@ -44,12 +44,15 @@ class PolicyDecider:
 
     @torch.no_grad()
     def decide(self, world: World) -> np.ndarray:
-        """Take the policy's best action in every world."""
-        observation = {name: torch.from_numpy(array) for name, array in world.observation.items()}
+        """Take the policy's best action in every active world."""
+        active = np.flatnonzero(world.active)
+        observation = {name: torch.from_numpy(array[active]) for name, array in world.observation.items()}
         features = self.policy.features(observation)
-        self.output = self.policy.step(features, self.state, observation[names.EPISODE_START])
-        self.state = self.output.state
-        return self.policy.action(self.output.logits).numpy()
+        self.output = self.policy.step(features, self.state[active], observation[names.EPISODE_START])
+        self.state[active] = self.output.state
+        actions = np.zeros(world.num_worlds, dtype=np.int64)
+        actions[active] = self.policy.action(self.output.logits).numpy()
+        return actions
 
 
 def run_episodes(
