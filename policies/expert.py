@@ -16,6 +16,7 @@ WRONG_STOP_REGRET = 5.0
 # right, and shies from forward, turns left and right in one place for ever (20 % success instead of most).
 MAX_REGRET = 2.0
 _AHEAD = 4
+_NO_WAY = 1e6  # finite, so that regrets stay numbers in a corner without a way out
 
 
 def action_regrets(world: World) -> np.ndarray:
@@ -88,9 +89,11 @@ def _regrets(
 @njit(cache=True, error_model="numpy")
 def _cost_ahead(ground, walk, x, y, yaw, v_mps, seconds, radius_m, step_m, turn_rad, success_m):
     """Cost of going straight ahead for one to `_AHEAD` steps and by the shortest walk from there."""
-    best = np.inf
+    best = _NO_WAY
     for steps in range(1, _AHEAD + 1):
-        x, y, _, _, touched = drive(ground, x, y, yaw, v_mps, 0.0, seconds, radius_m)
+        x, y, _, travelled, touched = drive(ground, x, y, yaw, v_mps, 0.0, seconds, radius_m)
+        if travelled < 0.5 * abs(v_mps) * seconds:  # pushing against a wall leads nowhere, however near the way lies
+            break
         best = min(best, steps + actions_to_go_from(walk, ground, x, y, yaw, step_m, turn_rad, success_m))
         if touched:
             break
