@@ -8,6 +8,7 @@ from numba import njit, prange
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import INT16_FULL_SCALE
 from phonotaxis.envs.hashing import fold
+from phonotaxis.envs.threads import launch_threads
 
 REFERENCE_PASCAL = 20e-6
 _BANK = 1 << 18
@@ -46,6 +47,7 @@ class Converter:
     """
 
     def __init__(self, array: MicrophoneArray, sample_rate_hz: int) -> None:
+        launch_threads()
         noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
         self._noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
 

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.fft
 from numba import njit, prange
 
+from phonotaxis.envs.threads import launch_threads
+
 _GROUP = 4  # worlds transformed together: their spectra stay in the cache
 
 
@@ -27,6 +29,7 @@ class StreamingConvolver:
     """
 
     def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int, threads: int = 1) -> None:
+        launch_threads()
         self.taps, self.hop, self.fade, self.threads = taps, hop, fade, threads
         self.length = scipy.fft.next_fast_len(taps + hop + fade - 1, real=True)
         self.continuation = np.zeros((worlds, mics, fade), dtype=np.float32)  # part of a world's snapshot

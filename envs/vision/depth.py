@@ -14,6 +14,7 @@ from numba import njit, prange
 from numba.typed import List
 
 from phonotaxis.configs.contract import PinholeCamera
+from phonotaxis.envs.threads import launch_threads
 
 
 class CameraModel(NamedTuple):
@@ -66,6 +67,7 @@ class DepthRenderer:
     """
 
     def __init__(self, camera: PinholeCamera, num_worlds: int) -> None:
+        launch_threads()
         self.camera = camera
         self.model = camera_model(camera)
         self.depth_m = np.zeros((num_worlds, camera.height, camera.width), dtype=np.float32)
