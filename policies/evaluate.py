@@ -26,7 +26,7 @@ Progress = Callable[[float, str], None]
 UNSEEN_SCENES = 1_000_000  # first seed of the scenes that no training draws
 _TUNING_EPISODES = 64
 _NEAR = (0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.5, 0.8)
-_MIN_STEPS = (4, 8, 12, 20)
+_HOVERS = (24.0, 36.0, 60.0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -146,18 +146,18 @@ def tune_follower(
         world.step(actions)
         if progress is not None:
             progress(len(trace) / short.max_steps)
-    distance_m, path_m, near, steps = np.stack(trace, axis=1)  # each [steps, worlds]
+    distance_m, path_m, near, hover, steps = np.stack(trace, axis=1)  # each [steps, worlds]
     best, best_score = StopRule(), -1.0
     columns = np.arange(count)
     for near_least in _NEAR:
-        for min_steps in _MIN_STEPS:
-            fires = (near >= near_least) & (steps > min_steps)
+        for hover_least in _HOVERS:
+            fires = ((near >= near_least) & (steps > StopRule().min_steps)) | (hover >= hover_least)
             at = fires.argmax(axis=0)
             success = fires.any(axis=0) & (distance_m[at, columns] < task.success_m)
             share = distance_m[0] / np.maximum(distance_m[0], path_m[at, columns])
             score = float(np.mean(success * (1.0 + share)))
             if score > best_score:
-                best, best_score = StopRule(near_least, min_steps), score
+                best, best_score = StopRule(near_least, hover_least), score
     return best
 
 

@@ -22,6 +22,7 @@ _LOOK_M = 0.5  # free way that a step forward asks for
 _MARGIN_M = 0.05
 _STRAIGHT = 4  # steps forward after a detour
 NEAR_M = 0.8
+HOVER_M = 0.6
 _PAST = 12  # places remembered
 _FADE = 0.92  # of what was heard, per step
 _GRID_M = 3.0
@@ -33,17 +34,20 @@ class StopRule(NamedTuple):
 
     Attributes:
         near: probability, given the directions heard along the way, that the source is within `NEAR_M`.
+        hover: or this many steps in which it hasn't got `HOVER_M` away from one place: sound from all sides is near.
         min_steps: not before this many steps.
     """
 
-    near: float = 0.5
+    near: float = 0.2
+    hover: float = 36.0
     min_steps: int = 4
 
 
 class Signs(NamedTuple):
-    """What stop rules look at, each float64 [worlds]: probability of being near the source, steps so far."""
+    """What stop rules look at, each float64 [worlds]: probability of being near, steps in one place, steps so far."""
 
     near: np.ndarray
+    hover: np.ndarray
     steps: np.ndarray
 
 
@@ -61,12 +65,13 @@ class FollowerDecider:
         self.rule = rule
         self.front_end = AudioFrontEnd(contract)
         self.bins = contract.front_end.azimuths
-        self.signs = Signs(*(np.zeros(num_worlds) for _ in range(2)))
+        self.signs = Signs(*(np.zeros(num_worlds) for _ in range(3)))
         self._belief = np.zeros((num_worlds, self.bins))
         self._yaw = np.zeros(num_worlds)
         self._loudest = np.full(num_worlds, -np.inf)
         self._place = np.zeros((num_worlds, 2))  # odometry frame
         self._places = np.zeros((num_worlds, _PAST, 2))
+        self._anchor = np.zeros((num_worlds, 2))
         self._yaws = np.zeros((num_worlds, _PAST))
         self._powers = np.zeros((num_worlds, _PAST, self.bins))
         side = np.arange(-_GRID_M, _GRID_M + 1e-9, _CELL_M)
@@ -108,7 +113,8 @@ class FollowerDecider:
         free_m = self._free_way_m(observation[names.DEPTH])
         actions = self._steer(bearing, free_m, motion[:, 5] > 0)
         if self.rule is not None:
-            actions[(self.signs.near >= self.rule.near) & (self.signs.steps >= self.rule.min_steps)] = STOP
+            arrived = (self.signs.near >= self.rule.near) & (self.signs.steps >= self.rule.min_steps)
+            actions[arrived | (self.signs.hover >= self.rule.hover)] = STOP
         self.signs.steps[:] += 1
         return actions
 
@@ -140,6 +146,9 @@ class FollowerDecider:
             history[:, :-1] = history[:, 1:]
             history[:, -1] = newest
         fresh = self.signs.steps == 0
+        left = fresh | (np.hypot(*(self._place - self._anchor).T) > HOVER_M)
+        self._anchor[left] = self._place[left]
+        self.signs.hover[:] = np.where(left, 0.0, self.signs.hover + 1.0)
         self._places[fresh] = self._place[fresh, None]
         away = self._grid[None, None] + (self._place[:, None] - self._places)[:, :, None]  # [worlds, past, cells, 2]
         azimuth = np.arctan2(away[..., 1], away[..., 0]) - self._yaws[:, :, None]
