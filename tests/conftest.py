@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if found != ROOT / "phonotaxis":
         raise pytest.UsageError(f"phonotaxis is imported from {found}, not from {ROOT}; type: make venv")
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # A shell that starts this in the background has SIGINT ignored, and every child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

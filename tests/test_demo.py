@@ -51,7 +51,8 @@ def test_the_whole_line_on_the_users_map_and_sounds(house: Path, recordings: Pat
     page = (out / "report.html").read_text()
     assert "phonotaxis demo" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
-    assert Image.open(out / "report.png").size[0] > 1000
+    with Image.open(out / "report.png") as picture:
+        assert picture.size[0] > 1000
     truth = [json.loads(line) for line in (out / "truth.jsonl").read_text().splitlines()]
     assert sum(fact["type"] == "window" for fact in truth) >= figures["robot_steps"].value
 

@@ -81,7 +81,7 @@ def _drive(
         said, errors = runtime.communicate(timeout=longest_s + _READY_S)
     finally:
         simulator.terminate()
-        simulator.wait(timeout=10.0)
+        simulator.communicate(timeout=10.0)
     if runtime.returncode != 0:
         raise RobotFailed(f"the runtime ended with code {runtime.returncode}: {errors.strip()[-400:]}")
     summary = json.loads(said)
