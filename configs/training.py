@@ -10,7 +10,7 @@ from phonotaxis.configs.base import Frozen
 
 
 class PolicyConfig(Frozen):
-    """The network. Its default size is 0.6 M parameters: on CPUs the learner is the bottleneck.
+    """The network. Its default size is 0.7 M parameters: on CPUs the learner is the bottleneck.
 
     `fusion` is "concatenate" (one vector of all senses) or "attention" (a small transformer over the tokens
     of all senses, slower; Vaswani et al. 2017). Sizes are numbers of units.
