@@ -106,8 +106,8 @@ class FollowerDecider:
         power, level_db = self._listen(observation[names.AUDIO], np.flatnonzero(world.active))
         self._loudest = np.maximum(self._loudest, level_db)
         quiet_db = self._loudest - level_db
-        direction = self._track(power * 10.0 ** (-quiet_db[:, None] / 20.0))  # pauses say little
-        loud = 10.0 ** (-quiet_db[:, None] / 20.0)
+        loud = 10.0 ** (-quiet_db[:, None] / 20.0)  # pauses say little
+        direction = self._track(power * loud)
         self._judge(np.sqrt(power) * loud, motion)
         bearing = _wrap(direction - self._yaw)
         free_m = self._free_way_m(observation[names.DEPTH])
