@@ -27,7 +27,7 @@ class PolicyConfig(Frozen):
     attention_heads: int = Field(default=4, ge=1, le=32)
     attention_layers: int = Field(default=1, ge=1, le=8)
     memory_size: int = Field(default=256, ge=8, le=2048)
-    head_hidden: int = Field(default=64, ge=8, le=2048)
+    head_hidden: int = Field(default=40, ge=8, le=2048)
 
     @model_validator(mode="after")
     def _heads_divide(self) -> PolicyConfig:

@@ -135,7 +135,7 @@ def test_every_sense_is_heard() -> None:
 
 def test_default_size_is_lean() -> None:
     count = sum(weight.numel() for weight in _policy("default").parameters())
-    assert 400_000 < count < 750_000  # of which the heads' view of the present beside the memory is 0.1 M
+    assert 400_000 < count < 700_000
 
 
 def test_actions() -> None:
