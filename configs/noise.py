@@ -32,13 +32,13 @@ class RobotNoise(Frozen):
     motor_xyz_m: tuple[Vector3, ...] = Field(
         default=((0.0, 0.12, 0.06), (0.0, -0.12, 0.06)), min_length=1, max_length=8
     )
-    motor_tone_hz: float = Field(default=240.0, ge=20.0, le=2000.0)
+    motor_tone_hz: float = Field(default=240.0, ge=80.0, le=2000.0)
     motor_tonal_share: float = Field(default=0.5, ge=0.0, le=1.0)
     full_speed_mps: float = Field(default=1.0, gt=0.0, le=5.0)
     speed_exponent: float = Field(default=1.0, ge=0.5, le=3.0)
     fan_dba: float | None = Field(default=None, ge=0.0, le=100.0)
     fan_xyz_m: Vector3 = (-0.08, 0.0, 0.2)
-    fan_tone_hz: float = Field(default=350.0, ge=20.0, le=2000.0)
+    fan_tone_hz: float = Field(default=350.0, ge=80.0, le=2000.0)
     fan_tonal_share: float = Field(default=0.1, ge=0.0, le=1.0)
 
     @model_validator(mode="after")

@@ -1,6 +1,8 @@
-"""From pressure to numbers: microphone self-noise, the converter's clipping and its 16 bits."""
+"""From pressure to numbers: noise, microphone self-noise, the converter's clipping and its 16 bits."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -12,6 +14,21 @@ from phonotaxis.envs.threads import launch_threads
 
 REFERENCE_PASCAL = 20e-6
 _BANK = 1 << 18
+_STREAMS = -1  # folded in where self-noise folds in a step's number, which is never negative
+
+
+class NoiseStreams(NamedTuple):
+    """Noise that goes on from hop to hop: loops, and how loud each is as a hop begins and ends.
+
+    Attributes:
+        bank: float32 [streams, mics, length], loops, full scale ±1.
+        before: float32 [k, streams], factor at the first sample of a hop, for each of the k worlds asked for.
+        now: float32 [k, streams], factor at the first sample after the hop; it goes there in a straight line.
+    """
+
+    bank: np.ndarray
+    before: np.ndarray
+    now: np.ndarray
 
 
 def level_gain(array: MicrophoneArray, level_db_spl: np.ndarray | float) -> np.ndarray:
@@ -37,9 +54,11 @@ def self_noise_gain(array: MicrophoneArray, sample_rate_hz: int) -> float:
 
 
 class Converter:
-    """Adds self-noise to what the microphones receive and quantises it to 16 bits.
+    """Adds noise to what the microphones receive and quantises it to 16 bits.
 
-    Noise is read from one bank of Gaussian numbers at places that a hash of (episode, step, microphone) chooses.
+    Self-noise is read from one bank of Gaussian numbers at places that a hash of (episode, step, microphone)
+    chooses. Noise of the room and of the robot comes as streams, made by `noise.NoiseSource`; they are added here
+    because a row of samples that is in the cache already costs half as much to add to.
 
     Args:
         array: whose self-noise to add.
@@ -50,6 +69,8 @@ class Converter:
         launch_threads()
         noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
         self._noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
+        self._silence = np.zeros((0, array.mics, 1), dtype=np.float32)
+        self._silence.flags.writeable = False  # like the loops of a NoiseSource: one type, compiled once
 
     def convert(
         self,
@@ -58,6 +79,9 @@ class Converter:
         episode_key: np.ndarray,
         step: np.ndarray,
         codes: np.ndarray,
+        streams: NoiseStreams | None = None,
+        self_noise_gain: np.ndarray | None = None,
+        clipped: np.ndarray | None = None,
     ) -> None:
         """Convert one hop of some worlds.
 
@@ -67,21 +91,86 @@ class Converter:
             episode_key: uint64 [worlds].
             step: int64 [worlds], number of the hop within the episode.
             codes: int16 [worlds, mics, hop], filled where asked for; clipped at full scale.
+            streams: noise to add, in the order of `worlds`; None adds none.
+            self_noise_gain: float32 [worlds], factor on the self-noise; None is 1.
+            clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond full scale, over
+                all microphones.
         """
-        _convert(worlds, sound, self._noise, episode_key, step, codes)
+        if streams is None:
+            none = np.zeros((worlds.size, 0), dtype=np.float32)
+            streams = NoiseStreams(self._silence, none, none)
+        if self_noise_gain is None:
+            self_noise_gain = np.ones(sound.shape[0], dtype=np.float32)
+        if clipped is None:
+            clipped = np.zeros(sound.shape[0], dtype=np.int64)
+        _convert(worlds, sound, self._noise, self_noise_gain, streams, episode_key, step, codes, clipped)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def add_streams(row, streams, index, mic, key, begins_at):
+    """Add a microphone's noise to its row.
+
+    Args:
+        row: float32 [hop], added to.
+        streams: the loops and factors.
+        index: row of the factors.
+        mic: microphone.
+        key: of the episode; it chooses where in its loop each stream begins.
+        begins_at: samples since the episode began.
+    """
+    length = streams.bank.shape[2]
+    for stream in range(streams.bank.shape[0]):
+        before, now = streams.before[index, stream], streams.now[index, stream]
+        if before == 0.0 and now == 0.0:
+            continue
+        loop = streams.bank[stream, mic]
+        offset = int(fold(fold(key, _STREAMS), stream) % np.uint64(length))
+        _add_loop(row, loop, (offset + begins_at) % length, before, (now - before) / np.float32(row.size))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _add_loop(row, loop, at, gain, slope):
+    done = 0
+    while done < row.size:
+        part = min(loop.size - at, row.size - done)
+        to, what = row[done : done + part], loop[at : at + part]
+        if slope == 0.0:
+            for k in range(part):
+                to[k] += what[k] * gain
+        else:
+            for k in range(part):
+                to[k] += what[k] * (gain + slope * np.float32(done + k))
+        done += part
+        at = 0
 
 
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
-def _convert(worlds, sound, noise, episode_key, step, codes):
+def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped):
     mics, hop = sound.shape[1:]
-    scale = np.float32(INT16_FULL_SCALE)
-    low, high = np.float32(-INT16_FULL_SCALE), np.float32(INT16_FULL_SCALE - 1)
     for index in prange(worlds.size):
         world = worlds[index]
         key = fold(episode_key[world], step[world])
+        gain = noise_gain[world]
+        row = np.empty(hop, dtype=np.float32)
+        over = 0
         for mic in range(mics):
             at = int(fold(key, mic) % np.uint64(noise.size - hop))
-            row, hiss, to = sound[world, mic], noise[at : at + hop], codes[world, mic]
+            clean, hiss = sound[world, mic], noise[at : at + hop]
             for k in range(hop):
-                code = np.rint((row[k] + hiss[k]) * scale)
-                to[k] = np.int16(min(max(code, low), high))
+                row[k] = clean[k] + hiss[k] * gain
+            add_streams(row, streams, index, mic, episode_key[world], step[world] * hop)
+            over += _quantise(row, codes[world, mic])
+        clipped[world] = over
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _quantise(row, codes):
+    """Round a row to 16 bits and return how many of its samples lay beyond full scale."""
+    scale = np.float32(INT16_FULL_SCALE)
+    low, high = np.float32(-INT16_FULL_SCALE), np.float32(INT16_FULL_SCALE - 1)
+    over = 0
+    for k in range(row.size):
+        code = np.rint(row[k] * scale)
+        over += (code < low) | (code > high)
+        codes[k] = np.int16(min(max(code, low), high))
+    return over

@@ -88,3 +88,38 @@ def test_self_noise_gain_follows_the_sensitivity() -> None:
     array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
     louder = array.model_copy(update={"sensitivity_dbfs_at_94_db_spl": -6.0})
     assert self_noise_gain(louder, RATE_HZ) == pytest.approx(10.0 * self_noise_gain(array, RATE_HZ), rel=1e-5)
+
+
+def test_what_lies_over_full_scale_is_counted(array: MicrophoneArray) -> None:
+    """Codes run from -32768 to 32767; what rounds to these is not clipped, one more is."""
+    sound = np.zeros((3, 4, 4000), dtype=np.float32)
+    sound[0, 0, :4] = np.array([32767.4, 32767.6, -32768.4, -32768.6]) / 32768
+    sound[2, 3, 7:12] = 1.5
+    clipped, codes = np.full(3, -1), np.zeros(sound.shape, dtype=np.int16)
+    keys, steps = np.zeros(3, dtype=np.uint64), np.zeros(3, dtype=np.int64)
+    mute = np.zeros(3, dtype=np.float32)
+    Converter(array, RATE_HZ).convert(
+        np.array([0, 2]), sound, keys, steps, codes, self_noise_gain=mute, clipped=clipped
+    )
+    assert clipped.tolist() == [2, -1, 5]
+    assert codes[0, 0, :5].tolist() == [32767, 32767, -32768, -32768, 0]
+    assert (codes[2, 3, 7:12] == 32767).all()
+
+
+def test_self_noise_is_scaled_for_each_world(array: MicrophoneArray) -> None:
+    loud = array.model_copy(update={"self_noise_dba": 50.0})
+    silence, codes = np.zeros((3, 4, 4000), dtype=np.float32), np.zeros((3, 4, 4000), dtype=np.int16)
+    keys, steps = np.full(3, 9, dtype=np.uint64), np.zeros(3, dtype=np.int64)
+    gains = np.array([1.0, 0.0, 2.0], dtype=np.float32)
+    Converter(loud, RATE_HZ).convert(np.arange(3), silence, keys, steps, codes, self_noise_gain=gains)
+    assert not codes[1].any()
+    assert np.abs(codes[2] - 2.0 * codes[0]).max() <= 1.5
+    assert np.array_equal(codes[0], convert_one(loud))
+
+
+def convert_one(array: MicrophoneArray) -> np.ndarray:
+    """Convert silence with everything that may be left out left out."""
+    codes = np.zeros((1, 4, 4000), dtype=np.int16)
+    silence, keys = np.zeros((1, 4, 4000), dtype=np.float32), np.full(1, 9, dtype=np.uint64)
+    Converter(array, RATE_HZ).convert(np.arange(1), silence, keys, np.zeros(1, dtype=np.int64), codes)
+    return np.asarray(codes[0])

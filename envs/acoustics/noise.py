@@ -1,0 +1,215 @@
+"""Noise of rooms and robots: multichannel loops made once for an array, of which every episode hears a stretch.
+
+A loop is made in the frequency domain at its whole length, so it closes without a seam, delays between microphones
+are exact, and a step of noise costs one multiplication and one addition a sample.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import scipy.fft
+from numba import njit, prange
+
+from phonotaxis.configs.air import Air
+from phonotaxis.configs.array import MicrophoneArray, Vector3
+from phonotaxis.configs.noise import Noise, RobotNoise
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
+from phonotaxis.envs.acoustics.converter import NoiseStreams, add_streams
+from phonotaxis.envs.acoustics.noise_loops import (
+    Response,
+    at_level,
+    diffuse_spectrum,
+    hoth_density,
+    loop_of,
+    machine_spectrum,
+)
+from phonotaxis.envs.threads import launch_threads
+
+LOOP_S = 16.0
+# The motors' pitch follows their speed in octaves: loops at these shares of full speed, mixed by power in between.
+MOTOR_SPEEDS = (0.25, 0.5, 1.0)
+FAN_CENTRE_HZ, MOTOR_CENTRE_HZ = 500.0, 1000.0  # of their broadband noise
+_SEED = 20261124
+
+
+class NoiseGains(NamedTuple):
+    """Factors on the noise of each world, for domain randomisation.
+
+    Attributes:
+        diffuse: float32 [worlds], on the room's noise.
+        robot: float32 [worlds], on the robot's.
+    """
+
+    diffuse: np.ndarray
+    robot: np.ndarray
+
+
+class NoiseSource:
+    """Noise around an array: diffuse, of the robot's motors and of its fan.
+
+    An episode's hash chooses where in each loop it begins, and from there the noise goes on from step to step. Bits
+    don't depend on the batch or on threads.
+
+    Args:
+        array: whose microphones hear it.
+        sample_rate_hz: of the samples.
+        noise: levels and places.
+        air: of which the speed of sound follows; None is the simulator's nominal air.
+        response: of the microphones, if they are not omnidirectional.
+
+    Attributes:
+        bank: float32 [streams, mics, length], loops, full scale ±1, at their nominal levels. Streams: diffuse, fan,
+            motors at each of `MOTOR_SPEEDS`, of which those that are off are left out.
+    """
+
+    def __init__(
+        self,
+        array: MicrophoneArray,
+        sample_rate_hz: int,
+        noise: Noise,
+        air: Air | None = None,
+        response: Response | None = None,
+    ) -> None:
+        launch_threads()
+        self.noise = noise
+        self.bank = _bank(array, sample_rate_hz, noise, air, response)
+        robot = noise.robot
+        self._diffuse = int(noise.diffuse_dba is not None)
+        self._fan = int(robot.fan_dba is not None)
+        self._motors = robot.motor_dba_at_full_speed is not None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether all noise is off."""
+        return self.bank.shape[0] == 0
+
+    def streams(
+        self,
+        worlds: np.ndarray,
+        speed_before_mps: np.ndarray,
+        speed_now_mps: np.ndarray,
+        gains: NoiseGains | None = None,
+    ) -> NoiseStreams:
+        """Return what the converter is to add in this hop.
+
+        Args:
+            worlds: int64 [k], which.
+            speed_before_mps: float [worlds], of the wheels' rims as the hop begins; see `wheel_speed_mps`.
+            speed_now_mps: float [worlds], as it ends.
+            gains: factors of each world; None is 1.
+        """
+        before = self._factors(worlds, speed_before_mps, gains)
+        return NoiseStreams(self.bank, before, self._factors(worlds, speed_now_mps, gains))
+
+    def add(
+        self,
+        worlds: np.ndarray,
+        sound: np.ndarray,
+        episode_key: np.ndarray,
+        step: np.ndarray,
+        speed_before_mps: np.ndarray,
+        speed_now_mps: np.ndarray,
+        gains: NoiseGains | None = None,
+    ) -> None:
+        """Add one hop of noise to the sound of some worlds; `Converter.convert` does the same in passing.
+
+        Args:
+            worlds: int64 [k], which.
+            sound: float32 [worlds, mics, hop], full scale ±1, added to.
+            episode_key: uint64 [worlds].
+            step: int64 [worlds], number of the hop within the episode.
+            speed_before_mps: float [worlds], as for `streams`.
+            speed_now_mps: float [worlds], as for `streams`.
+            gains: as for `streams`.
+        """
+        _add(worlds, sound, self.streams(worlds, speed_before_mps, speed_now_mps, gains), episode_key, step)
+
+    def _factors(self, worlds: np.ndarray, speed_mps: np.ndarray, gains: NoiseGains | None) -> np.ndarray:
+        factors = np.ones((worlds.size, self.bank.shape[0]), dtype=np.float32)
+        if self._motors:
+            factors[:, self._diffuse + self._fan :] = motor_factors(speed_mps[worlds], self.noise.robot)
+        if gains is not None:
+            factors[:, : self._diffuse] *= gains.diffuse[worlds, None]
+            factors[:, self._diffuse :] *= gains.robot[worlds, None]
+        return factors
+
+
+def wheel_speed_mps(v_mps: np.ndarray, w_radps: np.ndarray, track_m: float) -> np.ndarray:
+    """Return the mean speed of a differential drive's two wheels, whichever way they turn, m/s.
+
+    Args:
+        v_mps: float [...], forward.
+        w_radps: float [...], turning.
+        track_m: distance between the wheels.
+    """
+    half = 0.5 * track_m * np.asarray(w_radps)
+    return np.maximum(np.abs(v_mps), np.abs(half))  # (|v - half| + |v + half|) / 2
+
+
+def motor_factors(speed_mps: np.ndarray, robot: RobotNoise) -> np.ndarray:
+    """Return how loud each of the motors' loops is at a speed, float32 [..., MOTOR_SPEEDS].
+
+    Their squares add up to (speed / full speed)^(2 `speed_exponent`); the two loops nearest in pitch share it.
+
+    Args:
+        speed_mps: float [...], of the wheels' rims.
+        robot: full speed and exponent.
+    """
+    share = np.abs(np.asarray(speed_mps, dtype=np.float64)) / robot.full_speed_mps
+    lowest, highest = MOTOR_SPEEDS[0], MOTOR_SPEEDS[-1]
+    octave = np.log2(np.clip(share, lowest, highest))
+    weight = np.maximum(0.0, 1.0 - np.abs(octave[..., None] - np.log2(MOTOR_SPEEDS)))
+    return (np.sqrt(weight) * share[..., None] ** robot.speed_exponent).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _bank(
+    array: MicrophoneArray, sample_rate_hz: int, noise: Noise, air: Air | None, response: Response | None
+) -> np.ndarray:
+    """Make the loops, float32 [streams, mics, length]; read-only, for all sources of one kind share them."""
+    speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
+    length = scipy.fft.next_fast_len(int(np.ceil(LOOP_S * sample_rate_hz)), real=True)
+    length += length % 2
+    frequency_hz = np.arange(length // 2 + 1) * (sample_rate_hz / length)
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    places, robot = array.positions_m(), noise.robot
+    spectra = []
+    if noise.diffuse_dba is not None:
+        power = at_level(hoth_density(frequency_hz), frequency_hz, noise.diffuse_dba)
+        spectra.append(diffuse_spectrum(frequency_hz, power, places, speed_mps, rng, response))
+    for level_dba, tone, centre_hz, sources in _machines(robot):
+        spectra.append(
+            machine_spectrum(frequency_hz, level_dba, tone, centre_hz, sources, places, speed_mps, rng, response)
+        )
+    bank = np.zeros((len(spectra), array.mics, length), dtype=np.float32)
+    for loops, spectrum in zip(bank, spectra):
+        loops[:] = loop_of(spectrum, length) / np.float32(array.full_scale_pascal)
+    bank.flags.writeable = False
+    return bank
+
+
+def _machines(robot: RobotNoise) -> list[tuple[float, tuple[float, float], float, tuple[Vector3, ...]]]:
+    """List level, tone, centre of the broadband noise and places of each loop of the robot."""
+    machines = []
+    if robot.fan_dba is not None:
+        tone = (robot.fan_tone_hz, robot.fan_tonal_share)
+        machines.append((robot.fan_dba, tone, FAN_CENTRE_HZ, (robot.fan_xyz_m,)))
+    if robot.motor_dba_at_full_speed is not None:
+        for share in MOTOR_SPEEDS:
+            tone = (robot.motor_tone_hz * share, robot.motor_tonal_share)
+            machines.append((robot.motor_dba_at_full_speed, tone, MOTOR_CENTRE_HZ, robot.motor_xyz_m))
+    return machines
+
+
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+def _add(
+    worlds: np.ndarray, sound: np.ndarray, streams: NoiseStreams, episode_key: np.ndarray, step: np.ndarray
+) -> None:
+    mics, hop = sound.shape[1:]
+    for index in prange(worlds.size):
+        world = worlds[index]
+        for mic in range(mics):
+            add_streams(sound[world, mic], streams, index, mic, episode_key[world], step[world] * hop)

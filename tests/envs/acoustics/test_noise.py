@@ -1,0 +1,248 @@
+"""Noise against what it is meant to be: its level, form, coherence, delays, and that it goes on without a break."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from scipy.signal import csd
+
+from phonotaxis.configs.air import Air
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.noise import Noise, RobotNoise
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
+from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, a_weighting_db, add_streams
+from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource, motor_factors, wheel_speed_mps
+from phonotaxis.envs.hashing import key_of
+
+RATE_HZ = 16000
+HOP = 4000
+LOOP = 16 * RATE_HZ
+ROOM = Noise(diffuse_dba=35.0)
+EVERYTHING = Noise(diffuse_dba=35.0, robot=RobotNoise(motor_dba_at_full_speed=50.0, fan_dba=30.0))
+
+
+def hear(
+    source: NoiseSource, mics: int, samples: int = LOOP, speed_mps: float = 0.0, seed: int = 0, step: int = 0
+) -> np.ndarray:
+    """One world's noise alone at a steady speed, float32 [mics, samples]."""
+    sound = np.zeros((1, mics, samples), dtype=np.float32)
+    speed = np.array([speed_mps])
+    keys, steps = np.array([key_of(seed)], dtype=np.uint64), np.array([step])
+    source.add(np.arange(1), sound, keys, steps, speed, speed)
+    return sound[0]
+
+
+def level_dba(array: MicrophoneArray, sound: np.ndarray) -> np.ndarray:
+    """A-weighted level at each microphone, of a whole loop, dB."""
+    power = 2.0 * np.abs(np.fft.rfft(sound.astype(float), axis=-1) / sound.shape[-1]) ** 2
+    weight = 10.0 ** (a_weighting_db(np.fft.rfftfreq(sound.shape[-1], 1.0 / RATE_HZ)) / 10.0)
+    pascal2 = (power * weight)[..., 1:].sum(axis=-1) * array.full_scale_pascal**2
+    return np.asarray(10.0 * np.log10(pascal2 / 20e-6**2))
+
+
+def of_places(*mic_xyz_m: tuple[float, float, float]) -> MicrophoneArray:
+    channels = tuple(range(len(mic_xyz_m)))
+    return MicrophoneArray(name="test", mic_xyz_m=mic_xyz_m, channel_map=channels, device_channels=len(mic_xyz_m))
+
+
+@pytest.mark.parametrize("dba", [30.0, 45.0])
+def test_diffuse_noise_has_its_level_at_every_microphone(array: MicrophoneArray, dba: float) -> None:
+    sound = hear(NoiseSource(array, RATE_HZ, Noise(diffuse_dba=dba)), array.mics)
+    np.testing.assert_allclose(level_dba(array, sound), dba, atol=0.2)
+
+
+def test_diffuse_noise_falls_by_five_decibels_an_octave(array: MicrophoneArray) -> None:
+    sound = hear(NoiseSource(array, RATE_HZ, ROOM), array.mics)
+    power = (np.abs(np.fft.rfft(sound.astype(float), axis=1)) ** 2).mean(axis=0)
+    frequency_hz = np.fft.rfftfreq(LOOP, 1.0 / RATE_HZ)
+    bands = [power[(frequency_hz > f / 2**0.5) & (frequency_hz < f * 2**0.5)].mean() for f in (125.0, 500.0, 2000.0)]
+    np.testing.assert_allclose(np.diff(10.0 * np.log10(bands)), -10.0, atol=1.0)
+    assert power[frequency_hz < 45.0].max() < 1e-6 * power.max()
+
+
+@pytest.mark.parametrize("distance_m", [0.03, 0.2, 1.0])
+def test_diffuse_noise_is_as_coherent_as_an_isotropic_field(distance_m: float) -> None:
+    """sin(kd) / kd. 1000 half-overlapped segments leave 0.03 of deviation; a maximum over 257 bins is 4 of these."""
+    array = of_places((0.0, 0.0, 0.4), (distance_m, 0.0, 0.4), (0.0, distance_m / 2, 0.4))
+    sound = hear(NoiseSource(array, RATE_HZ, ROOM), 3).astype(float)
+    spectra = {(i, j): csd(sound[i], sound[j], RATE_HZ, nperseg=512)[1] for i in range(3) for j in range(3)}
+    frequency_hz = np.fft.rfftfreq(512, 1.0 / RATE_HZ)
+    used = frequency_hz > 150.0
+    for i, j, apart_m in ((0, 1, distance_m), (0, 2, distance_m / 2), (1, 2, distance_m * 1.25**0.5)):
+        coherence = spectra[i, j] / np.sqrt(spectra[i, i].real * spectra[j, j].real)
+        error = np.abs(coherence - np.sinc(2.0 * frequency_hz * apart_m / SPEED_OF_SOUND_MPS))[used]
+        assert error.mean() < 0.04
+        assert error.max() < 0.15
+
+
+def test_the_stream_goes_on_from_step_to_step_and_around_the_loop(array: MicrophoneArray) -> None:
+    """Seventy hops, which pass the loop's end, are the loop read once and a bit, to the last bit."""
+    source = NoiseSource(array, RATE_HZ, EVERYTHING)
+    hops = [hear(source, array.mics, HOP, speed_mps=0.8, step=step) for step in range(70)]
+    np.testing.assert_array_equal(np.concatenate(hops, axis=1), hear(source, array.mics, 70 * HOP, speed_mps=0.8))
+
+
+def test_loops_close_without_a_seam(array: MicrophoneArray) -> None:
+    """The step from a loop's last sample to its first is one like all others."""
+    bank = NoiseSource(array, RATE_HZ, EVERYTHING).bank
+    assert bank.shape == (5, array.mics, LOOP)
+    steps = np.diff(bank.astype(float), axis=2)
+    seam = bank[:, :, 0].astype(float) - bank[:, :, -1]
+    assert (np.abs(seam) < 4.5 * steps.std(axis=2)).all()
+
+
+def test_loudness_changes_in_a_straight_line_and_meets_the_next_hop() -> None:
+    bank = np.ones((1, 1, 10), dtype=np.float32)
+    gains = [np.array([[g]], dtype=np.float32) for g in (0.0, 1.0, 0.5)]
+    hops = []
+    for step in range(2):
+        row = np.zeros(8, dtype=np.float32)
+        add_streams(row, NoiseStreams(bank, gains[step], gains[step + 1]), 0, 0, np.uint64(3), 8 * step)
+        hops.append(row)
+    np.testing.assert_allclose(hops[0], np.arange(8) / 8, atol=1e-7)
+    np.testing.assert_allclose(hops[1], 1.0 - np.arange(8) / 16, atol=1e-7)
+
+
+def test_motors_are_as_loud_as_they_turn_fast() -> None:
+    """50 dB(A) 1 m away is 56.02 at half a metre; 6.02 less for half the speed, nothing at rest."""
+    array = of_places((0.0, 0.0, 0.5))
+    robot = RobotNoise(motor_dba_at_full_speed=50.0, motor_xyz_m=((0.0, 0.0, 0.0),))
+    source = NoiseSource(array, RATE_HZ, Noise(robot=robot))
+    for speed_mps in (1.0, -1.0, 0.5, 0.35, 0.05):
+        expected = 56.02 + 20.0 * np.log10(abs(speed_mps))
+        assert level_dba(array, hear(source, 1, speed_mps=speed_mps))[0] == pytest.approx(expected, abs=0.3)
+    assert not hear(source, 1, HOP).any()
+
+
+def test_motors_sing_as_high_as_they_turn_fast() -> None:
+    array = of_places((0.0, 0.0, 0.5))
+    robot = RobotNoise(motor_dba_at_full_speed=50.0, motor_xyz_m=((0.0, 0.0, 0.0),), motor_tonal_share=1.0)
+    source = NoiseSource(array, RATE_HZ, Noise(robot=robot))
+    for speed_mps, tone_hz in ((1.0, 240.0), (0.5, 120.0), (0.25, 60.0)):
+        spectrum = np.abs(np.fft.rfft(hear(source, 1, speed_mps=speed_mps)[0]))
+        assert spectrum.argmax() / 16.0 == tone_hz
+    # In between, by power: 0.7 lies 0.485 octaves above a half.
+    np.testing.assert_allclose(
+        motor_factors(np.array([0.7]), robot), [[0.0, 0.7 * 0.515**0.5, 0.7 * 0.485**0.5]], atol=1e-3
+    )
+
+
+def test_several_motors_make_the_level_together() -> None:
+    array = of_places((0.0, 0.0, 0.5))
+    places = ((0.3, 0.0, 0.5), (0.0, 0.3, 0.5), (-0.3, 0.0, 0.5))
+    robot = RobotNoise(motor_dba_at_full_speed=40.0, motor_xyz_m=places, motor_tonal_share=0.0)
+    sound = hear(NoiseSource(array, RATE_HZ, Noise(robot=robot)), 1, speed_mps=1.0)
+    assert level_dba(array, sound)[0] == pytest.approx(40.0 - 20.0 * np.log10(0.3), abs=0.2)
+
+
+@pytest.mark.parametrize("air", [None, Air(temperature_c=40.0)])
+def test_the_fan_reaches_each_microphone_in_its_time_and_strength(air: Air | None) -> None:
+    array = of_places((0.1, 0.0, 0.4), (0.0, 0.25, 0.4), (-0.3, 0.0, 0.1))
+    place = np.array([0.05, 0.0, 0.1])
+    noise = Noise(robot=RobotNoise(fan_dba=30.0, fan_xyz_m=tuple(place)))
+    spectra = np.fft.rfft(hear(NoiseSource(array, RATE_HZ, noise, air), 3).astype(float), axis=1)
+    frequency_hz = np.fft.rfftfreq(LOOP, 1.0 / RATE_HZ)
+    used = (frequency_hz > 300.0) & (frequency_hz < 6000.0)
+    distance_m = np.linalg.norm(array.positions_m() - place, axis=1)
+    speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
+    for mic in (1, 2):
+        later_s = (distance_m[mic] - distance_m[0]) / speed_mps
+        ratio = spectra[mic, used] / spectra[0, used] * np.exp(2j * np.pi * frequency_hz[used] * later_s)
+        np.testing.assert_allclose(ratio, distance_m[0] / distance_m[mic], rtol=2e-3)  # float32 samples
+
+
+def test_directive_microphones_hear_a_diffuse_field_as_their_patterns_do() -> None:
+    """First-order ambisonics in one point: X has a third of W's power and shares nothing with it (SN3D)."""
+
+    def response(towards: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
+        pattern = np.stack([np.ones(len(towards)), towards[:, 0]], axis=1)
+        return np.repeat(pattern[:, :, None], frequency_hz.size, axis=2).astype(complex)
+
+    array = of_places((0.0, 0.0, 0.4), (0.0, 0.0, 0.4))
+    noise = Noise(diffuse_dba=35.0, robot=RobotNoise(fan_dba=20.0, fan_xyz_m=(0.0, 0.3, 0.4)))
+    bank = NoiseSource(array, RATE_HZ, noise, response=response).bank
+    w_level, x_level = level_dba(array, bank[0])
+    assert w_level == pytest.approx(35.0, abs=0.2)
+    assert x_level == pytest.approx(35.0 - 10.0 * np.log10(3.0), abs=0.2)
+    assert abs(np.corrcoef(bank[0])[0, 1]) < 0.03
+    assert np.abs(bank[1, 1]).max() < 1e-5 * np.abs(bank[1, 0]).max()  # a fan on the left is in the null of X
+
+
+def test_bits_depend_on_neither_batch_nor_threads(array: MicrophoneArray) -> None:
+    source = NoiseSource(array, RATE_HZ, EVERYTHING)
+    worlds, rng = 5, np.random.Generator(np.random.PCG64(7))
+    clean = rng.standard_normal((worlds, array.mics, HOP)).astype(np.float32)
+    keys = np.array([key_of(seed) for seed in range(worlds)], dtype=np.uint64)
+    steps = np.array([0, 3, 63, 64, 1000])
+    before, now = rng.random(worlds), rng.random(worlds)
+    gains = NoiseGains(rng.random(worlds).astype(np.float32), rng.random(worlds).astype(np.float32))
+
+    def run(batches: list[list[int]], threads: int) -> np.ndarray:
+        sound = clean.copy()
+        usual = numba.get_num_threads()
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        for batch in batches:
+            source.add(np.array(batch), sound, keys, steps, before, now, gains)
+        numba.set_num_threads(usual)
+        return sound
+
+    together = run([[0, 1, 2, 3, 4]], 1)
+    np.testing.assert_array_equal(run([[0, 1, 2, 3, 4]], 2), together)
+    np.testing.assert_array_equal(run([[3], [0], [4, 1], [2]], 1), together)
+    assert (np.abs(together - clean).max(axis=(1, 2)) > 0.0).all()
+
+
+def test_the_converter_adds_the_same_noise(array: MicrophoneArray) -> None:
+    source, converter = NoiseSource(array, RATE_HZ, EVERYTHING), Converter(array, RATE_HZ)
+    clean = 0.1 * np.random.Generator(np.random.PCG64(8)).standard_normal((3, array.mics, HOP)).astype(np.float32)
+    worlds, steps = np.array([0, 2]), np.array([5, 0, 62])
+    keys = np.array([key_of(seed) for seed in range(3)], dtype=np.uint64)
+    before, now = np.array([0.0, 0.3, 1.0]), np.array([1.0, 0.3, 0.2])
+    fused, apart = np.zeros(clean.shape, np.int16), np.zeros(clean.shape, np.int16)
+    converter.convert(worlds, clean, keys, steps, fused, source.streams(worlds, before, now))
+    noisy = clean.copy()
+    source.add(worlds, noisy, keys, steps, before, now)
+    converter.convert(worlds, noisy, keys, steps, apart)
+    assert np.abs(fused.astype(int) - apart).max() <= 1  # the sum's order differs, and with it its last bit
+    assert not fused[1].any()
+
+
+def test_gains_are_those_of_each_world(array: MicrophoneArray) -> None:
+    source = NoiseSource(array, RATE_HZ, EVERYTHING)
+    keys, steps, speed = np.zeros(4, dtype=np.uint64), np.zeros(4, dtype=np.int64), np.full(4, 0.4)
+    sound = np.zeros((4, array.mics, HOP), dtype=np.float32)
+    gains = NoiseGains(
+        np.array([1.0, 0.0, 1.0, 2.0], dtype=np.float32), np.array([1.0, 1.0, 0.0, 3.0], dtype=np.float32)
+    )
+    source.add(np.arange(4), sound, keys, steps, speed, speed, gains)
+    np.testing.assert_allclose(sound[1] + sound[2], sound[0], atol=1e-9)
+    np.testing.assert_allclose(2.0 * sound[2] + 3.0 * sound[1], sound[3], atol=1e-8)
+    room = np.zeros((1, array.mics, HOP), dtype=np.float32)
+    NoiseSource(array, RATE_HZ, ROOM).add(np.arange(1), room, keys, steps, speed, speed)
+    np.testing.assert_array_equal(sound[2], room[0])
+
+
+def test_episodes_begin_elsewhere_in_the_loops(array: MicrophoneArray) -> None:
+    source = NoiseSource(array, RATE_HZ, ROOM)
+    first, second = hear(source, array.mics, seed=1), hear(source, array.mics, seed=2)
+    assert abs(np.corrcoef(first[0], second[0])[0, 1]) < 0.1
+    np.testing.assert_array_equal(first, hear(source, array.mics, seed=1))
+
+
+def test_noise_is_off_unless_asked_for(array: MicrophoneArray) -> None:
+    source = NoiseSource(array, RATE_HZ, Noise())
+    assert source.is_silent
+    assert not hear(source, array.mics, HOP, speed_mps=1.0).any()
+
+
+def test_wheels_turn_on_the_spot() -> None:
+    v_mps, w_radps = np.array([0.0, 0.5, -1.0, 0.1]), np.array([2.0, 0.0, 0.0, 2.0])
+    wheels = np.stack([v_mps - 0.15 * w_radps, v_mps + 0.15 * w_radps])
+    np.testing.assert_allclose(wheel_speed_mps(v_mps, w_radps, 0.3), np.abs(wheels).mean(axis=0))
+
+
+def test_positions_in_millimetres_are_refused() -> None:
+    with pytest.raises(ConfigError, match="fan_xyz_m: more than 2 m"):
+        build(Noise, {"robot": {"fan_xyz_m": [-80.0, 0.0, 200.0]}}, "task.yaml")
