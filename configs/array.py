@@ -6,8 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from phonotaxis.configs.base import Frozen
-
-Vector3 = tuple[float, float, float]
+from phonotaxis.configs.directivity import Directivity, Omnidirectional, Vector3, check_fits
 
 
 class MicrophoneArray(Frozen):
@@ -24,6 +23,7 @@ class MicrophoneArray(Frozen):
     device_name: str = ""
     sensitivity_dbfs_at_94_db_spl: float = Field(default=-26.0, ge=-80.0, le=0.0)
     self_noise_dba: float = Field(default=30.0, ge=0.0, le=80.0)
+    directivity: Directivity = Omnidirectional()
 
     @model_validator(mode="after")
     def _channels_fit(self) -> MicrophoneArray:
@@ -35,6 +35,7 @@ class MicrophoneArray(Frozen):
             raise ValueError(f"channel_map must lie in 0..{self.device_channels - 1}, got {list(self.channel_map)}")
         if any(np.hypot(np.hypot(x, y), z) > 2.0 for x, y, z in self.mic_xyz_m):
             raise ValueError("a microphone lies more than 2 m from the robot's base: are the positions in metres?")
+        check_fits(self.directivity, self.mic_xyz_m)
         return self
 
     @property
