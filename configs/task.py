@@ -26,7 +26,7 @@ class SceneSet(Frozen):
     source: str = "apartment"
     first_seed: int = Field(default=0, ge=0)
     count: int = Field(default=32, ge=1, le=100_000)
-    options: dict[str, str | int | float | bool | list[float]] = {}
+    options: dict[str, str | int | float | bool | list[float] | dict[str, str]] = {}
 
 
 class SoundSet(Frozen):

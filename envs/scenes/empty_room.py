@@ -7,20 +7,17 @@ from typing import Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from phonotaxis.configs.base import ConfigError, Frozen, build, did_you_mean
 from phonotaxis.envs.scenes.materials import INDEX
-from phonotaxis.envs.scenes.scene import Scene, SceneError
+from phonotaxis.envs.scenes.options import SurfaceOptions, read_options
+from phonotaxis.envs.scenes.scene import Scene
 
 
-class EmptyRoomConfig(Frozen):
+class EmptyRoomConfig(SurfaceOptions):
     """Options of the source `empty_room`. Sizes are rounded to whole cells; a corner is the origin."""
 
     size_m: tuple[float, float] = (6.0, 5.0)
     height_m: float = Field(default=2.6, ge=1.0, le=20.0)
     cell_m: float = Field(default=0.1, ge=0.02, le=0.5)
-    floor: str = "wood_floor"
-    walls: str = "plaster"
-    ceiling: str = "ceiling_plaster"
 
     @field_validator("size_m")
     @classmethod
@@ -29,13 +26,6 @@ class EmptyRoomConfig(Frozen):
             raise ValueError("both edges must be 0.5 to 200 m")
         return size_m
 
-    @field_validator("floor", "walls", "ceiling")
-    @classmethod
-    def _known_material(cls, name: str) -> str:
-        if name not in INDEX:
-            raise ValueError(f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})")
-        return name
-
 
 def load_empty_room(name: str, seed: int, options: dict[str, Any]) -> Scene:
     """Build the room; the seed plays no part.
@@ -43,11 +33,7 @@ def load_empty_room(name: str, seed: int, options: dict[str, Any]) -> Scene:
     Raises:
         SceneError: an option is unknown or out of range.
     """
-    try:
-        config = build(EmptyRoomConfig, options, name)
-    except ConfigError as error:
-        raise SceneError(str(error)) from None
-    return empty_room(config, name)
+    return empty_room(read_options(EmptyRoomConfig, options, name), name)
 
 
 def empty_room(config: EmptyRoomConfig, name: str = "empty_room") -> Scene:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from phonotaxis.configs.base import ConfigError, Frozen, build, did_you_mean
+from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.presets import read_yaml
 from phonotaxis.envs.scenes.map_image import MOST_PIXELS, MapFile, read_free
 from phonotaxis.envs.scenes.materials import INDEX
+from phonotaxis.envs.scenes.options import SurfaceOptions, read_options
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 
 FINEST_CELL_M = 0.05
@@ -21,7 +22,7 @@ LARGE_MAP_CELL_M = 0.1
 COARSEST_CELL_M = 0.2
 
 
-class MapOptions(Frozen):
+class MapOptions(SurfaceOptions):
     """How a map is extruded: the ceiling's height, materials, and the least edge of a cell.
 
     Without `cell_m` it is 0.05 m, or 0.1 m where the map would have more than 100,000 cells of that size.
@@ -29,16 +30,6 @@ class MapOptions(Frozen):
 
     height_m: float = Field(default=2.5, ge=1.0, le=20.0)
     cell_m: float | None = Field(default=None, ge=0.02, le=COARSEST_CELL_M)
-    walls: str = "plaster"
-    floor: str = "wood_floor"
-    ceiling: str = "ceiling_plaster"
-
-    @field_validator("floor", "walls", "ceiling")
-    @classmethod
-    def _known_material(cls, name: str) -> str:
-        if name not in INDEX:
-            raise ValueError(f"unknown material{did_you_mean(name, INDEX)} (known: {', '.join(sorted(INDEX))})")
-        return name
 
 
 def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
@@ -55,9 +46,9 @@ def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
     path = Path(name)
     try:
         file = build(MapFile, read_yaml(path), name)
-        extrusion = build(MapOptions, options, name)
     except ConfigError as error:
         raise SceneError(str(error)) from None
+    extrusion = read_options(MapOptions, options, name)
     free = read_free(path, file)
     if not free.any():
         raise SceneError(

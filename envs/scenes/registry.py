@@ -145,3 +145,11 @@ register_source(
         suffixes=(".yaml", ".yml"),
     )
 )
+register_source(
+    SceneSource(
+        "mesh_file",
+        "phonotaxis.envs.scenes.mesh_file:load_mesh_file",
+        "a mesh (glTF, OBJ, PLY), cut into cells (options up, unit_m, ceiling_m, materials and more)",
+        suffixes=(".glb", ".gltf", ".obj", ".ply"),
+    )
+)

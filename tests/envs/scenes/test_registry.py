@@ -11,7 +11,7 @@ from phonotaxis.envs.scenes.scene import SceneError
 def test_the_sources_are_listed_and_every_entry_point_can_be_imported():
     names = [source.name for source in scenes.sources()]
     assert names == sorted(names)
-    assert {"apartment", "empty_room", "occupancy_map"} <= set(names)
+    assert {"apartment", "empty_room", "mesh_file", "occupancy_map"} <= set(names)
     for source in scenes.sources():
         assert callable(registry._loader(source)), source.name
         assert source.description
@@ -41,7 +41,7 @@ def test_an_empty_room_has_the_size_and_materials_asked_for():
     ("name", "options", "message"),
     [
         ("apartmint", {}, r"unknown scene 'apartmint'; did you mean 'apartment'\? \(known: .*empty_room"),
-        ("house.glb", {}, r"unknown scene 'house.glb'.*files: .yaml, .yml"),
+        ("house.stl", {}, r"unknown scene 'house.stl'.*files: .glb, .gltf, .obj, .ply, .yaml, .yml"),
         ("apartment:x", {}, "expected a seed"),
         ("apartment", {"seed": -1}, "seed must be 0 or more"),
         ("occupancy_map", {}, "unknown scene"),
@@ -56,9 +56,9 @@ def test_what_can_t_be_loaded_is_refused_with_a_hint(name, options, message):
 
 
 def test_a_file_that_no_source_reads_is_named(tmp_path):
-    path = tmp_path / "house.glb"
-    path.write_bytes(b"glTF")
-    with pytest.raises(SceneError, match=r"can't read '\.glb' files \(known: .*files: \.yaml"):
+    path = tmp_path / "house.stl"
+    path.write_bytes(b"solid")
+    with pytest.raises(SceneError, match=r"can't read '\.stl' files \(known: .*files: \.glb"):
         scenes.load(path)
 
 
