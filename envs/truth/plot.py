@@ -14,6 +14,22 @@ _GOOD, _BAD, _INK, _MUTED = "#15803d", "#b91c1c", "#1f2937", "#6b7280"
 _LONGEST = 3.0  # goals
 
 
+class PlotError(ValueError):
+    """A picture that can't be drawn or written; the message says why."""
+
+
+def check_plot_path(path: Path) -> None:
+    """Refuse a file that couldn't be written, before minutes are spent on what it shall show.
+
+    Raises:
+        PlotError: not a .png, or its folder isn't there.
+    """
+    if path.suffix.lower() != ".png":
+        raise PlotError(f"{path}: expected a file that ends in .png")
+    if not path.absolute().parent.is_dir():
+        raise PlotError(f"{path}: its folder isn't there; make it, or choose another")
+
+
 def write_plot(rows: Sequence[Row], path: Path) -> None:
     """Draw the judged rows against their goals, and the spread of those that hold single values.
 
@@ -22,11 +38,11 @@ def write_plot(rows: Sequence[Row], path: Path) -> None:
         path: of the PNG file to write.
 
     Raises:
-        ValueError: no row has a goal.
+        PlotError: no row has a goal.
     """
     judged = [row for row in rows if row.limit is not None]
     if not judged:
-        raise ValueError("nothing to draw: no quantity with a goal was measured")
+        raise PlotError("nothing to draw: no quantity with a goal was measured")
     import matplotlib.figure
 
     spread = [row for row in judged if len(row.samples) > 20]

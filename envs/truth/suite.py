@@ -12,6 +12,10 @@ from phonotaxis.configs.base import did_you_mean
 from phonotaxis.envs.truth import Progress, ReferenceMissing, Row
 
 
+class UnknownPart(ValueError):
+    """A part that the benchmark doesn't have; the message lists those it has."""
+
+
 class Part(NamedTuple):
     """One module of the benchmark.
 
@@ -31,12 +35,12 @@ PARTS = (
     Part("click", "phonotaxis.envs.truth.click", 0.05),
     Part("coherence", "phonotaxis.envs.truth.coherence", 0.1),
     Part("shoebox", "phonotaxis.envs.truth.shoebox", 0.2),
-    Part("wedge", "phonotaxis.envs.truth.wedge", 0.1),
+    Part("wedge", "phonotaxis.envs.truth.wedge_error", 0.1),
     Part("door", "phonotaxis.envs.truth.door", 0.2),
     Part("furnished", "phonotaxis.envs.truth.furnished", 0.25),
 )
 
-_POOLED = ("shoebox", "apartments")  # endings of the rows that are judged together
+_POOLED = ("shoebox", "apartments", "in_sight")  # endings of the rows that are judged together
 
 
 class Outcome(NamedTuple):
@@ -59,7 +63,7 @@ def run(only: Sequence[str], progress: Progress) -> Outcome:
         progress: told of the share that is done.
 
     Raises:
-        ValueError: no such part.
+        UnknownPart: no such part.
         ReferenceMissing: none of the parts that were asked for has its reference installed.
     """
     parts = [_part(name) for name in only] if only else list(PARTS)
@@ -82,10 +86,20 @@ def run(only: Sequence[str], progress: Progress) -> Outcome:
     return Outcome([*pooled(rows), *rows], missing)
 
 
+def check(only: Sequence[str]) -> None:
+    """Refuse names that no part has.
+
+    Raises:
+        UnknownPart: with the names there are.
+    """
+    for name in only:
+        _part(name)
+
+
 def _part(name: str) -> Part:
     known = {part.name: part for part in PARTS}
     if name not in known:
-        raise ValueError(f"unknown part '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
+        raise UnknownPart(f"unknown part '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
     return known[name]
 
 
