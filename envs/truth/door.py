@@ -1,0 +1,199 @@
+"""Through doors: level and direction against finite differences, where neither rays nor closed forms are the truth.
+
+Two rooms of 4 x 4 m with a door between them (one bend), and two rooms with a passage and two doors that don't face
+each other (two bends). Surfaces absorb alike in all octaves and don't scatter, which both sides can do exactly; the
+grid's boundary is the real admittance that absorbs as much of sound from everywhere. What is compared is the whole
+response of 0.25 s, and the direction in which the energy of its first 30 ms comes, read by the same estimator from
+pressure at the array's true microphones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import scipy.signal
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.envs.acoustics import impulse_response
+from phonotaxis.envs.scenes.scene import Scene
+from phonotaxis.envs.truth import Progress, Row
+from phonotaxis.envs.truth.finite_difference import Room, pulse, room_of, simulate
+from phonotaxis.envs.truth.images import Shoebox, smooth_materials
+from phonotaxis.envs.truth.measures import intensity_azimuth_rad, wrapped_deg
+from phonotaxis.envs.truth.poses import Point, bends, point_of
+
+RATE_HZ = 16000
+LENGTH_S, EARLY_S = 0.25, 0.03
+SEED = 20261124
+SOURCES, LISTENERS = 2, 6  # in each scene; listeners for each source
+FROM_WALLS_M = 0.5
+OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0)
+DIRECTION_HZ = (250.0, 1000.0 * np.sqrt(2.0))
+PEAK_HZ = 600.0  # as strong at the lowest octave's lower edge as at the highest one's upper edge
+CELLS, COARSE_CELLS = 3, 2  # to a cell of 0.1 m: 10 per wavelength at 1000 Hz, and at 700 Hz
+COARSE_OCTAVES = 3  # that the coarse grid is asked about
+ARRAY = "respeaker_usb_v2"
+ABSORPTION = (0.2, 0.15, 0.4)  # of floor, walls, ceiling: a reverberation time of 0.4 s
+TWO_ROOMS = Shoebox("two rooms and a door", (8.1, 4.0, 2.5), *ABSORPTION, length_s=LENGTH_S)
+PASSAGE = Shoebox("two rooms and a passage", (8.0, 4.0, 2.5), *ABSORPTION, length_s=LENGTH_S)
+LINTEL_M = 2.0
+
+
+class Wall(NamedTuple):
+    """A wall 0.1 m thick across a scene, from `x_m` on, with a door from `low_m` to `high_m` along y."""
+
+    x_m: float
+    low_m: float
+    high_m: float
+
+
+class DoorPose(NamedTuple):
+    """A source, an array's centre and its heading."""
+
+    source_m: Point
+    centre_m: Point
+    yaw_rad: float
+
+
+class Heard(NamedTuple):
+    """What a source sounds like at an array: levels per octave re free field at 1 m (dB), and whence it comes."""
+
+    level_db: np.ndarray
+    azimuth_rad: float
+
+
+class Compared(NamedTuple):
+    """One pose, the simulator beside the reference, and beside the reference on a coarser grid where there is one."""
+
+    bends: int
+    ours: Heard
+    exact: Heard
+    coarse: Heard | None
+
+
+def run(progress: Progress) -> list[Row]:
+    """Compare both scenes; half a minute of finite differences each."""
+    rng = np.random.Generator(np.random.PCG64(SEED))
+    array = presets.load("arrays", ARRAY, MicrophoneArray)
+    compared: list[Compared] = []
+    with smooth_materials([TWO_ROOMS, PASSAGE]):
+        for number, (scene, wanted) in enumerate(((two_rooms(), 1), (passage(), 2))):
+            room, coarse = (room_of(scene, (1000.0,), cells) for cells in (CELLS, COARSE_CELLS))
+            for index in range(SOURCES):
+                progress((number + index / SOURCES) / 2, f"door: {scene.name}")
+                found = draw_poses(scene, rng, wanted)
+                exact = listen_on_grid(room, found, array)
+                check = listen_on_grid(coarse, found, array) if index == 0 else [None] * len(found)
+                ours = [listen_to_simulator(scene, pose, array) for pose in found]
+                compared += [Compared(wanted, *both) for both in zip(ours, exact, check)]
+    return rows(compared)
+
+
+def two_rooms() -> Scene:
+    """Build two rooms of 4 x 4 m with a door of 0.9 x 2.0 m; within `smooth_materials`."""
+    return _divided(TWO_ROOMS, [Wall(4.0, 1.0, 1.9)])
+
+
+def passage() -> Scene:
+    """Build two rooms of 3 x 4 m and a passage of 1.8 m between them; within `smooth_materials`."""
+    return _divided(PASSAGE, [Wall(3.0, 0.6, 1.5), Wall(4.9, 2.5, 3.4)])
+
+
+def _divided(box: Shoebox, walls: list[Wall]) -> Scene:
+    scene = box.scene()
+    floor, ceiling = scene.floor_m.copy(), scene.ceiling_m.copy()
+    for wall in walls:
+        column = scene.cell_of(wall.x_m + 0.05, 1.0)[1]
+        low, high = (scene.cell_of(1.0, y + 0.05)[0] for y in (wall.low_m, wall.high_m))
+        floor[:, column] = scene.height_m
+        floor[low:high, column], ceiling[low:high, column] = 0.0, LINTEL_M
+    return dataclasses.replace(scene, floor_m=floor, ceiling_m=ceiling)
+
+
+def draw_poses(scene: Scene, rng: np.random.Generator, wanted_bends: int) -> list[DoorPose]:
+    """Draw a source and `LISTENERS` arrays that are so many bends away, all 0.5 m from walls.
+
+    The source stands in the middle of a cell of the fine grid.
+    """
+    inside = scene.walkable(FROM_WALLS_M)
+    places = np.argwhere(inside)
+
+    def anywhere(height_m: float) -> np.ndarray:
+        row, column = places[rng.integers(len(places))]
+        x, y = scene.centre_of(int(row), int(column))
+        return np.array([x, y, height_m])
+
+    while True:
+        source, found = anywhere(float(rng.choice([0.55, 1.05, 1.55]))), []
+        for _ in range(40 * LISTENERS):
+            centre = anywhere(0.45) + np.append(rng.uniform(-0.04, 0.04, 2), rng.uniform(0.0, 0.4))
+            if bends(scene, point_of(source), point_of(centre)) == wanted_bends:
+                found.append(DoorPose(point_of(source), point_of(centre), float(rng.uniform(-np.pi, np.pi))))
+            if len(found) == LISTENERS:
+                return found
+
+
+def listen_on_grid(room: Room, poses: list[DoorPose], array: MicrophoneArray) -> list[Heard]:
+    """Simulate the poses' one source by finite differences and read it at every array."""
+    mics = [_microphones_m(array, pose) for pose in poses]
+    recorded = simulate(room, np.array(poses[0].source_m), np.concatenate(mics), LENGTH_S + 0.004, PEAK_HZ)
+    sent = pulse(np.arange(recorded.shape[1]) * room.step_s, PEAK_HZ)
+    heard = recorded.reshape(len(poses), array.mics, -1)
+    return [_read(audio, sent, 1.0 / room.step_s, mic) for audio, mic in zip(heard, mics)]
+
+
+def listen_to_simulator(scene: Scene, pose: DoorPose, array: MicrophoneArray) -> Heard:
+    """Send the grid's pulse through the simulator's response and read it at the array."""
+    response = impulse_response(scene, pose.source_m, pose.centre_m, pose.yaw_rad, array, RATE_HZ, LENGTH_S)
+    taps = round((LENGTH_S + 0.004) * RATE_HZ)
+    sent = pulse(np.arange(taps) / RATE_HZ, PEAK_HZ)
+    audio = scipy.signal.fftconvolve(response.astype(np.float64), sent[None, :], axes=1)[:, :taps]
+    return _read(audio, sent, float(RATE_HZ), _microphones_m(array, pose))
+
+
+def _microphones_m(array: MicrophoneArray, pose: DoorPose) -> np.ndarray:
+    base = array.positions_m() - array.positions_m().mean(axis=0)
+    cos, sin = np.cos(pose.yaw_rad), np.sin(pose.yaw_rad)
+    return np.asarray(pose.centre_m) + base @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _read(audio: np.ndarray, sent: np.ndarray, rate_hz: float, mics_m: np.ndarray) -> Heard:
+    """Read levels per octave, mean over microphones, and the direction of the early energy."""
+    points = scipy.fft.next_fast_len(2 * sent.size)
+    power = np.mean(np.abs(np.fft.rfft(audio, points, axis=1)) ** 2, axis=0)
+    free = np.abs(np.fft.rfft(sent, points)) ** 2
+    frequency_hz = np.fft.rfftfreq(points, 1.0 / rate_hz)
+    bands = [(frequency_hz >= c * np.sqrt(0.5)) & (frequency_hz < c * np.sqrt(2.0)) for c in OCTAVES_HZ]
+    levels = np.array([10.0 * np.log10(power[band].sum() / free[band].sum()) for band in bands])
+    envelope = np.abs(scipy.signal.hilbert(audio.astype(np.float64), axis=1)).max(axis=0)
+    first = int(np.argmax(envelope > 0.1 * envelope.max()))
+    early = audio[:, max(0, first - round(0.001 * rate_hz)) : first + round(EARLY_S * rate_hz)]
+    return Heard(levels, intensity_azimuth_rad(early, mics_m, round(rate_hz), *DIRECTION_HZ))
+
+
+def rows(compared: list[Compared]) -> list[Row]:
+    """Make the table's rows of what was compared."""
+    level = np.array([c.ours.level_db - c.exact.level_db for c in compared])
+    turned = np.array([float(wrapped_deg(c.ours.azimuth_rad - c.exact.azimuth_rad)) for c in compared])
+    pairs = [(c.coarse, c.exact) for c in compared if c.coarse is not None]
+    own_level = np.abs([(a.level_db - b.level_db)[:COARSE_OCTAVES] for a, b in pairs])
+    own_turned = [float(wrapped_deg(a.azimuth_rad - b.azimuth_rad)) for a, b in pairs]
+    kinds = np.array([c.bends for c in compared])
+    per_octave = ", ".join(
+        f"{hz:.0f} Hz {np.median(np.abs(e)):.1f} ({e.mean():+.1f})" for hz, e in zip(OCTAVES_HZ, level.T)
+    )
+    per_kind = ", ".join(f"{n} bend(s) {np.median(np.abs(level[kinds == n])):.1f}" for n in (1, 2))
+    turned_kind = ", ".join(f"{n} bend(s) {np.median(turned[kinds == n]):.0f}" for n in (1, 2))
+    own = (float(np.median(own_level)), float(np.median(own_turned)), float(np.percentile(own_turned, 90)))
+    return [
+        Row("door_level_error_db", float(np.median(np.abs(level))), "dB", 2.0, own[0],
+            f"{len(compared)} poses x {len(OCTAVES_HZ)} octaves, bias {level.mean():+.1f} dB; median (bias): "
+            f"{per_octave}; {per_kind}; its own column: the grid against one of 5 cm",
+            tuple(float(e) for e in level.reshape(-1))),
+        Row("door_direction_error_deg", float(np.median(turned)), "deg", 10.0, own[1],
+            f"{len(compared)} poses; {turned_kind}", tuple(float(t) for t in turned)),
+        Row("door_direction_error_p90_deg", float(np.percentile(turned, 90)), "deg", 30.0, own[2]),
+    ]  # fmt: skip
