@@ -1,4 +1,7 @@
-"""The body: a disc on a differential drive that stops at what it touches."""
+"""The body: a disc on a differential drive that stops at what it touches.
+
+`drive` holds a setpoint that is reached at once; `motion` has drives with accelerations, latency, slip and sliding.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from numba import njit
 
 _SUBSTEP_M = 0.02
 _SUBSTEP_RAD = 0.05
+# Interpolated clearance is a quarter of a cell where two blocked cells touch at a corner, and 0.282 cells at both ends
+# of a piece of half a cell that crosses there: a smaller disc would slip between them.
+LEAST_RADIUS_CELLS = 0.29
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -28,7 +34,8 @@ def drive(ground, x, y, yaw, v_mps, w_radps, seconds, radius_m):
     """Hold a velocity setpoint for a while.
 
     The way is cut into pieces of at most 2 cm and 0.05 rad, so that no step, however long, tunnels through a wall;
-    where a piece would bring the disc's edge into matter, the disc stays and only turns.
+    where a piece would bring the disc's edge into matter, the disc stays and only turns. (Where cells are smaller
+    than 4 cm, pieces are at most half a cell; and no disc counts as smaller than 0.29 cells.)
 
     Args:
         ground: a `Ground`.
@@ -43,7 +50,8 @@ def drive(ground, x, y, yaw, v_mps, w_radps, seconds, radius_m):
     Returns:
         x, y, yaw, metres travelled, and whether it touched something.
     """
-    pieces = max(1, int(np.ceil(max(abs(v_mps) * seconds / _SUBSTEP_M, abs(w_radps) * seconds / _SUBSTEP_RAD))))
+    pieces = pieces_of(ground, abs(v_mps) * seconds, abs(w_radps) * seconds)
+    radius_m = max(radius_m, LEAST_RADIUS_CELLS * ground.cell)
     dt = seconds / pieces
     travelled = 0.0
     touched = False
@@ -60,6 +68,13 @@ def drive(ground, x, y, yaw, v_mps, w_radps, seconds, radius_m):
                 touched = True
         yaw += w_radps * dt
     return x, y, wrap(yaw), travelled, touched
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def pieces_of(ground, metres, radians):
+    """Count the pieces that a way is cut into, so that none can jump over a wall."""
+    longest_m = min(_SUBSTEP_M, 0.5 * ground.cell)
+    return max(1, int(np.ceil(max(metres / longest_m, radians / _SUBSTEP_RAD))))
 
 
 @njit(cache=True, error_model="numpy")
