@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ FARTHEST = 1e9  # of a coordinate, in any unit; beyond it the arithmetic of sing
 # What trimesh raises on files that are cut short or aren't what their ending says.
 _READ_ERRORS = (
     ValueError, LookupError, TypeError, OSError, AttributeError, ArithmeticError, AssertionError,
-    NotImplementedError, MemoryError, RecursionError, struct.error, DeprecationWarning,
+    ImportError, NotImplementedError, MemoryError, RecursionError, struct.error, DeprecationWarning,
 )  # fmt: skip
 _CLASS_KEYS = ("semantic_class", "class", "category", "label", "material")
 
@@ -69,7 +70,7 @@ def read_surface(path: Path) -> Surface:
     """
     loaded = _load(path)
     parts, pieces = [], []
-    for part, triangles in _pieces(loaded):
+    for part, triangles in _pieces(path, loaded):
         parts.append(part)
         pieces.append(triangles)
     count = sum(len(piece) for piece in pieces)
@@ -95,26 +96,58 @@ def _load(path: Path) -> trimesh.Scene:
         what = "empty" if size == 0 else f"{size / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.0f} GB; simplify the mesh"
         raise SceneError(f"{path}: the file is {what}")
     try:
-        with warnings.catch_warnings():
+        # Numbers that aren't any are looked for below, where they can be counted.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             # numpy's words for text that is no number, e.g. in the faces of an OBJ; the rest would be made up.
             warnings.filterwarnings("error", "string or file could not be read", DeprecationWarning)
-            return trimesh.load_scene(path, process=False, split_objects=True, split_groups=True)
+            return _load_scene(path)
     except _READ_ERRORS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SceneError(
-            f"{path}: not a {path.suffix} file that can be read ({reason}); open it in a viewer and export it again"
+            f"{path}: not a {path.suffix} file that can be read ({_reason(error)}); open it in a viewer and export "
+            "it again"
         ) from None
 
 
-def _pieces(loaded: trimesh.Scene) -> Iterator[tuple[Part, np.ndarray]]:
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ImportError):  # trimesh asks for a package that guesses encodings
+        return "its text is not UTF-8"
+    if isinstance(error, FileNotFoundError):
+        # What trimesh looks for when the JSON can't be parsed.
+        return "its JSON is broken" if str(error) == "model.gltf" else f"it names {error}, which is not beside it"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _load_scene(path: Path) -> trimesh.Scene:
+    if path.suffix.lower() != ".obj":
+        return trimesh.load_scene(path, process=False)
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:  # OBJ has no rule; what isn't UTF-8 comes from old Windows programs
+        text = data.decode("latin-1")
+    resolver = trimesh.resolvers.FilePathResolver(str(path))
+    return trimesh.load_scene(
+        io.StringIO(text), file_type="obj", resolver=resolver, process=False, split_objects=True, split_groups=True
+    )
+
+
+def _pieces(path: Path, loaded: trimesh.Scene) -> Iterator[tuple[Part, np.ndarray]]:
     """Yield each placed mesh's names and triangles, float64 [triangles, 3, 3]."""
     for node in loaded.graph.nodes_geometry:
         transform, geometry = loaded.graph[node]
         mesh = loaded.geometry[geometry]
         if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
             continue
-        triangles = np.asarray(mesh.vertices, np.float64)[np.asarray(mesh.faces, np.int64)]
-        placed = triangles @ transform[:3, :3].T + transform[:3, 3]
+        vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces)
+        if vertices.ndim != 2 or vertices.shape[1] != 3:
+            raise SceneError(f"{path}: '{geometry}' has vertices of {vertices.shape[-1]} coordinates; expected x, y, z")
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise SceneError(
+                f"{path}: '{geometry}' has a face whose corner is vertex {int(faces.max())}, where there are "
+                f"{len(vertices)}: the file is damaged; export it again"
+            )
+        with np.errstate(all="ignore"):
+            placed = vertices[faces] @ transform[:3, :3].T + transform[:3, 3]
         if np.linalg.det(transform[:3, :3]) < 0.0:  # a mirror turns triangles over
             placed = placed[:, ::-1]
         yield _part(loaded, str(node), str(geometry), mesh), placed

@@ -34,7 +34,7 @@ def box(low: tuple[float, float, float], high: tuple[float, float, float]) -> tr
 
 
 def room(ceiling: bool = True) -> dict[str, trimesh.Trimesh]:
-    """A room of 6 x 4 x 2.6 m built of slabs 0.2 m thick, with a table and a wardrobe."""
+    """Build a room of 6 x 4 x 2.6 m of slabs 0.2 m thick, with a table and a wardrobe."""
     parts = {
         "floor": box((-0.2, -0.2, -0.2), (6.2, 4.2, 0.0)),
         "wall_south": box((-0.2, -0.2, 0.0), (6.2, 0.0, 2.6)),
@@ -266,9 +266,12 @@ def test_a_mesh_far_from_the_origin_is_moved(tmp_path):
         ("a.glb", b"", "the file is empty"),
         ("a.glb", b"no mesh at all, only text" * 9, r"not a \.glb file that can be read \(incorrect header"),
         ("a.gltf", b"{}", "no triangles in it"),
-        ("a.gltf", b"{", r"not a \.gltf file that can be read"),
+        ("a.gltf", b"{", r"not a \.gltf file that can be read \(its JSON is broken"),
+        ("a.gltf", b'{"asset": {"version": "2.0"}, "buffers": [{"uri": "x.bin", "byteLength": 4}], "meshes": []}',
+         r"it names x\.bin, which is not beside it"),
         ("a.obj", b"hello\n", "no triangles in it"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", r"not a \.obj file that can be read"),
+        ("a.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "has vertices of 2 coordinates; expected x, y, z"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 three\n", r"not a \.obj file that can be read"),
         ("a.ply", b"hello\n", r"not a \.ply file that can be read"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "none of its 1 triangles has an area"),
@@ -285,6 +288,23 @@ def test_what_is_no_mesh_is_refused(tmp_path, name, content, message):
     path.write_bytes(content)
     with pytest.raises(SceneError, match=message):
         scenes.load(path)
+
+
+def test_a_face_whose_corner_is_missing_is_refused(tmp_path):
+    path = tmp_path / "a.ply"
+    properties = "property float x\nproperty float y\nproperty float z\n"
+    head = (
+        f"ply\nformat ascii 1.0\nelement vertex 3\n{properties}element face 1\nproperty list uchar int vertex_indices\n"
+    )
+    path.write_text(f"{head}end_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 70\n")
+    with pytest.raises(SceneError, match=r"a face whose corner is vertex 70, where there are 3"):
+        scenes.load(path)
+
+
+def test_an_obj_with_umlauts_of_old_programs_is_read(tmp_path):
+    path = save(tmp_path / "room.obj", room())
+    path.write_bytes(path.read_bytes().replace(b"o lamp", "o Kücheninsel".encode("latin-1")))
+    assert "Kücheninsel" in scenes.load(path).info["materials"]
 
 
 def test_files_cut_short_are_refused_not_crashed_over(tmp_path):
