@@ -13,6 +13,7 @@ What has been found out about it, and is fixed here rather than fitted:
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -135,13 +136,12 @@ def rlr_seconds_per_response(
 
 def _library() -> Any:
     try:
-        import rlr_audio_propagation
+        return importlib.import_module("rlr_audio_propagation")  # has neither types nor stubs
     except ImportError as error:
         raise ReferenceMissing(
             "RLR Audio Propagation isn't installed: pip install rlr-audio-propagation (Linux x86-64; CC-BY-NC, for "
             f"research only) [{error}]"
         ) from None
-    return rlr_audio_propagation
 
 
 def _axes(point_m: Point) -> list[float]:

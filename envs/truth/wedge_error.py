@@ -1,6 +1,6 @@
 """How true the simulator is round one edge: behind a wall's end and behind the corner of a block.
 
-A hall of 16 x 16 x 12 m holds either a wall 2 cm thin (a half-plane, for wavelengths down to 8 cm) or a block (a
+A hall of 12 x 12 x 12 m holds either a wall 2 cm thin (a half-plane, for wavelengths down to 8 cm) or a block (a
 wedge of 90 degrees), whose edge stands upright in the middle. Source and listeners are half way up, so nothing but the
 edge and the faces that meet in it is heard until sound comes back from floor and ceiling: the response is compared
 from 3 ms before the way over the edge to 10 ms after, octave by octave, with the exact field of a rigid wedge.
@@ -36,7 +36,7 @@ from phonotaxis.envs.truth.wedge import (
 RATE_HZ = 16000
 LENGTH_S = 0.05
 BEFORE_S, AFTER_S = 0.003, 0.010
-HALL_M, HEIGHT_M = (16.0, 16.0), 12.0
+HALL_M, HEIGHT_M = (12.0, 12.0), 12.0
 THIN_M, BLOCK_CELL_M = 0.02, 0.1
 MIDDLE_M = 6.0
 # Degrees past the shadow boundary; where a listener would stand closer than this to the far face, it is left out.
@@ -83,16 +83,16 @@ def poses() -> list[WedgePose]:
 
 def thin_wall() -> Scene:
     """Build the hall with a thin wall from the middle to its west side."""
-    return _with_matter(THIN_M, "thin wall", (8.0 - THIN_M / 2, 8.0 + THIN_M / 2))
+    return _with_matter(THIN_M, "thin wall", (MIDDLE_M - THIN_M / 2, MIDDLE_M + THIN_M / 2))
 
 
 def block() -> Scene:
     """Build the hall with a block in its south-west quarter."""
-    return _with_matter(BLOCK_CELL_M, "block", (0.0, 8.0))
+    return _with_matter(BLOCK_CELL_M, "block", (0.0, MIDDLE_M))
 
 
 def _with_matter(cell_m: float, name: str, south_north_m: tuple[float, float]) -> Scene:
-    """Fill x up to 8 m and a span of y with concrete; the hall is shifted so that the span falls on whole cells."""
+    """Fill x up to the middle and a span of y with concrete; the hall is shifted so that it falls on whole cells."""
     config = EmptyRoomConfig(
         size_m=HALL_M, height_m=HEIGHT_M, cell_m=cell_m, floor="carpet", walls="curtain", ceiling="acoustic_ceiling"
     )
@@ -102,28 +102,27 @@ def _with_matter(cell_m: float, name: str, south_north_m: tuple[float, float]) -
     rows_, columns = hall.shape
     x = hall.origin_m[0] + (np.arange(columns) + 0.5) * cell_m
     y = hall.origin_m[1] + (np.arange(rows_) + 0.5) * cell_m
-    solid = (x < 8.0)[None, :] & ((y > south_north_m[0]) & (y < south_north_m[1]))[:, None]
+    solid = (x < MIDDLE_M)[None, :] & ((y > south_north_m[0]) & (y < south_north_m[1]))[:, None]
     floor, side = hall.floor_m.copy(), hall.side_material.copy()
     floor[solid], side[solid] = hall.height_m, INDEX["concrete"]
     return dataclasses.replace(hall, floor_m=floor, side_material=side)
 
 
-def place(pose: WedgePose, point: EdgePoint) -> Point:
-    """Return where a point about the edge lies in the hall.
+def place(point: EdgePoint) -> Point:
+    """Return where a point about the edge lies in the hall; the edge stands in its very middle.
 
     The source's face is the north face of either obstacle, which runs west from the edge; angles turn from there
     clockwise, seen from above, through the open east.
     """
-    north_m = 8.0  # the thin wall's own thickness is shared by both of its faces
     heading = np.pi - point.angle_rad
-    x = 8.0 + point.distance_m * np.cos(heading)
-    return float(x), float(north_m + point.distance_m * np.sin(heading)), point.height_m
+    x = MIDDLE_M + point.distance_m * np.cos(heading)
+    return float(x), float(MIDDLE_M + point.distance_m * np.sin(heading)), point.height_m
 
 
 def engine_levels_db(scene: Scene, pose: WedgePose) -> np.ndarray:
     """Return the simulator's levels re free field at the same distance, float64 [octaves], dB."""
     response = impulse_response(
-        scene, place(pose, pose.source), place(pose, pose.listener), 0.0, ONE_MICROPHONE, RATE_HZ, LENGTH_S
+        scene, place(pose.source), place(pose.listener), 0.0, ONE_MICROPHONE, RATE_HZ, LENGTH_S
     )[0].astype(np.float64)
     arrival_s = round_edge_m(pose.source, pose.listener) / SPEED_OF_SOUND_MPS
     begin, end = (round((arrival_s + s) * RATE_HZ) for s in (-BEFORE_S, AFTER_S))
