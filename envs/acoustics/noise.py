@@ -17,9 +17,9 @@ from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray, Vector3
 from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import NoiseStreams, add_streams
+from phonotaxis.envs.acoustics.converter import NoiseStreams, add_streams, ramp
+from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise_loops import (
-    Response,
     at_level,
     diffuse_spectrum,
     hoth_density,
@@ -54,11 +54,10 @@ class NoiseSource:
     don't depend on the batch or on threads.
 
     Args:
-        array: whose microphones hear it.
+        array: whose microphones hear it, each by its directional response.
         sample_rate_hz: of the samples.
         noise: levels and places.
         air: of which the speed of sound follows; None is the simulator's nominal air.
-        response: of the microphones, if they are not omnidirectional.
 
     Attributes:
         bank: float32 [streams, mics, length], loops, full scale ±1, at their nominal levels. Streams: diffuse, fan,
@@ -71,11 +70,10 @@ class NoiseSource:
         sample_rate_hz: int,
         noise: Noise,
         air: Air | None = None,
-        response: Response | None = None,
     ) -> None:
         launch_threads()
         self.noise = noise
-        self.bank = _bank(array, sample_rate_hz, noise, air, response)
+        self.bank = _bank(array, sample_rate_hz, noise, air)
         robot = noise.robot
         self._diffuse = int(noise.diffuse_dba is not None)
         self._fan = int(robot.fan_dba is not None)
@@ -166,9 +164,7 @@ def motor_factors(speed_mps: np.ndarray, robot: RobotNoise) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _bank(
-    array: MicrophoneArray, sample_rate_hz: int, noise: Noise, air: Air | None, response: Response | None
-) -> np.ndarray:
+def _bank(array: MicrophoneArray, sample_rate_hz: int, noise: Noise, air: Air | None) -> np.ndarray:
     """Make the loops, float32 [streams, mics, length]; read-only, for all sources of one kind share them."""
     speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
     length = scipy.fft.next_fast_len(int(np.ceil(LOOP_S * sample_rate_hz)), real=True)
@@ -176,13 +172,14 @@ def _bank(
     frequency_hz = np.arange(length // 2 + 1) * (sample_rate_hz / length)
     rng = np.random.Generator(np.random.PCG64(_SEED))
     places, robot = array.positions_m(), noise.robot
-    spectra = []
+    spectra: list[np.ndarray] = []
+    directivity = None if noise == Noise() else build_directivity(array, sample_rate_hz)
     if noise.diffuse_dba is not None:
         power = at_level(hoth_density(frequency_hz), frequency_hz, noise.diffuse_dba)
-        spectra.append(diffuse_spectrum(frequency_hz, power, places, speed_mps, rng, response))
+        spectra.append(diffuse_spectrum(frequency_hz, power, places, speed_mps, rng, directivity))
     for level_dba, tone, centre_hz, sources in _machines(robot):
         spectra.append(
-            machine_spectrum(frequency_hz, level_dba, tone, centre_hz, sources, places, speed_mps, rng, response)
+            machine_spectrum(frequency_hz, level_dba, tone, centre_hz, sources, places, speed_mps, rng, directivity)
         )
     bank = np.zeros((len(spectra), array.mics, length), dtype=np.float32)
     for loops, spectrum in zip(bank, spectra):
@@ -193,7 +190,7 @@ def _bank(
 
 def _machines(robot: RobotNoise) -> list[tuple[float, tuple[float, float], float, tuple[Vector3, ...]]]:
     """List level, tone, centre of the broadband noise and places of each loop of the robot."""
-    machines = []
+    machines: list[tuple[float, tuple[float, float], float, tuple[Vector3, ...]]] = []
     if robot.fan_dba is not None:
         tone = (robot.fan_tone_hz, robot.fan_tonal_share)
         machines.append((robot.fan_dba, tone, FAN_CENTRE_HZ, (robot.fan_xyz_m,)))
@@ -209,7 +206,8 @@ def _add(
     worlds: np.ndarray, sound: np.ndarray, streams: NoiseStreams, episode_key: np.ndarray, step: np.ndarray
 ) -> None:
     mics, hop = sound.shape[1:]
+    gone = ramp(hop)
     for index in prange(worlds.size):
         world = worlds[index]
         for mic in range(mics):
-            add_streams(sound[world, mic], streams, index, mic, episode_key[world], step[world] * hop)
+            add_streams(sound[world, mic], streams, index, mic, episode_key[world], step[world] * hop, gone)

@@ -6,17 +6,14 @@ it adds. It belongs to a loop, so it repeats without a seam and delays are exact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
 
 from phonotaxis.configs.array import Vector3
 from phonotaxis.envs.acoustics.converter import REFERENCE_PASCAL, a_weighting_db
-
-# From unit vectors towards the sound [directions, 3] in the base frame and frequencies in Hz [frequencies] to the
-# microphones' responses, complex [directions, mics, frequencies], relative to pressure microphones at their places.
-Response = Callable[[np.ndarray, np.ndarray], np.ndarray]
+from phonotaxis.envs.acoustics.directivity import Directivity, interpolate_fir
 
 NEAREST_M = 0.03  # a source has some extent: 1 / distance holds no nearer
 HARMONICS = 10
@@ -33,7 +30,6 @@ _LOWEST_HZ = 50.0
 _BLOCK = 8192  # frequencies mixed at once: bounds memory
 _GRID = 1025  # frequencies of a response or a coherence, at least; straight lines in between
 _POINTS_PER_PERIOD = 32  # of a coherence's ripple over frequency; lines between them err by 0.5 % of it
-_DIRECTIONS = 4096  # plane waves of a diffuse field, where there is no closed form
 
 
 def hoth_density(frequency_hz: np.ndarray) -> np.ndarray:
@@ -73,7 +69,7 @@ def diffuse_spectrum(
     mic_xyz_m: np.ndarray,
     speed_mps: float,
     rng: np.random.Generator,
-    response: Response | None = None,
+    directivity: Directivity | None = None,
 ) -> np.ndarray:
     """Draw noise that comes from all directions alike, complex64 [mics, frequencies].
 
@@ -87,16 +83,16 @@ def diffuse_spectrum(
         mic_xyz_m: float64 [mics, 3], base frame.
         speed_mps: of sound.
         rng: what to draw from.
-        response: of the microphones; None is omnidirectional.
+        directivity: of the microphones, built for the loops' sample rate; None is omnidirectional.
     """
     mics, top_hz = len(mic_xyz_m), frequency_hz[-1]
     widest_m = np.linalg.norm(mic_xyz_m[:, None] - mic_xyz_m[None], axis=2).max()
     points = max(_GRID, int(np.ceil(_POINTS_PER_PERIOD * top_hz * widest_m / speed_mps)) + 1)
     grid_hz = np.linspace(0.0, top_hz, points)
-    if response is None:
+    if directivity is None:
         mixing = _root(isotropic_coherence(grid_hz, mic_xyz_m, speed_mps))
     else:
-        mixing = _root(_directive_coherence(grid_hz, mic_xyz_m, speed_mps, response))
+        mixing = _root(directive_coherence(grid_hz, mic_xyz_m, speed_mps, directivity))
     spectrum = _gaussian(rng, (mics, frequency_hz.size)) * np.sqrt(power).astype(np.float32)
     for first in range(0, frequency_hz.size, _BLOCK):
         block = slice(first, first + _BLOCK)
@@ -117,22 +113,40 @@ def isotropic_coherence(frequency_hz: np.ndarray, mic_xyz_m: np.ndarray, speed_m
     return np.sinc(2.0 * frequency_hz[:, None, None] * distance_m / speed_mps)
 
 
-def _directive_coherence(
-    frequency_hz: np.ndarray, mic_xyz_m: np.ndarray, speed_mps: float, response: Response
+def directive_coherence(
+    frequency_hz: np.ndarray, mic_xyz_m: np.ndarray, speed_mps: float, directivity: Directivity
 ) -> np.ndarray:
-    """Average plane waves over the sphere, complex128 [frequencies, mics, mics]; not normalised."""
-    number = np.arange(_DIRECTIONS) + 0.5
-    height, azimuth_rad = 1.0 - 2.0 * number / _DIRECTIONS, np.pi * (1.0 + np.sqrt(5.0)) * number
-    flat = np.sqrt(1.0 - height**2)
-    towards = np.stack([flat * np.cos(azimuth_rad), flat * np.sin(azimuth_rad), height], axis=1)
-    lead_s = towards @ mic_xyz_m.T / speed_mps  # a microphone nearer to where the wave comes from hears it earlier
+    """Return the cross-spectra of directional microphones in a diffuse field, complex128 [frequencies, mics, mics].
+
+    Plane waves averaged over the sphere; an omnidirectional microphone would have 1 on the diagonal. The grid of
+    directions is fine enough for microphones up to 3 wavelengths apart; beyond that, coherence is near 0.
+
+    Args:
+        frequency_hz: float64 [frequencies], evenly spaced from 0 to half the sample rate of the filters.
+        mic_xyz_m: float64 [mics, 3], base frame.
+        speed_mps: of sound.
+        directivity: of the microphones.
+    """
+    share = _solid_angles(directivity)
+    # a microphone nearer to where the wave comes from hears it earlier
+    lead_s = directivity.direction @ mic_xyz_m.T / speed_mps
+    taps = np.arange(directivity.fir.shape[2]) - directivity.fir_delay_samples
+    cycles = 0.5 * frequency_hz / frequency_hz[-1]  # a sample
     out = np.empty((frequency_hz.size, len(mic_xyz_m), len(mic_xyz_m)), dtype=np.complex128)
     for first in range(0, frequency_hz.size, 32):
         block = slice(first, first + 32)
-        wave = np.exp(2j * np.pi * lead_s[:, :, None] * frequency_hz[block]) * response(towards, frequency_hz[block])
-        waves = wave.transpose(2, 1, 0)
-        out[block] = waves @ waves.conj().transpose(0, 2, 1) / _DIRECTIONS
+        response = directivity.fir @ np.exp(-2j * np.pi * np.outer(taps, cycles[block]))
+        waves = np.exp(2j * np.pi * lead_s[:, :, None] * frequency_hz[block]) * response
+        waves = waves.transpose(2, 1, 0)  # [frequencies, mics, directions]
+        out[block] = (waves * share) @ waves.conj().transpose(0, 2, 1)
     return out
+
+
+def _solid_angles(directivity: Directivity) -> np.ndarray:
+    """Return each direction's share of the sphere, float64 [directions]: its ring's belt in equal parts."""
+    rings = directivity.ring_count.size
+    edges = np.clip((np.arange(rings + 1) - 0.5) / (rings - 1) - 0.5, -0.5, 0.5) * np.pi
+    return np.repeat(np.diff(np.sin(edges)) / 2.0 / directivity.ring_count, directivity.ring_count)
 
 
 def _root(matrices: np.ndarray) -> np.ndarray:
@@ -150,7 +164,7 @@ def near_spectrum(
     mic_xyz_m: np.ndarray,
     speed_mps: float,
     rng: np.random.Generator,
-    response: Response | None = None,
+    directivity: Directivity | None = None,
 ) -> np.ndarray:
     """Draw the noise of one source on the robot, complex64 [mics, frequencies].
 
@@ -164,7 +178,7 @@ def near_spectrum(
         mic_xyz_m: float64 [mics, 3], base frame.
         speed_mps: of sound.
         rng: what to draw from.
-        response: of the microphones; None is omnidirectional.
+        directivity: of the microphones, built for the loops' sample rate; None is omnidirectional.
     """
     source = _gaussian(rng, frequency_hz.shape) * np.sqrt(power)
     source += np.exp(2j * np.pi * rng.random(frequency_hz.size)) * np.sqrt(tones)
@@ -172,12 +186,13 @@ def near_spectrum(
     spectrum = np.empty((len(mic_xyz_m), frequency_hz.size), dtype=np.complex64)
     for mic, distance in enumerate(distance_m):
         spectrum[mic] = source * np.exp(-2j * np.pi * frequency_hz * (distance / speed_mps)) / distance
-    if response is not None:
-        towards = np.array(source_xyz_m) - mic_xyz_m.mean(axis=0)
-        grid_hz = np.linspace(0.0, frequency_hz[-1], _GRID)
-        shape = response(towards[None] / max(float(np.linalg.norm(towards)), 1e-9), grid_hz)[0]
-        for mic in range(len(mic_xyz_m)):
-            spectrum[mic] *= np.interp(frequency_hz, grid_hz, shape[mic])
+    if directivity is not None:
+        x, y, z = np.array(source_xyz_m) - mic_xyz_m.mean(axis=0)
+        fir = np.empty(directivity.fir.shape[1:], dtype=np.float32)
+        interpolate_fir(directivity, x, y, z, fir)
+        spectrum *= scipy.fft.rfft(fir, n=2 * (frequency_hz.size - 1), axis=1)
+        cycles = 0.5 * frequency_hz / frequency_hz[-1]  # a sample
+        spectrum *= np.exp(2j * np.pi * cycles * directivity.fir_delay_samples)
     return spectrum
 
 
@@ -217,7 +232,7 @@ def machine_spectrum(
     mic_xyz_m: np.ndarray,
     speed_mps: float,
     rng: np.random.Generator,
-    response: Response | None = None,
+    directivity: Directivity | None = None,
 ) -> np.ndarray:
     """Draw the noise of a machine's sources, complex64 [mics, frequencies].
 
@@ -230,15 +245,15 @@ def machine_spectrum(
         mic_xyz_m: float64 [mics, 3], base frame.
         speed_mps: of sound.
         rng: what to draw from.
-        response: of the microphones; None is omnidirectional.
+        directivity: of the microphones, built for the loops' sample rate; None is omnidirectional.
     """
-    first_hz, share = tone
-    broad = at_level(hump_density(frequency_hz, centre_hz), frequency_hz, level_dba) * (1.0 - share)
+    first_hz, tonal = tone
+    each_dba = level_dba - 10.0 * np.log10(len(sources_xyz_m))
+    broad = at_level(hump_density(frequency_hz, centre_hz), frequency_hz, each_dba) * (1.0 - tonal)
     total = np.zeros((len(mic_xyz_m), frequency_hz.size), dtype=np.complex64)
     for number, place in enumerate(sources_xyz_m):
-        tones = at_level(harmonics(frequency_hz, first_hz, number), frequency_hz, level_dba) * share
-        parts = len(sources_xyz_m)
-        total += near_spectrum(frequency_hz, broad / parts, tones / parts, place, mic_xyz_m, speed_mps, rng, response)
+        tones = at_level(harmonics(frequency_hz, first_hz, number), frequency_hz, each_dba) * tonal
+        total += near_spectrum(frequency_hz, broad, tones, place, mic_xyz_m, speed_mps, rng, directivity)
     return total
 
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from scipy.signal import csd
 
+from phonotaxis.configs import presets
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, a_weighting_db, add_streams
+from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, a_weighting_db, add_streams, ramp
+from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource, motor_factors, wheel_speed_mps
+from phonotaxis.envs.acoustics.noise_loops import directive_coherence, isotropic_coherence
 from phonotaxis.envs.hashing import key_of
 
 RATE_HZ = 16000
@@ -99,7 +102,7 @@ def test_loudness_changes_in_a_straight_line_and_meets_the_next_hop() -> None:
     hops = []
     for step in range(2):
         row = np.zeros(8, dtype=np.float32)
-        add_streams(row, NoiseStreams(bank, gains[step], gains[step + 1]), 0, 0, np.uint64(3), 8 * step)
+        add_streams(row, NoiseStreams(bank, gains[step], gains[step + 1]), 0, 0, np.uint64(3), 8 * step, ramp(8))
         hops.append(row)
     np.testing.assert_allclose(hops[0], np.arange(8) / 8, atol=1e-7)
     np.testing.assert_allclose(hops[1], 1.0 - np.arange(8) / 16, atol=1e-7)
@@ -154,20 +157,47 @@ def test_the_fan_reaches_each_microphone_in_its_time_and_strength(air: Air | Non
 
 
 def test_directive_microphones_hear_a_diffuse_field_as_their_patterns_do() -> None:
-    """First-order ambisonics in one point: X has a third of W's power and shares nothing with it (SN3D)."""
+    """First-order ambisonics: Y, Z, X have each a third of W's power, and none shares anything with another (SN3D)."""
+    array = presets.load("arrays", "foa", MicrophoneArray)
+    noise = Noise(diffuse_dba=35.0, robot=RobotNoise(fan_dba=20.0, fan_xyz_m=(0.0, 0.3, 0.45)))
+    diffuse, fan = NoiseSource(array, RATE_HZ, noise).bank
+    third_db = 10.0 * np.log10(3.0)
+    np.testing.assert_allclose(level_dba(array, diffuse), 35.0 - third_db * np.array([0, 1, 1, 1]), atol=0.2)
+    assert np.abs(np.corrcoef(diffuse) - np.eye(4)).max() < 0.05
+    w, y, z, x = fan
+    np.testing.assert_allclose(y, w, atol=2e-3 * w.std())  # the fan is on the left, in the null of X and Z
+    assert max(np.abs(x).max(), np.abs(z).max()) < 1e-3 * w.std()
 
-    def response(towards: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
-        pattern = np.stack([np.ones(len(towards)), towards[:, 0]], axis=1)
-        return np.repeat(pattern[:, :, None], frequency_hz.size, axis=2).astype(complex)
 
-    array = of_places((0.0, 0.0, 0.4), (0.0, 0.0, 0.4))
-    noise = Noise(diffuse_dba=35.0, robot=RobotNoise(fan_dba=20.0, fan_xyz_m=(0.0, 0.3, 0.4)))
-    bank = NoiseSource(array, RATE_HZ, noise, response=response).bank
-    w_level, x_level = level_dba(array, bank[0])
-    assert w_level == pytest.approx(35.0, abs=0.2)
-    assert x_level == pytest.approx(35.0 - 10.0 * np.log10(3.0), abs=0.2)
-    assert abs(np.corrcoef(bank[0])[0, 1]) < 0.03
-    assert np.abs(bank[1, 1]).max() < 1e-5 * np.abs(bank[1, 0]).max()  # a fan on the left is in the null of X
+def test_plane_waves_from_everywhere_make_the_closed_form(array: MicrophoneArray) -> None:
+    """Filters of omnidirectional microphones, late by 3 taps that count for nothing, give sin(kd) / kd."""
+    foa = build_directivity(presets.load("arrays", "foa", MicrophoneArray), RATE_HZ)
+    assert foa is not None
+    fir = np.zeros((len(foa.direction), array.mics, 8), dtype=np.float32)
+    fir[:, :, 3] = 1.0
+    omni = foa._replace(fir=fir, fir_delay_samples=3)
+    frequency_hz = np.linspace(0.0, RATE_HZ / 2, 65)
+    got = directive_coherence(frequency_hz, array.positions_m(), 343.2, omni)
+    np.testing.assert_allclose(got, isotropic_coherence(frequency_hz, array.positions_m(), 343.2), atol=2e-3)
+
+
+def test_filters_of_the_microphones_shape_what_comes_from_the_robot() -> None:
+    """A fan is in the shadow of a head's far ear, and later there than straight through."""
+    array = presets.load("arrays", "binaural", MicrophoneArray)
+    places = array.positions_m()
+    beside = tuple(places[0] + 2.0 * (places[0] - places[1]))
+    noise = Noise(robot=RobotNoise(fan_dba=40.0, fan_xyz_m=beside, fan_tonal_share=0.0))
+    near, far = np.fft.rfft(NoiseSource(array, RATE_HZ, noise).bank[0].astype(float), axis=1)
+    frequency_hz = np.fft.rfftfreq(LOOP, 1.0 / RATE_HZ)
+    distance_m = np.linalg.norm(places - np.array(beside), axis=1)
+    high, low = (frequency_hz > 3000.0) & (frequency_hz < 5000.0), (frequency_hz > 100.0) & (frequency_hz < 200.0)
+    spread_db = 20.0 * np.log10(distance_m[1] / distance_m[0])
+    for used, least_db, most_db in ((low, -2.0, 3.0), (high, 5.0, 30.0)):
+        shadow_db = 10.0 * np.log10((np.abs(near[used]) ** 2).sum() / (np.abs(far[used]) ** 2).sum()) - spread_db
+        assert least_db < shadow_db < most_db
+    delay = np.exp(2j * np.pi * frequency_hz[low] * (distance_m[1] - distance_m[0]) / SPEED_OF_SOUND_MPS)
+    later_rad = np.angle((near[low] * np.conj(far[low] * delay)).sum())
+    assert 0.02 < later_rad < 0.5
 
 
 def test_bits_depend_on_neither_batch_nor_threads(array: MicrophoneArray) -> None:
