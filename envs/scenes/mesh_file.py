@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.mesh_air import LEAST_AIR_M, Air, AirOptions, find_air
-from phonotaxis.envs.scenes.mesh_frame import Frame, extent_text, find_frame, to_world
+from phonotaxis.envs.scenes.mesh_frame import Frame, beside, extent_text, find_frame, to_world
 from phonotaxis.envs.scenes.mesh_materials import part_materials
 from phonotaxis.envs.scenes.mesh_surface import Surface, read_surface
 from phonotaxis.envs.scenes.options import SurfaceOptions, read_options
@@ -26,8 +26,9 @@ class MeshOptions(SurfaceOptions):
     """How a mesh becomes a plan. `walls`, `floor` and `ceiling` hold where names in the file say nothing.
 
     Attributes:
-        up: the file's axis that points up; `auto` finds it or asks.
-        unit_m: length of the file's unit in metres; found or asked for by default.
+        up: the file's axis that points up; `auto` takes it from a stage configuration of habitat-sim beside
+            the file, finds it or asks.
+        unit_m: length of the file's unit in metres; likewise by default.
         cell_m: edge of a cell.
         floor_z_m: height of the floor in the mesh, in metres along its up axis; the level with the most room
             to stand on by default.
@@ -67,11 +68,20 @@ def load_mesh_file(name: str, seed: int, options: dict[str, Any]) -> Scene:
     path = Path(name)
     surface = read_surface(path)
     given, found = part_materials(name, surface.parts, config.materials, config)
+    up, unit_m = _said(path, config)
     y_by_standard = path.suffix.lower() in (".glb", ".gltf")
-    frame = find_frame(name, surface.triangles, config.up, config.unit_m, y_by_standard)
+    frame = find_frame(name, surface.triangles, up, unit_m, y_by_standard)
     scene = _scene(name, surface, frame, config, given)
     scene.info["materials"] = found
     return scene
+
+
+def _said(path: Path, config: MeshOptions) -> tuple[str, float | None]:
+    """Return up and unit as the options say, else as a file beside the mesh does, else what asks to find them."""
+    if config.up != "auto" and config.unit_m is not None:
+        return config.up, config.unit_m
+    up, unit_m = beside(path)
+    return (up if config.up == "auto" else config.up), (unit_m if config.unit_m is None else config.unit_m)
 
 
 def _scene(name: str, surface: Surface, frame: Frame, config: MeshOptions, given: np.ndarray) -> Scene:

@@ -1,8 +1,10 @@
-"""Which way a mesh file's up points and what its unit is: as asked for, else found from its horizontal faces."""
+"""Which way a mesh file's up points and what its unit is: as said, else found from its horizontal faces."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,11 +61,51 @@ def find_frame(name: str, triangles: np.ndarray, up: str, unit_m: float | None, 
     if up == "auto":
         up, up_reason = _find_up(name, triangles, levels, unit_m, y_by_standard)
     else:
-        up_reason = "as asked for"
+        up_reason = "as given"
     if unit_m is not None:
-        return Frame(up, up_reason, unit_m, "as asked for")
+        return Frame(up, up_reason, unit_m, "as given")
     unit = _find_unit(name, triangles, levels[AXES.index(up)].storey, up)
     return Frame(up, up_reason, UNITS_M[unit], f"{unit}, by the height of {levels[AXES.index(up)].storey:.4g}")
+
+
+def beside(path: Path) -> tuple[str, float | None]:
+    """Return up and unit from the stage configuration that habitat-sim keeps beside a mesh, where there is one.
+
+    Its file is `<stem>.stage_config.json`; its keys `up` (a vector) and `units_to_meters` are read (habitat-sim's
+    documentation, "Attributes templates").
+
+    Returns:
+        `x`, `y`, `z`, or `auto` where it says nothing; and the unit in metres or None.
+
+    Raises:
+        SceneError: the file is not JSON, or what it says of up or unit can't be used.
+    """
+    config = path.with_name(f"{path.stem}.stage_config.json")
+    if not config.is_file():
+        return "auto", None
+    try:
+        data = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SceneError(f"{config}: can't be read ({error}); mend it or give the options up and unit_m") from None
+    data = data if isinstance(data, dict) else {}
+    return _up_of(config, data.get("up")), _unit_of(config, data.get("units_to_meters"))
+
+
+def _up_of(config: Path, up: Any) -> str:
+    if up is None:
+        return "auto"
+    for axis, vector in zip(AXES, np.eye(3).tolist()):
+        if up == vector:
+            return axis
+    raise SceneError(f"{config}: up: expected [1, 0, 0], [0, 1, 0] or [0, 0, 1], got {up}; give the option up")
+
+
+def _unit_of(config: Path, unit_m: Any) -> float | None:
+    if unit_m is None:
+        return None
+    if isinstance(unit_m, bool) or not isinstance(unit_m, (int, float)) or not 0.0 < unit_m <= 1000.0:
+        raise SceneError(f"{config}: units_to_meters: expected a number up to 1000, got {unit_m}; give unit_m")
+    return float(unit_m)
 
 
 def to_world(triangles: np.ndarray, frame: Frame) -> np.ndarray:

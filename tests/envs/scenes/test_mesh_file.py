@@ -10,6 +10,7 @@ import trimesh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phonotaxis import cli
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import acoustics, scenes
@@ -364,11 +365,16 @@ def test_a_scene_of_one_triangle_is_a_scene_or_a_reason(tmp_path, corners):
 @given(missing=st.sets(st.integers(0, 11), max_size=6), shift=st.tuples(coordinate, coordinate, coordinate))
 def test_a_room_that_is_not_watertight_is_a_scene_or_a_reason(tmp_path, missing, shift):
     shell = box((0, 0, 0), (6.0, 4.0, 2.6))
+    level = np.abs(shell.face_normals[:, 2]) > 0.5
     shell.update_faces([face not in missing for face in range(12)])
     path = save(tmp_path / "leaky.ply", {"shell": shell}, shift=shift)
+    if set(np.flatnonzero(level)) <= missing:  # neither floor nor ceiling is left
+        with pytest.raises(SceneError, match="nowhere can a robot"):
+            scenes.load(path, up="z", unit_m=1.0)
+        return
     scene = scenes.load(path, up="z", unit_m=1.0)
     check_invariants(scene)
-    assert scene.height_m <= 2.7 + 1e-3
+    assert scene.height_m == pytest.approx(2.6, abs=1e-3)
 
 
 def check_invariants(scene: Scene) -> None:
@@ -390,11 +396,66 @@ def test_a_task_plays_in_a_mesh(tmp_path):
     json.dumps(task.model_dump(mode="json"))
 
 
-def test_the_real_room_is_seen_and_heard():
+def test_a_stage_configuration_beside_the_file_says_up_and_unit(tmp_path):
+    path = save(tmp_path / "cube.ply", {"cube": box((0, 0, 0), (3.0, 3.0, 3.5))}, unit_m=0.5)
+    beside = tmp_path / "cube.stage_config.json"
+    beside.write_text(json.dumps({"up": [1, 0, 0], "units_to_meters": 0.5}))
+    scene = scenes.load(path)
+    assert scene.info["up"] == "x (as given)"
+    assert scene.height_m == pytest.approx(3.0)
+    assert scenes.load(path, up="z").height_m == pytest.approx(3.5)
+    for content, message in (
+        ("{", r"cube\.stage_config\.json: can't be read"),
+        ('{"up": [0, 1, 1]}', r"up: expected \[1, 0, 0\].*got \[0, 1, 1\]"),
+        ('{"units_to_meters": "cm"}', "units_to_meters: expected a number"),
+    ):
+        beside.write_text(content)
+        with pytest.raises(SceneError, match=message):
+            scenes.load(path)
+        assert scenes.load(path, up="z", unit_m=0.5).height_m == pytest.approx(3.5)
+
+
+def test_the_command_line_shows_and_exports_a_mesh(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "cube.glb", {"cube": box((0, 0, 0), (5.0, 4.0, 3.0))}, "y")
+    before = (tmp_path / "cube.glb").read_bytes()
+    option = ["--option", "up=z", "--option", "materials={cube: glass}", "--option", "cell_m=0.2"]
+    assert cli.run(["scene", "show", "cube.glb", *option, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["up"]["value"] == "z (as given)"
+    assert figures["height"]["value"] == pytest.approx(4.0)
+    assert figures["wall_materials"]["value"] == "glass"
+    assert cli.run(["scene", "export", "cube.glb"]) == 0
+    assert (tmp_path / "cube.glb").read_bytes() == before
+    assert scenes.load(tmp_path / "cube-scene.glb").height_m == pytest.approx(3.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("up", "--option up: expected key=value"),
+        ("cell_m=[", "is not a value in YAML"),
+        ("seed=3", "seed is not an option of a source"),
+        ("upp=z", "upp: unknown key; did you mean 'up'"),
+    ],
+)
+def test_an_option_that_can_t_be_used_is_one_line(tmp_path, capsys, option, message):
+    path = save(tmp_path / "cube.glb", {"cube": box((0, 0, 0), (5.0, 4.0, 3.0))}, "y")
+    assert cli.run(["scene", "show", str(path), "--option", option]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_real_room_is_seen_and_heard(tmp_path):
     if not SIMPLE_ROOM.exists():
         pytest.skip(f"the shared meshes are not beside the checkout ({SIMPLE_ROOM.resolve()} is absent)")
     scene = scenes.load(SIMPLE_ROOM)
-    assert scene.info["up"].startswith("z")  # against glTF's standard, as its stage_config.json says
+    assert scene.info["up"] == "z (as given)"  # in its stage_config.json, against glTF's standard
+    alone = tmp_path / "alone.glb"
+    alone.write_bytes(SIMPLE_ROOM.read_bytes())
+    assert scenes.load(alone).info["up"].startswith("z (against glTF's standard")
+    assert (scenes.load(alone).floor_m == scene.floor_m).all()
     rows, columns = scene.shape
     assert 10.4 < columns * scene.cell_m < 11.0
     assert 10.7 < rows * scene.cell_m < 11.3
