@@ -29,9 +29,11 @@ class Hearing:
         self.library = library
         self.array = contract.array
         self.hop = hop
-        self.renderer = ResponseRenderer(contract.array.positions_m(), contract.sample_rate_hz, taps)
-        self.listeners = self.renderer.listeners(worlds)
         self.convolver = StreamingConvolver(worlds, mics, taps, hop, fade, threads)
+        self.renderer = ResponseRenderer(
+            contract.array.positions_m(), contract.sample_rate_hz, taps, self.convolver.partition
+        )
+        self.listeners = self.renderer.listeners(worlds)
         self.converter = Converter(contract.array, contract.sample_rate_hz)
         self.codes = np.zeros((worlds, mics, hop), dtype=np.int16)
         self.window = np.zeros((worlds, mics, contract.window_samples), dtype=np.float32)
@@ -40,7 +42,7 @@ class Hearing:
         self._sound = np.zeros(worlds, dtype=np.int64)
         self._gain = np.zeros(worlds, dtype=np.float32)
         self._key = np.zeros(worlds, dtype=np.uint64)
-        self._responses = np.zeros((worlds, mics, taps), dtype=np.float32)
+        self._responses = self.renderer.responses(worlds)
         self._received = np.zeros((worlds, mics, hop), dtype=np.float32)
 
     def begin(self, world: int, episode: Episode) -> None:
@@ -48,7 +50,8 @@ class Hearing:
         listeners = self.listeners
         listeners.scene[world], listeners.field[world] = episode.scene, episode.field
         listeners.pose[world] = episode.pose
-        listeners.region[world] = -1
+        listeners.source_m[world] = self.library.fields[episode.field].source_m
+        listeners.forget(world)
         self.convolver.restart(world)
         self._sound[world] = episode.sound
         self._gain[world] = level_gain(self.array, episode.level_db_spl)
@@ -61,9 +64,10 @@ class Hearing:
         """Render the next hop of some worlds at the poses in `listeners`, int64 [k], ascending."""
         library = self.library
         self.renderer.render(worlds, library.scene_sounds, library.fields, self.listeners, self._responses)
+        self.convolver.renew_late(worlds[self._responses.renewed[worlds]], self._responses.late)
         self.convolver.step(
-            worlds, library.signals, library.signal_length, self._sound, self.clock, self._responses, self._gain,
-            self._received,
+            worlds, library.signals, library.signal_length, self._sound, self.clock, self._responses.early,
+            self._gain, self._received,
         )  # fmt: skip
         self.converter.convert(worlds, self._received, self._key, self.hops, self.codes)
         self.clock[worlds] += self.hop

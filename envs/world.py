@@ -282,7 +282,7 @@ class World:
         state |= {f"observation.{name}": array for name, array in self.observation.items()}
         state |= {f"listeners.{name}": array for name, array in hearing.listeners._asdict().items()}
         state |= {f"hearing.{name}": array for name, array in vars(hearing).items() if isinstance(array, np.ndarray)}
-        state |= {"continuation": hearing.convolver.continuation, "fresh": hearing.convolver.fresh}
+        state |= {f"convolver.{name}": array for name, array in hearing.convolver.state().items()}
         own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         return state | {f"world.{name}": array for name, array in own.items()}
 

@@ -55,11 +55,12 @@ def impulse_response(
     base = array.positions_m()
     centre = base.mean(axis=0)
     base = base - centre + [0.0, 0.0, listener_m[2]]
-    renderer = ResponseRenderer(base, sample_rate_hz, taps)
-    listeners = renderer.listeners(1)
+    renderer = ResponseRenderer(base, sample_rate_hz, taps, early_taps=taps)
+    listeners, out = renderer.listeners(1), renderer.responses(1)
+    field = source_field(scene, source_m, length_s)
     listeners.pose[0] = listener_m[0], listener_m[1], yaw_rad
-    out = np.empty((1, array.mics, taps), dtype=np.float32)
-    scenes = new_scene_list(scene_sound(scene)[0])
-    fields = new_field_list(source_field(scene, source_m, length_s))
+    listeners.source_m[0] = field.source_m
+    scenes, fields = new_scene_list(scene_sound(scene)[0]), new_field_list(field)
     renderer.render(np.zeros(1, dtype=np.int64), scenes, fields, listeners, out)
-    return out[0]
+    response: np.ndarray = out.early[0]
+    return response

@@ -19,23 +19,17 @@ from phonotaxis.envs.scenes.materials import OCTAVE_BANDS_HZ
 
 PHASES = 64  # nearest phase: at most 1/128 of a sample of delay error
 PATH_TAPS = 64
-PULSE_TAPS = (
-    64,
-    64,
-    64,
-    56,
-    36,
-    28,
-)  # shorter where the band is wide: 2 to 3 periods of its lower edge and more
+PULSE_TAPS = (256, 192, 128, 64, 40, 28)  # long enough to tell a band from its neighbour, which may decay far slower
+PULSE_ROOM = max(PULSE_TAPS)
 BANDS = len(OCTAVE_BANDS_HZ)
 
 
 class BandKernels(NamedTuple):
-    """Kernel tables. Tap `k` of phase `p` is the kernel at time `k - taps / 2 + 1 - p / PHASES` samples.
+    """Kernel tables. Tap `k` of phase `p` is the kernel at time `k - room / 2 + 1 - p / PHASES` samples.
 
     Attributes:
         path: float32 [PHASES, BANDS, PATH_TAPS].
-        pulse: float32 [PHASES, BANDS, PATH_TAPS], zero outside each band's own taps.
+        pulse: float32 [PHASES, BANDS, PULSE_ROOM], zero outside each band's own taps.
         pulse_first: int64 [BANDS], first tap of the band that is not zero.
         pulse_taps: int64 [BANDS], number of taps from there.
     """
@@ -68,13 +62,15 @@ def band_kernels(sample_rate_hz: int) -> BandKernels:
     points = 4096
     frequency_hz = (np.arange(points) + 0.5) * (sample_rate_hz / 2) / points
     weights = band_weights(frequency_hz)
-    taps = np.arange(PATH_TAPS) - PATH_TAPS // 2 + 1
-    time = taps[None, :] - np.arange(PHASES)[:, None] / PHASES  # [phases, taps], samples
-    cosine = np.cos(2 * np.pi * frequency_hz[:, None] / sample_rate_hz * time.reshape(1, -1)) / points
-    path = (weights @ cosine).reshape(BANDS, PHASES, PATH_TAPS).transpose(1, 0, 2) * _kaiser(time, PATH_TAPS)[:, None]
-    pulse = (np.sqrt(weights) @ cosine).reshape(BANDS, PHASES, PATH_TAPS).transpose(1, 0, 2).copy()
+    angle = 2 * np.pi * frequency_hz[:, None] / sample_rate_hz
+    time = _times(PATH_TAPS)
+    path = (weights @ (np.cos(angle * time.reshape(1, -1)) / points)).reshape(BANDS, PHASES, PATH_TAPS)
+    path = path.transpose(1, 0, 2) * _kaiser(time, PATH_TAPS)[:, None]
+    time = _times(PULSE_ROOM)
+    pulse = (np.sqrt(weights) @ (np.cos(angle * time.reshape(1, -1)) / points)).reshape(BANDS, PHASES, PULSE_ROOM)
+    pulse = pulse.transpose(1, 0, 2).copy()
     share = weights.mean(axis=1)  # energy a band is to carry
-    first = np.array([(PATH_TAPS - n) // 2 for n in PULSE_TAPS])
+    first = np.array([(PULSE_ROOM - n) // 2 for n in PULSE_TAPS])
     for band, n in enumerate(PULSE_TAPS):
         window = _kaiser(time, n)
         window[:, : first[band]] = 0.0
@@ -88,6 +84,11 @@ def band_kernels(sample_rate_hz: int) -> BandKernels:
         first.astype(np.int64),
         np.array(PULSE_TAPS, dtype=np.int64),
     )
+
+
+def _times(room: int) -> np.ndarray:
+    """Return when the taps of each phase are, float64 [PHASES, room], samples."""
+    return np.arange(room)[None, :] - room // 2 + 1 - np.arange(PHASES)[:, None] / PHASES
 
 
 def _kaiser(time: np.ndarray, taps: int) -> np.ndarray:

@@ -3,6 +3,11 @@
 A step's sound is the source's signal convolved with the response at the new pose. During the first `fade` samples
 it is mixed with what the previous response would have gone on with, which the previous step already computed: so
 a boundary neither clicks nor costs a second transform.
+
+The response is cut into partitions of `partition` taps, a whole number of which make a hop. The first is new at every
+step; the spectra of the others are kept until they are renewed, and so are those of the source's past, since a
+stretch of it that meets one partition now meets a later one at the next step (Wefers 2015, uniformly partitioned
+convolution). Each row is transformed by itself, so its bits don't depend on which worlds are rendered along with it.
 """
 
 from __future__ import annotations
@@ -14,6 +19,12 @@ from numba import njit, prange
 from phonotaxis.envs.threads import launch_threads
 
 _GROUP = 4  # worlds transformed together: their spectra stay in the cache
+
+
+def partition_taps(taps: int, hop: int) -> int:
+    """Return how many taps are to be new at each step: half a hop, if that is less than all."""
+    half = hop // 2 if hop % 2 == 0 else hop
+    return min(half, taps)
 
 
 class StreamingConvolver:
@@ -31,16 +42,41 @@ class StreamingConvolver:
     def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int, threads: int = 1) -> None:
         launch_threads()
         self.taps, self.hop, self.fade, self.threads = taps, hop, fade, threads
-        self.length = scipy.fft.next_fast_len(taps + hop + fade - 1, real=True)
-        self.continuation = np.zeros((worlds, mics, fade), dtype=np.float32)  # part of a world's snapshot
+        self.partition = partition_taps(taps, hop)
+        self.length = scipy.fft.next_fast_len(self.partition + hop + fade - 1, real=True)
+        self.partitions = -(-taps // self.partition)
+        bins = self.length // 2 + 1
+        self.continuation = np.zeros((worlds, mics, fade), dtype=np.float32)
         self.fresh = np.ones(worlds, dtype=np.bool_)  # nothing to fade from yet
+        self.late = np.zeros((worlds, self.partitions - 1, mics, bins), dtype=np.complex64)
+        self.past = np.zeros((worlds, self.partitions, bins), dtype=np.complex64)  # a ring that begins at `head`
+        self.head = np.zeros(worlds, dtype=np.int64)
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
         self._ramp = ramp.astype(np.float32)
-        self._dry = np.zeros((worlds, self.length), dtype=np.float32)
+        self._per_hop = min(hop // self.partition if hop % self.partition == 0 else self.partitions, self.partitions)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what steps leave for the next: part of a world's snapshot."""
+        names = ("continuation", "fresh", "late", "past", "head")
+        return {name: getattr(self, name) for name in names}
 
     def restart(self, world: int) -> None:
         """Begin a new sound in a world: its next step fades from nothing."""
         self.fresh[world] = True
+
+    def renew_late(self, worlds: np.ndarray, late: np.ndarray) -> None:
+        """Take over the late part of some worlds' responses.
+
+        Args:
+            worlds: int64 [k], which.
+            late: float32 [worlds, mics, taps - partition], of all worlds.
+        """
+        if self.partitions == 1:
+            return
+        for world in worlds:
+            for k in range(self.partitions - 1):
+                part = late[world, :, k * self.partition : (k + 1) * self.partition]
+                self.late[world, k] = scipy.fft.rfft(part, n=self.length, axis=-1)
 
     def step(
         self,
@@ -49,7 +85,7 @@ class StreamingConvolver:
         signal_length: np.ndarray,
         signal_of: np.ndarray,
         clock: np.ndarray,
-        responses: np.ndarray,
+        early: np.ndarray,
         gain: np.ndarray,
         out: np.ndarray,
     ) -> None:
@@ -61,38 +97,84 @@ class StreamingConvolver:
             signal_length: int64 [sounds], samples of each loop.
             signal_of: int64 [worlds], the loop a world's source plays.
             clock: int64 [worlds], the source's sample at which the hop begins; what came before has been playing.
-            responses: float32 [worlds, mics, taps], at the new poses.
+            early: float32 [worlds, mics, partition], beginning of the responses at the new poses.
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
         """
-        _gather(worlds, signals, signal_length, signal_of, clock, self.taps - 1, self._dry)
-        begin, end = self.taps - 1, self.taps - 1 + self.hop + self.fade
+        begin, end = self.partition - 1, self.partition - 1 + self.hop + self.fade
         for first in range(0, worlds.size, _GROUP):
             group = worlds[first : first + _GROUP]
+            self._hear_source(group, signals, signal_length, signal_of, clock)
             consecutive = group[-1] - group[0] == group.size - 1
             rows = slice(group[0], group[-1] + 1) if consecutive else group  # a slice is read without a copy
-            dry = scipy.fft.rfft(self._dry[rows], axis=-1, workers=self.threads)
-            wet = scipy.fft.rfft(responses[rows], n=self.length, axis=-1, workers=self.threads)
-            wet *= dry[:, None, :]
+            wet = scipy.fft.rfft(early[rows], n=self.length, axis=-1, workers=self.threads)
+            _multiply(group, wet, self.past, self.head, self.late)
             sound = scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
             _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
 
+    def _hear_source(
+        self,
+        group: np.ndarray,
+        signals: np.ndarray,
+        signal_length: np.ndarray,
+        signal_of: np.ndarray,
+        clock: np.ndarray,
+    ) -> None:
+        """Add the newest stretches of the sources to their past; all of them where a sound has just begun."""
+        fresh = self.fresh[group]
+        for chosen, newest in ((group[~fresh], self._per_hop), (group[fresh], self.partitions)):
+            if chosen.size == 0:
+                continue
+            dry = np.empty((chosen.size, newest, self.length), dtype=np.float32)
+            _gather(chosen, signals, signal_length, signal_of, clock, self.partition, dry)
+            spectra = scipy.fft.rfft(dry, axis=-1, workers=self.threads)
+            _push(chosen, spectra, self.past, self.head)
+
 
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
-def _gather(worlds, signals, signal_length, signal_of, clock, before, dry):
-    """Copy the stretch of each loop that a hop needs, float32 [worlds, length]."""
+def _gather(worlds, signals, signal_length, signal_of, clock, partition, dry):
+    """Copy the stretches of each loop that meet the first partitions, float32 [worlds, partitions, length]."""
     for index in prange(worlds.size):
         world = worlds[index]
         length = signal_length[signal_of[world]]
         loop = signals[signal_of[world], :length]
-        at = (clock[world] - before) % length
-        row = dry[world]
-        done = 0
-        while done < row.size:
-            part = min(length - at, row.size - done)
-            row[done : done + part] = loop[at : at + part]
-            done += part
-            at = 0
+        for k in range(dry.shape[1]):
+            at = (clock[world] - (k + 1) * partition + 1) % length
+            row = dry[index, k]
+            done = 0
+            while done < row.size:
+                part = min(length - at, row.size - done)
+                row[done : done + part] = loop[at : at + part]
+                done += part
+                at = 0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _push(worlds, spectra, past, head):
+    """Put spectra before what a ring holds."""
+    partitions, newest = past.shape[1], spectra.shape[1]
+    for index in range(worlds.size):
+        world = worlds[index]
+        head[world] = (head[world] - newest) % partitions
+        for k in range(newest):
+            past[world, (head[world] + k) % partitions] = spectra[index, k]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _multiply(group, wet, past, head, late):
+    """Turn the spectra of responses' beginnings into those of the sound: products summed over partitions."""
+    partitions = past.shape[1]
+    for index in range(group.size):
+        world = group[index]
+        for mic in range(wet.shape[1]):
+            row = wet[index, mic]
+            dry = past[world, head[world] % partitions]
+            for f in range(row.size):
+                row[f] *= dry[f]
+            for k in range(1, partitions):
+                dry, response = past[world, (head[world] + k) % partitions], late[world, k - 1, mic]
+                for f in range(row.size):
+                    row[f] += dry[f] * response[f]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -7,16 +7,16 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numba import njit
 
+from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen, scene_edges, ways_to_source
 from phonotaxis.envs.acoustics.faces import wall_faces
 from phonotaxis.envs.acoustics.regions import Regions, listening_regions
 from phonotaxis.envs.acoustics.tracer import trace_late_field
 from phonotaxis.envs.hashing import fold, key_of
-from phonotaxis.envs.scenes.geodesic import geodesic_field
 from phonotaxis.envs.scenes.plan import Plan, plan_of
+from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import Scene, SceneError
-
-SOUND_PASSES_OVER_M = 1.2  # lower matter doesn't send sound round the long way
 
 
 class SceneSound(NamedTuple):
@@ -26,6 +26,7 @@ class SceneSound(NamedTuple):
     label: np.ndarray  # int32 [rows, columns], listening region; -1 in matter
     centre_m: np.ndarray  # float32 [regions, 2]
     faces: np.ndarray  # float32 [faces, 6]
+    edges: Edges
 
 
 class SourceField(NamedTuple):
@@ -33,9 +34,10 @@ class SourceField(NamedTuple):
 
     source_m: np.ndarray  # float64 [3]
     energy: np.ndarray  # float32 [regions, bins, bands]
-    flow: np.ndarray  # float32 [regions, bins, 3]
-    way_m: np.ndarray  # float32 [rows * columns]
-    way_parent: np.ndarray  # int32 [rows * columns]
+    directions: np.ndarray  # uint8 [regions, slots, directions]
+    edge_m: np.ndarray  # float32 [edges], way to the source
+    edge_next: np.ndarray  # int32 [edges], next edge on it
+    first_m: np.ndarray  # float32 [regions], way of the first sound to the region's centre
     key: np.uint64
 
 
@@ -45,9 +47,9 @@ _shared: WeakKeyDictionary[Scene, tuple[SceneSound, Regions]] = WeakKeyDictionar
 def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
     """Return what a scene's sources share, computed once for as long as the scene lives."""
     if scene not in _shared:
-        regions = listening_regions(scene)
+        regions, plan = listening_regions(scene), plan_of(scene)
         _shared[scene] = (
-            SceneSound(plan_of(scene), regions.label, regions.centre_m, wall_faces(scene)),
+            SceneSound(plan, regions.label, regions.centre_m, wall_faces(scene), scene_edges(plan)),
             regions,
         )
     return _shared[scene]
@@ -70,17 +72,34 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
     late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)))
-    plan = sound.plan
-    passable = (plan.floor < SOUND_PASSES_OVER_M) & (plan.ceiling > SOUND_PASSES_OVER_M)
-    row, column = scene.cell_of(x, y)
-    rows, columns = plan.floor.shape
-    if 0 < row < rows - 1 and 0 < column < columns - 1 and passable[row, column]:
-        way = geodesic_field(passable, row, column, scene.cell_m)
-        way_m, way_parent = way.distance_m.reshape(-1), way.parent.reshape(-1)
-    else:  # on top of something tall: heard in sight and by reflection alone
-        way_m = np.full(rows * columns, np.inf, dtype=np.float32)
-        way_parent = np.full(rows * columns, -1, dtype=np.int32)
-    return SourceField(np.array([x, y, z]), late.energy, late.flow, way_m, way_parent, key)
+    source = np.array([x, y, z])
+    edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
+    first_m = np.empty(len(regions.volume_m3), dtype=np.float32)
+    _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
+    return SourceField(source, late.energy, late.directions, edge_m, edge_next, first_m, key)
+
+
+@njit(cache=True, error_model="numpy")
+def _first_sound(plan, edges, edge_m, source, centre_m, first_m):
+    """Fill how far the first sound travels to each region's centre: straight, or over edges."""
+    length = np.empty(edge_m.size)
+    for region in range(first_m.size):
+        x, y = float(centre_m[region, 0]), float(centre_m[region, 1])
+        straight_m = np.hypot(x - source[0], y - source[1])
+        first_m[region] = straight_m
+        z = SOUND_PASSES_OVER_M
+        if line_of_sight(plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, x, y, z, source[0], source[1], z):
+            continue
+        for edge in range(edge_m.size):
+            length[edge] = edge_m[edge] + np.hypot(edges.at_m[edge, 0] - x, edges.at_m[edge, 1] - y)
+        for _ in range(edge_m.size):
+            edge = length.argmin()
+            if not np.isfinite(length[edge]):
+                break
+            if edge_seen(plan, edges.open_m[edge], x, y):
+                first_m[region] = length[edge]
+                break
+            length[edge] = np.inf
 
 
 def check_in_air(scene: Scene, point_m: tuple[float, float, float], what: str) -> None:

@@ -1,7 +1,10 @@
-"""Early paths: direct sound, the way round corners, and single mirror images at floor, ceiling and walls.
+"""Early paths: direct sound, the ways round corners, and mirror images at floor, ceiling and walls.
 
 A path is a virtual point source: a position, metres travelled before it, and a gain per band. Its delay at a
 microphone is exact: the extra metres plus the distance from the virtual source.
+
+Exact are the direct sound, one mirror reflection at a wall, up to two at floor and ceiling, and one of each. What
+these leave is the late field's, see `tracer`.
 """
 
 from __future__ import annotations
@@ -11,17 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS
 from phonotaxis.envs.acoustics.bands import BANDS
-from phonotaxis.envs.scenes.materials import OCTAVE_BANDS_HZ
+from phonotaxis.envs.acoustics.ways import MAX_WAYS, lit_level, way_over, ways_round
 from phonotaxis.envs.scenes.raycast import line_of_sight
 
-MAX_PATHS = 48
+MAX_PATHS = 64
 MIN_LENGTH_M = 0.1  # a source nearer than this is heard as from here: a point source has no limit
-_MAX_BENDS = 24
-_SAME_CORNER_M = 0.35  # way-points closer than this are one obstacle's end
 _NUDGE_M = 1e-3
-_WAVELENGTH_M = SPEED_OF_SOUND_MPS / np.array(OCTAVE_BANDS_HZ)
+_STACK = 5  # images over one another: the source's own height, floor, ceiling, floor then ceiling, ceiling then floor
+_NO_WALL = -1
 
 
 class Paths(NamedTuple):
@@ -58,14 +59,15 @@ def sees(plan, a, b):
 
 
 @njit(cache=True, error_model="numpy")
-def early_paths(plan, faces, way_m, way_parent, surfaces, source, listener, reach_m, paths):
+def early_paths(plan, faces, edges, edge_m, edge_next, surfaces, source, listener, reach_m, paths):
     """Collect the early paths between a source and an array's centre.
 
     Args:
         plan: a `Plan`.
         faces: float32 [faces, 6] of `wall_faces`.
-        way_m: float32 [rows * columns], length of the way round corners to the source.
-        way_parent: int32 [rows * columns], the next way-point.
+        edges: an `Edges`.
+        edge_m: float32 [edges] of `ways_to_source`.
+        edge_next: int32 [edges] of it.
         surfaces: a `Surfaces`.
         source: float64 [3], world, metres.
         listener: float64 [3], likewise.
@@ -76,17 +78,36 @@ def early_paths(plan, faces, way_m, way_parent, surfaces, source, listener, reac
         The number of paths, and whether the source is in line of sight.
     """
     visible = sees(plan, listener, source)
+    count = 0
+    image = source.copy()
+    lit = np.ones(BANDS)
     if visible:
-        paths.position_m[0, :] = source
-        paths.extra_m[0] = 0.0
-        paths.gain[0, :] = 1.0
-        _spread(paths.gain[0], _distance(listener, source), surfaces.air)
-        count = 1
+        lit_level(plan, edges, edge_m, edge_next, source, listener, lit)
     else:
-        count = _way_round(plan, way_m, way_parent, surfaces.air, source, listener, paths)
-    count = _horizontal_images(plan, surfaces, source, listener, paths, count)
-    count = _wall_images(plan, faces, surfaces, source, listener, reach_m, paths, count)
-    return count, visible
+        count = _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths)
+    for stack in range(_STACK):
+        image[2] = stacked_m(stack, source[2], plan.height)
+        if stack == 0 and not visible:
+            continue
+        if _image_reaches(plan, surfaces, listener, image, _NO_WALL, 0.0, 0.0, 0, paths.gain[count]):
+            for band in range(BANDS):
+                paths.gain[count, band] *= lit[band]
+            count = _keep(paths, count, image, listener, surfaces.air)
+    return _wall_images(plan, faces, surfaces, source, listener, reach_m, paths, count), visible
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def stacked_m(stack, z, height):
+    """Return the height of one of the images over one another."""
+    if stack == 0:
+        return z
+    if stack == 1:
+        return -z
+    if stack == 2:
+        return 2.0 * height - z
+    if stack == 3:  # ceiling before the listener, floor before that
+        return 2.0 * height + z
+    return z - 2.0 * height
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -95,131 +116,177 @@ def _distance(a, b):
 
 
 @njit(cache=True, error_model="numpy")
-def _spread(gain, length, air):
+def spread(gain, length, air):
     """Spherical spreading, and what the air takes."""
     length = max(length, MIN_LENGTH_M)
     for band in range(BANDS):
         gain[band] *= np.exp(-air[band] * length) / length
 
 
-@njit(cache=True, error_model="numpy")
-def _mirror(gain, material, surfaces):
-    """Amplitude of a mirror reflection: what is neither absorbed nor scattered."""
-    for band in range(BANDS):
-        gain[band] = np.sqrt((1.0 - surfaces.absorb[material, band]) * (1.0 - surfaces.scatter[material]))
+@njit(cache=True, error_model="numpy", inline="always")
+def _keep(paths, count, image, listener, air):
+    """Finish a path whose gain says what its surfaces leave of it; returns the count with it, unless it is full."""
+    spread(paths.gain[count], _distance(image, listener), air)
+    paths.position_m[count, :] = image
+    paths.extra_m[count] = 0.0
+    return min(count + 1, MAX_PATHS - 1)
 
 
 @njit(cache=True, error_model="numpy")
-def _way_round(plan, way_m, way_parent, air, source, listener, paths):
-    """Find the shortest way round corners, as a virtual source at the last corner before the listener.
-
-    Each bend loses after Maekawa (1968), 10 lg(3 + 20 N) at the first and 10 lg(1 + 20 N) at further ones, where N
-    is the detour by the bend in half wavelengths; the way's height falls evenly along it.
-    """
-    columns = plan.floor.shape[1]
-    row, column = int((listener[1] - plan.oy) * plan.inv), int((listener[0] - plan.ox) * plan.inv)
-    cell = row * columns + column
-    if way_parent[cell] < 0:
-        return 0
-    corner = np.empty((_MAX_BENDS + 2, 3))
-    corner[0, :] = listener
-    kept = 1
-    while kept <= _MAX_BENDS:
-        parent = way_parent[cell]
-        if parent < 0 or parent == cell or way_parent[parent] == parent:
-            break
-        cell = parent
-        x = plan.ox + (cell % columns + 0.5) * plan.cell
-        y = plan.oy + (cell // columns + 0.5) * plan.cell
-        if kept > 1 and np.hypot(x - corner[kept - 1, 0], y - corner[kept - 1, 1]) < _SAME_CORNER_M:
-            continue
-        corner[kept, 0], corner[kept, 1] = x, y
-        kept += 1
-    corner[kept, :] = source
-    flat = 0.0
-    for k in range(kept):
-        flat += np.hypot(corner[k + 1, 0] - corner[k, 0], corner[k + 1, 1] - corner[k, 1])
-    along = 0.0
-    for k in range(1, kept):
-        along += np.hypot(corner[k, 0] - corner[k - 1, 0], corner[k, 1] - corner[k - 1, 1])
-        corner[k, 2] = listener[2] + (source[2] - listener[2]) * along / max(flat, 1e-6)
-    total = 0.0
-    for k in range(kept):
-        total += _distance(corner[k], corner[k + 1])
-    gain = paths.gain[0]
-    gain[:] = 1.0
-    for k in range(1, kept):
-        detour = _distance(corner[k - 1], corner[k]) + _distance(corner[k], corner[k + 1])
-        detour -= _distance(corner[k - 1], corner[k + 1])
-        base = 3.0 if k == 1 else 1.0
+def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
+    """Collect the ways round corners, each with its mirror images at floor and ceiling."""
+    ways_m = np.empty((MAX_WAYS, 2))  # in plan view: whole way, and to its first corner
+    corner_xy = np.empty((MAX_WAYS, 2))
+    level = np.empty((MAX_WAYS, BANDS))
+    count = 0
+    if way_over(plan, source, listener, level[0], paths.position_m[0]):
+        top = paths.position_m[0]
+        first_m = _distance(listener, top)
+        paths.extra_m[0] = _distance(top, source)
         for band in range(BANDS):
-            gain[band] /= np.sqrt(base + 40.0 * max(detour, 0.0) / _WAVELENGTH_M[band])
-    if kept == 1:  # something low stands between: a grazing edge
-        gain[:] = 1.0 / np.sqrt(3.0)
-    _spread(gain, total, air)
-    paths.position_m[0, :] = corner[1]
-    paths.extra_m[0] = total - _distance(corner[0], corner[1])
-    return 1
-
-
-@njit(cache=True, error_model="numpy")
-def _horizontal_images(plan, surfaces, source, listener, paths, count):
-    """Mirror images at the open floor and at the ceiling."""
-    rows, columns = plan.floor.shape
-    point = np.empty(3)
-    for up in range(2):
-        plane = plan.height if up else 0.0
-        away_l, away_s = abs(listener[2] - plane), abs(source[2] - plane)
-        if away_l <= _NUDGE_M or away_s <= _NUDGE_M:
-            continue
-        share = away_l / (away_l + away_s)
-        point[0] = listener[0] + share * (source[0] - listener[0])
-        point[1] = listener[1] + share * (source[1] - listener[1])
-        point[2] = plane - _NUDGE_M if up else plane + _NUDGE_M
-        row, column = int((point[1] - plan.oy) * plan.inv), int((point[0] - plan.ox) * plan.inv)
-        if row < 0 or column < 0 or row >= rows or column >= columns:
-            continue
-        surface = plan.ceiling[row, column] if up else plan.floor[row, column]
-        if abs(surface - plane) > 1e-6 or not sees(plan, listener, point) or not sees(plan, point, source):
-            continue
-        paths.position_m[count, :] = source
-        paths.position_m[count, 2] = 2.0 * plane - source[2]
-        paths.extra_m[count] = 0.0
-        material = plan.ceiling_material[row, column] if up else plan.floor_material[row, column]
-        _mirror(paths.gain[count], material, surfaces)
-        _spread(paths.gain[count], _distance(listener, paths.position_m[count]), surfaces.air)
-        count += 1
+            paths.gain[0, band] = level[0, band]
+        spread(paths.gain[0], first_m + paths.extra_m[0], surfaces.air)
+        return 1
+    found = ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, level)
+    for way in range(found):
+        flat_m, first_m = ways_m[way]
+        for stack in range(_STACK):
+            z = stacked_m(stack, source[2], plan.height)
+            gain = paths.gain[count]
+            for band in range(BANDS):
+                gain[band] = level[way, band]
+            if stack > 0:
+                _mirror_nearby(plan, surfaces, stack, listener, gain)
+            whole_m = np.sqrt(flat_m**2 + (z - listener[2]) ** 2)
+            share = first_m / flat_m
+            spread(gain, whole_m, surfaces.air)
+            paths.position_m[count, 0], paths.position_m[count, 1] = corner_xy[way]
+            paths.position_m[count, 2] = listener[2] + (z - listener[2]) * share
+            paths.extra_m[count] = whole_m * (1.0 - share)
+            count += 1
     return count
 
 
 @njit(cache=True, error_model="numpy")
+def _mirror_nearby(plan, surfaces, stack, listener, gain):
+    """Reflections at floor and ceiling of a way round corners, taken where the listener stands."""
+    row, column = int((listener[1] - plan.oy) * plan.inv), int((listener[0] - plan.ox) * plan.inv)
+    if stack != 2:
+        mirror(gain, plan.floor_material[row, column], surfaces)
+    if stack >= 2:
+        mirror(gain, plan.ceiling_material[row, column], surfaces)
+
+
+@njit(cache=True, error_model="numpy")
+def mirror(gain, material, surfaces):
+    """Amplitude of a mirror reflection: what is neither absorbed nor scattered."""
+    for band in range(BANDS):
+        gain[band] *= np.sqrt((1.0 - surfaces.absorb[material, band]) * (1.0 - surfaces.scatter[material]))
+
+
+@njit(cache=True, error_model="numpy")
 def _wall_images(plan, faces, surfaces, source, listener, reach_m, paths, count):
-    """Mirror images at walls, where both legs are in line of sight."""
-    point = np.empty(3)
+    """Mirror images at walls, alone and with one reflection at floor or ceiling."""
+    image = np.empty(3)
     for index in range(faces.shape[0]):
         face = faces[index]
         axis = int(face[0])
         away_l, away_s = (listener[axis] - face[1]) * face[4], (source[axis] - face[1]) * face[4]
         if away_l <= _NUDGE_M or away_s <= _NUDGE_M:
             continue
-        share = away_l / (away_l + away_s)
-        point[1 - axis] = listener[1 - axis] + share * (source[1 - axis] - listener[1 - axis])
-        if point[1 - axis] <= face[2] or point[1 - axis] >= face[3]:
-            continue
         along = source[1 - axis] - listener[1 - axis]
-        total = np.sqrt((away_l + away_s) ** 2 + along**2 + (listener[2] - source[2]) ** 2)
-        if total > reach_m:
+        hit = listener[1 - axis] + away_l / (away_l + away_s) * along
+        if hit <= face[2] or hit >= face[3] or np.hypot(away_l + away_s, along) > reach_m:
             continue
-        point[axis] = face[1] + _NUDGE_M * face[4]
-        point[2] = listener[2] + share * (source[2] - listener[2])
-        if not sees(plan, listener, point) or not sees(plan, point, source):
-            continue
-        paths.position_m[count, :] = source
-        paths.position_m[count, axis] = 2.0 * face[1] - source[axis]
-        paths.extra_m[count] = 0.0
-        _mirror(paths.gain[count], int(face[5]), surfaces)
-        _spread(paths.gain[count], total, surfaces.air)
-        count += 1
-        if count == MAX_PATHS:
-            break
+        image[axis] = 2.0 * face[1] - source[axis]
+        image[1 - axis] = source[1 - axis]
+        for stack in range(3):
+            image[2] = stacked_m(stack, source[2], plan.height)
+            reaches = _image_reaches(
+                plan, surfaces, listener, image, axis, face[1], face[4], int(face[5]), paths.gain[count]
+            )
+            if reaches:
+                count = _keep(paths, count, image, listener, surfaces.air)
     return count
+
+
+@njit(cache=True, error_model="numpy")
+def _image_reaches(plan, surfaces, listener, image, axis, offset, normal, material, gain):
+    """Follow the way from a listener to a mirror image through its reflections.
+
+    Args:
+        plan: a `Plan`.
+        surfaces: a `Surfaces`.
+        listener: float64 [3].
+        image: float64 [3], mirrored at a wall and at most two horizontal planes.
+        axis: of the wall it is mirrored at; -1 for none.
+        offset: of that wall along its axis.
+        normal: of that wall, ±1.
+        material: of that wall.
+        gain: float32 [bands], filled: what the surfaces leave of the pressure.
+
+    Returns:
+        Whether every leg is in the air and every reflection lies on ground, ceiling or the wall.
+    """
+    gain[:] = 1.0
+    here, there = np.empty(3), np.empty(3)
+    here[:] = listener
+    rise = image[2] - listener[2]
+    height = plan.height
+    wall_at = 2.0
+    if axis >= 0:
+        wall_at = (offset - listener[axis]) / (image[axis] - listener[axis])
+        mirror(gain, material, surfaces)
+    plane = height if rise > 0.0 else 0.0  # the next horizontal plane the unfolded line meets
+    mirrored_wall = False
+    up = rise > 0.0
+    for _ in range(4):
+        plane_at = (plane - listener[2]) / rise if rise != 0.0 else 2.0
+        at = min(min(wall_at, plane_at), 1.0)
+        for k in range(3):
+            there[k] = listener[k] + at * (image[k] - listener[k])
+        if mirrored_wall or (axis >= 0 and at > wall_at):
+            there[axis] = 2.0 * offset - there[axis]
+        there[2] = _folded_m(there[2], height)
+        if at >= 1.0:
+            return sees(plan, here, there)
+        if at == wall_at:
+            there[axis] = offset + normal * _NUDGE_M
+            if not sees(plan, here, there):
+                return False
+            mirrored_wall, wall_at = True, 2.0
+        else:
+            if not _horizontal_mirror(plan, surfaces, there, up, gain) or not sees(plan, here, there):
+                return False
+            plane += height if rise > 0.0 else -height
+            up = not up
+        here[:] = there
+    return False
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _folded_m(z, height):
+    """Return the real height of a point on an unfolded line."""
+    if z < -height:
+        return z + 2.0 * height
+    if z < 0.0:
+        return -z
+    if z > 2.0 * height:
+        return z - 2.0 * height
+    return 2.0 * height - z if z > height else z
+
+
+@njit(cache=True, error_model="numpy")
+def _horizontal_mirror(plan, surfaces, point, up, gain):
+    """Reflect at the open floor or at the ceiling; False where something else lies there."""
+    rows, columns = plan.floor.shape
+    row, column = int((point[1] - plan.oy) * plan.inv), int((point[0] - plan.ox) * plan.inv)
+    if row < 0 or column < 0 or row >= rows or column >= columns:
+        return False
+    plane = plan.height if up else 0.0
+    surface = plan.ceiling[row, column] if up else plan.floor[row, column]
+    if abs(surface - plane) > 1e-6:
+        return False
+    point[2] = plane - _NUDGE_M if up else plane + _NUDGE_M
+    mirror(gain, plan.ceiling_material[row, column] if up else plan.floor_material[row, column], surfaces)
+    return True

@@ -1,4 +1,9 @@
-"""Renders impulse responses for many worlds at once."""
+"""Renders impulse responses for many worlds at once.
+
+A response has two parts. The early one, `early_taps` long, is written anew for every pose. The late one is written
+when a listener enters another region or has turned by `LATE_TURN_RAD` since: what arrives after an eighth of a second
+has been reflected many times and changes its statistics no faster than that, and its spectra are kept.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +14,71 @@ from numba import njit, prange
 from numba.typed import List
 
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
-from phonotaxis.envs.acoustics.bands import band_kernels
+from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, band_kernels
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField
-from phonotaxis.envs.acoustics.paths import Surfaces, early_paths, empty_paths
+from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, early_paths
 from phonotaxis.envs.acoustics.response import add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.threads import launch_threads
 
+LATE_TURN_RAD = np.radians(25.0)
+_MARGIN = PULSE_ROOM // 2 + 48  # samples by which a pulse may reach beyond its own time: kernel, and place in a region
+
 
 class Listeners(NamedTuple):
-    """The worlds' state that responses depend on, and the pulses they keep from step to step.
+    """The worlds' state that responses depend on, and what they keep from step to step.
 
     Attributes:
         scene: int64 [worlds], index into the scenes.
         field: int64 [worlds], index into the fields.
         pose: float64 [worlds, 3], x, y, yaw of the base, world, metres and radians.
-        region: int64 [worlds], region of the kept pulses; -1 for none.
-        pulses: float32 [worlds, capacity, 6].
-        pulse_count: int64 [worlds].
+        source_m: float64 [worlds, 3], where the source is.
         visible: bool [worlds], the source was in line of sight at the last render.
+        path_position_m, path_extra_m, path_gain: fields of `Paths` with a first axis of worlds, of `paths_at`.
+        path_count: int64 [worlds].
+        paths_at: float64 [worlds, 2]; NaN for none.
+        pulses: float32 [worlds, capacity, 6], of region `region`; those that end early come first.
+        pulse_counts: int64 [worlds, 3]: all, the first that are only early, the first that are early at all.
+        region: int64 [worlds], -1 for none.
+        late_pose: float64 [worlds, 3], at which the late part was rendered; NaN for never.
     """
 
     scene: np.ndarray
     field: np.ndarray
     pose: np.ndarray
-    region: np.ndarray
-    pulses: np.ndarray
-    pulse_count: np.ndarray
+    source_m: np.ndarray
     visible: np.ndarray
+    path_position_m: np.ndarray
+    path_extra_m: np.ndarray
+    path_gain: np.ndarray
+    path_count: np.ndarray
+    paths_at: np.ndarray
+    pulses: np.ndarray
+    pulse_counts: np.ndarray
+    region: np.ndarray
+    late_pose: np.ndarray
+
+    def forget(self, world: int) -> None:
+        """Forget what a world keeps from step to step."""
+        self.region[world] = -1
+        self.paths_at[world] = np.nan
+        self.late_pose[world] = np.nan
+
+
+class Responses(NamedTuple):
+    """Where responses are written, pressure relative to the source's own at 1 m.
+
+    Attributes:
+        early: float32 [worlds, mics, early taps].
+        late: float32 [worlds, mics, the rest]; valid where `renewed`.
+        renewed: bool [worlds], the late part was written in the last render.
+    """
+
+    early: np.ndarray
+    late: np.ndarray
+    renewed: np.ndarray
 
 
 class ResponseRenderer:
@@ -48,13 +88,14 @@ class ResponseRenderer:
         mic_xyz_m: float64 [mics, 3], microphones in the robot's base frame, metres.
         sample_rate_hz: of the responses.
         taps: length of the responses, samples.
+        early_taps: how many of them are written for every pose.
     """
 
-    def __init__(self, mic_xyz_m: np.ndarray, sample_rate_hz: int, taps: int) -> None:
+    def __init__(self, mic_xyz_m: np.ndarray, sample_rate_hz: int, taps: int, early_taps: int) -> None:
         launch_threads()
         self.mic_xyz_m = np.ascontiguousarray(mic_xyz_m, dtype=np.float64)
         self.sample_rate_hz = sample_rate_hz
-        self.taps = taps
+        self.taps, self.early_taps = taps, early_taps
         self.kernels = band_kernels(sample_rate_hz)
         self.surfaces = Surfaces(
             absorption_table(), scattering_table().mean(axis=1).astype(np.float32), amplitude_exponent_per_m()
@@ -64,35 +105,43 @@ class ResponseRenderer:
         """Allocate the state of a number of worlds."""
         capacity = pulse_capacity(self.taps / self.sample_rate_hz)
         return Listeners(
-            np.zeros(worlds, dtype=np.int64),
-            np.zeros(worlds, dtype=np.int64),
-            np.zeros((worlds, 3)),
-            np.full(worlds, -1, dtype=np.int64),
-            np.zeros((worlds, capacity, PULSE_FIELDS), dtype=np.float32),
-            np.zeros(worlds, dtype=np.int64),
+            scene=np.zeros(worlds, dtype=np.int64),
+            field=np.zeros(worlds, dtype=np.int64),
+            pose=np.zeros((worlds, 3)),
+            source_m=np.zeros((worlds, 3)),
+            visible=np.zeros(worlds, dtype=np.bool_),
+            path_position_m=np.zeros((worlds, MAX_PATHS, 3)),
+            path_extra_m=np.zeros((worlds, MAX_PATHS)),
+            path_gain=np.zeros((worlds, MAX_PATHS, BANDS), dtype=np.float32),
+            path_count=np.zeros(worlds, dtype=np.int64),
+            paths_at=np.full((worlds, 2), np.nan),
+            pulses=np.zeros((worlds, capacity, PULSE_FIELDS), dtype=np.float32),
+            pulse_counts=np.zeros((worlds, 3), dtype=np.int64),
+            region=np.full(worlds, -1, dtype=np.int64),
+            late_pose=np.full((worlds, 3), np.nan),
+        )
+
+    def responses(self, worlds: int) -> Responses:
+        """Allocate room for the responses of a number of worlds."""
+        mics = len(self.mic_xyz_m)
+        return Responses(
+            np.zeros((worlds, mics, self.early_taps), dtype=np.float32),
+            np.zeros((worlds, mics, self.taps - self.early_taps), dtype=np.float32),
             np.zeros(worlds, dtype=np.bool_),
         )
 
-    def render(self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: np.ndarray) -> None:
+    def render(self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: Responses) -> None:
         """Render the responses of some worlds at their poses.
 
         Args:
             worlds: int64 [k], which.
             scenes: typed list of `SceneSound`.
             fields: typed list of `SourceField`.
-            listeners: the worlds' state; kept pulses are drawn anew where a world changed its region.
-            out: float32 [worlds, mics, taps], filled where asked for: pressure relative to the source's own at 1 m.
+            listeners: the worlds' state, brought up to date.
+            out: filled where asked for.
         """
         _render(
-            worlds,
-            scenes,
-            fields,
-            listeners,
-            self.mic_xyz_m,
-            self.kernels,
-            self.surfaces,
-            self.sample_rate_hz,
-            out,
+            worlds, scenes, fields, listeners, self.mic_xyz_m, self.kernels, self.surfaces, self.sample_rate_hz, out
         )
 
 
@@ -131,59 +180,82 @@ def _render(worlds, scenes, fields, listeners, mic_base, kernels, surfaces, rate
 def _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, world):
     scene, field = scenes[listeners.scene[world]], fields[listeners.field[world]]
     x, y, yaw = listeners.pose[world]
+    mic_xyz, centre = _microphones(mic_base, x, y, yaw)
+    early, late = out.early[world], out.late[world]
+    early_taps, taps = early.shape[1], early.shape[1] + late.shape[1]
+    paths = Paths(listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world])
+    moved = listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y
+    if moved:
+        reach_m = taps / rate_hz * SPEED_OF_SOUND_MPS
+        listeners.path_count[world], listeners.visible[world] = early_paths(
+            scene.plan, scene.faces, scene.edges, field.edge_m, field.edge_next, surfaces, listeners.source_m[world],
+            centre, reach_m, paths,
+        )  # fmt: skip
+        listeners.paths_at[world, 0], listeners.paths_at[world, 1] = x, y
+    region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]
+    turned = abs((yaw - listeners.late_pose[world, 2] + np.pi) % (2.0 * np.pi) - np.pi)
+    stale = not turned < LATE_TURN_RAD  # also where there is none yet
+    if listeners.region[world] != region or (region < 0 and stale):
+        _draw(field, region, centre[2], early_taps, rate_hz, listeners, world)
+        stale = True
+    all_pulses, only_early, any_early = listeners.pulse_counts[world]
+    pulses = listeners.pulses[world]
+    around = scene.centre_m[max(region, 0)]
+    early[:] = 0.0
+    count = listeners.path_count[world]
+    far = add_paths(early, 0, paths, count, mic_xyz, kernels.path, rate_hz)
+    add_pulses(early, 0, pulses[:any_early], around, centre, mic_xyz, kernels, rate_hz)
+    if far and (x != listeners.late_pose[world, 0] or y != listeners.late_pose[world, 1] or turned > 0.0):
+        stale = True  # what comes from far away is exact too
+    out.renewed[world] = stale
+    if stale:
+        listeners.late_pose[world, :] = listeners.pose[world]
+        late[:] = 0.0
+        add_paths(late, early_taps, paths, count, mic_xyz, kernels.path, rate_hz)
+        add_pulses(late, early_taps, pulses[only_early:all_pulses], around, centre, mic_xyz, kernels, rate_hz)
+
+
+@njit(cache=True, error_model="numpy")
+def _microphones(mic_base, x, y, yaw):
+    """Return the microphones' places, float64 [mics, 3], and the base at their mean height, world."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     mics = mic_base.shape[0]
     mic_xyz = np.empty((mics, 3))
-    centre = np.zeros(3)
+    base = np.zeros(3)
     for mic in range(mics):
         mic_xyz[mic, 0] = x + cos * mic_base[mic, 0] - sin * mic_base[mic, 1]
         mic_xyz[mic, 1] = y + sin * mic_base[mic, 0] + cos * mic_base[mic, 1]
         mic_xyz[mic, 2] = mic_base[mic, 2]
-        for axis in range(3):
-            centre[axis] += mic_xyz[mic, axis] / mics
-    response = out[world]
-    response[:] = 0.0
-    paths = _new_paths()
-    reach_m = response.shape[1] / rate_hz * SPEED_OF_SOUND_MPS
-    count, visible = early_paths(
-        scene.plan,
-        scene.faces,
-        field.way_m,
-        field.way_parent,
-        surfaces,
-        field.source_m,
-        centre,
-        reach_m,
-        paths,
-    )
-    listeners.visible[world] = visible
-    add_paths(response, paths, count, mic_xyz, kernels.path, rate_hz)
-    row, column = int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)
-    region = scene.label[row, column]
-    if region < 0:
-        return
-    if listeners.region[world] != region:
-        key = fold(field.key, region)
-        earliest_s = _shortest_way_m(scene, field, region, centre[2]) / SPEED_OF_SOUND_MPS
-        listeners.pulse_count[world] = draw_pulses(
-            field.energy[region], field.flow[region], rate_hz, earliest_s, key, listeners.pulses[world]
-        )
-        listeners.region[world] = region
-    add_pulses(
-        response, listeners.pulses[world], listeners.pulse_count[world], scene.centre_m[region], centre, mic_xyz,
-        kernels.pulse, kernels.pulse_first, kernels.pulse_taps, rate_hz,
-    )  # fmt: skip
+        base[2] += mic_base[mic, 2] / mics
+    base[0], base[1] = x, y
+    return mic_xyz, base
 
 
 @njit(cache=True, error_model="numpy")
-def _shortest_way_m(scene, field, region, z):
-    """Return the length of the shortest way from a source to a region's centre, round corners where need be."""
-    x, y = scene.centre_m[region]
-    source = field.source_m
-    straight_m = np.sqrt((x - source[0]) ** 2 + (y - source[1]) ** 2 + (z - source[2]) ** 2)
-    row, column = int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)
-    way_m = field.way_m[row * scene.plan.floor.shape[1] + column]
-    return max(way_m, straight_m) if np.isfinite(way_m) else straight_m
-
-
-_new_paths = njit(cache=True)(empty_paths)
+def _draw(field, region, z, early_taps, rate_hz, listeners, world):
+    """Draw the pulses of the region a world has entered, early ones first."""
+    listeners.region[world] = region
+    counts = listeners.pulse_counts[world]
+    counts[:] = 0
+    if region < 0:
+        return
+    first_m = np.sqrt(field.first_m[region] ** 2 + (z - field.source_m[2]) ** 2)
+    pulses = listeners.pulses[world]
+    count = draw_pulses(
+        field.energy[region], field.directions[region], rate_hz, first_m / SPEED_OF_SOUND_MPS,
+        fold(field.key, region), pulses,
+    )  # fmt: skip
+    drawn = pulses[:count].copy()
+    at = 0
+    for part in range(3):  # only early, both, only late
+        for index in range(count):
+            when = drawn[index, 0]
+            belongs = (when + _MARGIN > early_taps) + (when - _MARGIN >= early_taps)
+            if belongs == part:
+                pulses[at] = drawn[index]
+                at += 1
+        if part == 0:
+            counts[1] = at
+        elif part == 1:
+            counts[2] = at
+    counts[0] = at

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
-from phonotaxis.envs.acoustics.tracer import BIN_S
+from phonotaxis.envs.acoustics.tracer import AZIMUTHS, BIN_S, CERTAIN, DIRECTIONS, ELEVATIONS, slot_of
 from phonotaxis.envs.hashing import fold, unit
 
 # Pulses per second and band: several per period of the band's width, where noise statistics are reached.
@@ -30,7 +30,7 @@ def pulse_capacity(length_s: float) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def draw_pulses(energy, flow, sample_rate_hz, earliest_s, key, pulses):
+def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
     """Draw the pulses of one region.
 
     A bin says no more than that its energy came within it; nothing is heard before the first sound, however, since
@@ -38,7 +38,7 @@ def draw_pulses(energy, flow, sample_rate_hz, earliest_s, key, pulses):
 
     Args:
         energy: float32 [bins, bands] of a `LateField`.
-        flow: float32 [bins, 3] of it.
+        directions: uint8 [slots, DIRECTIONS] of it.
         sample_rate_hz: of the impulse response.
         earliest_s: when the first sound arrives.
         key: uint64, of (scene, source, region).
@@ -71,26 +71,27 @@ def draw_pulses(energy, flow, sample_rate_hz, earliest_s, key, pulses):
             sign = 1.0 if unit(sign_key) < 0.5 else -1.0
             pulses[count, 0] = seconds * sample_rate_hz
             pulses[count, 1] = sign * np.sqrt(energy[k, band] * per_pulse)
-            _direction(energy[k], flow[k], fold(pulse_key, 2), pulses[count])
+            _direction(directions[slot_of(k)], fold(pulse_key, 2), pulses[count])
             pulses[count, 5] = band
             count += 1
     return count
 
 
-@njit(cache=True, error_model="numpy")
-def _direction(energy, flow, key, pulse):
-    """Draw where a pulse comes from: along the flow with the flow's share of the energy, from anywhere else."""
-    total = 0.0
-    for band in range(BANDS):
-        total += energy[band]
-    strength = np.sqrt(flow[0] ** 2 + flow[1] ** 2 + flow[2] ** 2)
-    dz = 2.0 * unit(fold(key, 0)) - 1.0
-    azimuth = 2.0 * np.pi * unit(fold(key, 1))
-    flat = np.sqrt(1.0 - dz * dz)
-    x, y, z = flat * np.cos(azimuth), flat * np.sin(azimuth), dz
-    if strength > 0.0 and unit(fold(key, 2)) * total < strength:
-        # Spread about the mean direction by a third of a unit vector: about 15 degrees.
-        x, y, z = flow[0] / strength + 0.33 * x, flow[1] / strength + 0.33 * y, flow[2] / strength + 0.33 * z
-        norm = 1.0 / np.sqrt(x * x + y * y + z * z)
-        x, y, z = x * norm, y * norm, z * norm
-    pulse[2], pulse[3], pulse[4] = x, y, z
+@njit(cache=True, error_model="numpy", inline="always")
+def _direction(shares, key, pulse):
+    """Draw where a pulse comes from: a cell of direction by its share of the energy, and a place within it."""
+    if shares[DIRECTIONS - 1] < CERTAIN:  # no ray came in this slot: from anywhere
+        cell = int(unit(fold(key, 2)) * DIRECTIONS)
+    else:
+        wanted = unit(fold(key, 2)) * CERTAIN
+        cell, last = 0, DIRECTIONS - 1
+        while cell < last:  # the first whose cumulative share is beyond what is wanted
+            middle = (cell + last) // 2
+            if shares[middle] > wanted:
+                last = middle
+            else:
+                cell = middle + 1
+    z = ((cell // AZIMUTHS) + unit(fold(key, 0))) * (2.0 / ELEVATIONS) - 1.0
+    azimuth = ((cell % AZIMUTHS) + unit(fold(key, 1))) * (2.0 * np.pi / AZIMUTHS)
+    flat = np.sqrt(max(1.0 - z * z, 0.0))
+    pulse[2], pulse[3], pulse[4] = flat * np.cos(azimuth), flat * np.sin(azimuth), z

@@ -1,10 +1,11 @@
 """The late field: energy rays from one source, read by every listening region.
 
 Rays start uniformly over the sphere, are reflected at the plan's surfaces (mirrored, or scattered after Lambert's
-law, as the material says), and leave energy in the regions they cross. What is kept of each region and time bin is
-the energy per octave band and its mean direction, so that a listener hears *where from* the reverberation comes: a
-doorway stays a doorway. What `paths` renders exactly is not recorded here: the direct sound and the single mirror
-reflections at floor, ceiling and walls.
+law, as the material says), and leave energy in the regions they cross. What is kept of each region is the energy per
+time bin and octave band, and per time slot how it spreads over directions, so that a listener hears *where from* the
+reverberation comes: a doorway stays a doorway, and under a ceiling that swallows sound it comes from the sides. What
+`paths` renders exactly is not recorded here: the direct sound, and up to two mirror reflections of which one is at a
+wall.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from phonotaxis.envs.scenes.scene import Scene
 
 BIN_S = 0.01
 RAYS = 800
+AZIMUTHS, ELEVATIONS = 16, 5  # cells of direction, equal in solid angle
+DIRECTIONS = AZIMUTHS * ELEVATIONS
+_FINE_BINS, _COARSE = 8, 4  # a time slot is one bin at first, then four
+CERTAIN = 255  # end of a cumulative share of energy
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 _SILENT = 1e-7  # share of a ray's energy below which it is dropped
 
@@ -33,12 +38,19 @@ class LateField(NamedTuple):
     Attributes:
         energy: float32 [regions, bins, bands], energy of the arrivals of each `BIN_S` of the impulse response,
             where the direct sound at r metres has 1 / r^2 in every band.
-        flow: float32 [regions, bins, 3], vector sum of the directions the energy comes from, weighted with the
-            energy of all bands; its length is at most the bin's energy summed over bands.
+        directions: uint8 [regions, slots, DIRECTIONS], cumulative share of a slot's energy over the directions it
+            comes from, up to `CERTAIN`; zero where there is no energy. Cell `e * AZIMUTHS + a` has azimuths
+            (world) from a / AZIMUTHS of a turn, and sines of elevation from 2 e / ELEVATIONS - 1.
     """
 
     energy: np.ndarray
-    flow: np.ndarray
+    directions: np.ndarray
+
+
+@njit(cache=True, inline="always")
+def slot_of(time_bin):
+    """Return the slot of directions that a time bin belongs to."""
+    return time_bin if time_bin < _FINE_BINS else _FINE_BINS + (time_bin - _FINE_BINS) // _COARSE
 
 
 def trace_late_field(
@@ -61,26 +73,26 @@ def trace_late_field(
     """
     bins = int(np.ceil(length_s / BIN_S))
     energy = np.zeros((len(regions.volume_m3), bins, BANDS), dtype=np.float32)
-    flow = np.zeros((len(regions.volume_m3), bins, 3), dtype=np.float32)
+    heard = np.zeros((len(regions.volume_m3), slot_of(bins - 1) + 1, DIRECTIONS), dtype=np.float32)
     scatter = scattering_table().mean(axis=1)
     _trace(
         scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
         regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
         absorption_table(), scatter.astype(np.float32),
-        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energy, flow,
+        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energy, heard,
     )  # fmt: skip
     seconds = (np.arange(bins) + 0.5) * BIN_S
     air = np.exp(-2.0 * amplitude_exponent_per_m()[None, :] * (seconds * SPEED_OF_SOUND_MPS)[:, None])
-    without_air = energy.sum(axis=2)
     energy *= air.astype(np.float32)[None]
-    flow *= (energy.sum(axis=2) / np.maximum(without_air, np.float32(1e-30)))[:, :, None]
-    return LateField(energy, flow)
+    share = np.cumsum(heard, axis=2)
+    share *= CERTAIN / np.maximum(share[:, :, -1:], np.float32(1e-30))
+    return LateField(energy, np.rint(share).astype(np.uint8))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _trace(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, energy, flow,
+    absorb, scatter, sx, sy, sz, rays, seed, energy, heard,
 ):  # fmt: skip
     bins = energy.shape[1]
     bin_m = BIN_S * SPEED_OF_SOUND_MPS
@@ -97,12 +109,12 @@ def _trace(
         row, column = int((y - oy) / cell), int((x - ox) / cell)
         ray_energy[:] = 4.0 * np.pi / rays
         travelled = 0.0
-        bounces = 0
+        bounces = walls = 0
         exact = True  # so far an arrival that `paths` renders
         while travelled < reach:
             length, row, column, hit, material = _fly(
                 floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, flow, not exact,
+                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, not exact,
             )  # fmt: skip
             travelled += length
             if hit < 0:
@@ -122,7 +134,8 @@ def _trace(
             bounces += 1
             key = fold(key, bounces)
             scattered = unit(key) < scatter[material]
-            exact = bounces == 1 and mirrors_exactly and not scattered
+            walls += hit < 2
+            exact = exact and bounces <= 2 and walls <= 1 and mirrors_exactly and not scattered
             dx, dy, dz = _reflect(dx, dy, dz, hit, scattered, fold(key, 7))
 
 
@@ -148,7 +161,7 @@ def _reflect(dx, dy, dz, hit, scattered, key):
 @njit(cache=True, error_model="numpy")
 def _fly(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, flow, record,
+    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, record,
 ):  # fmt: skip
     """Fly to the next surface, leaving energy on the way; returns length, cell, kind of hit (-1 none), material."""
     step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
@@ -157,6 +170,9 @@ def _fly(
     next_x = (ox + (column + (dx > 0)) * cell - x) / dx if dx != 0.0 else np.inf
     next_y = (oy + (row + (dy > 0)) * cell - y) / dy if dy != 0.0 else np.inf
     mark, here = 0.0, label[row, column]
+    turn = np.arctan2(-dy, -dx) / (2.0 * np.pi)
+    towards = min(int((turn + 1.0) * AZIMUTHS) % AZIMUTHS, AZIMUTHS - 1)
+    towards += AZIMUTHS * min(int((1.0 - dz) * 0.5 * ELEVATIONS), ELEVATIONS - 1)
     now_bin = int(travelled / bin_m)
     hit, material = -1, 0
     t = 0.0
@@ -193,17 +209,17 @@ def _fly(
         new_bin = int((travelled + t) / bin_m)
         if there != here or new_bin != now_bin:
             if record and here >= 0:
-                _leave(energy, flow, volume, here, now_bin, ray_energy, t - mark, dx, dy, dz)
+                _leave(energy, heard, volume, here, now_bin, ray_energy, t - mark, towards)
             mark, here, now_bin = t, there, new_bin
             if travelled + t >= reach:
                 return t, row, column, -1, 0
     if record and here >= 0:
-        _leave(energy, flow, volume, here, now_bin, ray_energy, t - mark, dx, dy, dz)
+        _leave(energy, heard, volume, here, now_bin, ray_energy, t - mark, towards)
     return t, row, column, hit, material
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _leave(energy, flow, volume, region, now_bin, ray_energy, length, dx, dy, dz):
+def _leave(energy, heard, volume, region, now_bin, ray_energy, length, towards):
     """Add a ray's energy times its length in a region over the region's volume: its energy density there."""
     if now_bin >= energy.shape[1]:
         return
@@ -212,6 +228,4 @@ def _leave(energy, flow, volume, region, now_bin, ray_energy, length, dx, dy, dz
     for band in range(BANDS):
         energy[region, now_bin, band] += ray_energy[band] * share
         total += ray_energy[band] * share
-    flow[region, now_bin, 0] -= total * dx
-    flow[region, now_bin, 1] -= total * dy
-    flow[region, now_bin, 2] -= total * dz
+    heard[region, slot_of(now_bin), towards] += total

@@ -28,9 +28,9 @@ class Stage:
 
     def step(self, which: int, worlds: np.ndarray | None = None) -> np.ndarray:
         chosen = np.arange(self.clock.size) if worlds is None else worlds
-        self.convolver.step(
-            chosen, self.loops, self.length, self.sound, self.clock, self.responses[which], self.gain, self.out
-        )
+        early, late = np.split(self.responses[which], [self.convolver.partition], axis=2)
+        self.convolver.renew_late(chosen, late)
+        self.convolver.step(chosen, self.loops, self.length, self.sound, self.clock, early, self.gain, self.out)
         self.clock[chosen] += HOP
         return self.out.copy()
 
