@@ -16,7 +16,7 @@ from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS
 from phonotaxis.envs.acoustics.sofa import read_sofa
 
 _NEIGHBOURS = 3  # measured directions that one between them is interpolated from
-_FACING = 0.5  # cosine; microphones that face the sound this much hear it when the free field would bring it
+_FACING = 0.7  # cosine; microphones that face the sound this much hear it when the free field would bring it
 _SAME_PLACE_M = 0.005
 _OVERSAMPLING = 8
 
@@ -65,7 +65,9 @@ class MeasuredDirectivity:
             complex128 [directions, frequencies], from the three measured directions nearest to each, weighted by
             the inverse of their distance.
         """
-        away, index = self._tree.query(direction, k=range(1, 1 + min(_NEIGHBOURS, len(self.measurement.direction))))
+        nearest = min(_NEIGHBOURS, len(self.measurement.direction))
+        found = self._tree.query(direction, k=list(range(1, 1 + nearest)))  # a list keeps the axis where it is 1
+        away, index = np.asarray(found[0]), np.asarray(found[1])
         weight = 1.0 / (away + 1e-9)
         weight /= weight.sum(axis=1, keepdims=True)
         measured = self._relative(mic, frequency_hz)

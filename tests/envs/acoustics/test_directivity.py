@@ -127,6 +127,11 @@ def test_a_table_fits_its_description(rate_hz: int) -> None:
         assert np.isfinite(array).all()
 
 
+def test_filters_are_as_short_as_what_they_hold() -> None:
+    """A head of 17.5 cm is 8 samples across at 16 kHz; each tap of a filter costs at every path of every step."""
+    assert table("binaural").fir.shape[2] <= 50
+
+
 def test_the_nearest_direction_is_found_without_search() -> None:
     built = table("foa")
     towards = np.concatenate([directions(3000), np.eye(3), -np.eye(3), built.direction[::7]])

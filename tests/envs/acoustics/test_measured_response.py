@@ -13,6 +13,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS
 from phonotaxis.envs.acoustics.directivity import Directivity, build_directivity, direction_grid, interpolate_fir
+from phonotaxis.envs.acoustics.directivity_models import rigid_sphere_response
 from phonotaxis.envs.acoustics.measured_response import MeasuredDirectivity, Measurement
 
 FILE_RATE_HZ = 48000
@@ -80,6 +81,24 @@ def test_delays_that_the_file_keeps_apart_count() -> None:
     np.testing.assert_allclose(one, other, atol=1e-4)  # a roll takes the ends of the responses round
 
 
+def test_the_common_delay_is_read_where_microphones_face_the_sound() -> None:
+    """On a head's far side sound comes late; what is common to all is what the near side tells."""
+    outward = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    direction = direction_grid(np.pi / 18)[2]
+    direction = direction[direction @ outward[0] > 0.75]  # sound from the left: the right ear is deep in the shadow
+    frequency_hz = np.fft.rfftfreq(TAPS, 1 / FILE_RATE_HZ)
+    fade = np.cos(np.pi / 2 * np.clip(frequency_hz / 1000 - 16, 0, 8) / 8) ** 2
+    responses = []
+    for place in outward:
+        arrival_s = COMMON_S - direction @ place * 0.0875 / SPEED_OF_SOUND_MPS
+        spectrum = rigid_sphere_response(direction @ place, frequency_hz, 0.0875) * fade
+        spectrum *= np.exp(-2j * np.pi * np.outer(arrival_s, frequency_hz))
+        responses.append(np.fft.irfft(spectrum, TAPS, axis=1))
+    measurement = Measurement(direction, np.stack(responses, 1), np.zeros((len(direction), 2)), FILE_RATE_HZ)
+    estimate_s = MeasuredDirectivity(measurement, 0.0875 * outward, None).common_delay_s
+    assert 16000 * abs(estimate_s - COMMON_S) < 0.03
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -123,10 +142,10 @@ def write_sofa(path: Path, turned: bool) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["Conventions"] = "SOFA"
         file.attrs["SOFAConventions"] = "SimpleFreeFieldHRIR"
-        file["Data.IR"] = fields["response"]
+        file["Data.IR"] = np.stack([np.roll(fields["response"][:, m], -9 * m, axis=1) for m in range(3)], axis=1)
         file["Data.SamplingRate"] = np.array([float(FILE_RATE_HZ)])
         file["Data.SamplingRate"].attrs["Units"] = "hertz"
-        file["Data.Delay"] = np.zeros((1, 3))
+        file["Data.Delay"] = [[0.0, 9.0, 18.0]]
         file["SourcePosition"] = source
         file["SourcePosition"].attrs["Type"] = "spherical"
         file["ListenerPosition"] = np.zeros((1, 3))
