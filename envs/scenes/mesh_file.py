@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.mesh_air import LEAST_AIR_M, Air, AirOptions, find_air
+from phonotaxis.envs.scenes.mesh_edges import trim
 from phonotaxis.envs.scenes.mesh_frame import Frame, beside, extent_text, find_frame, to_world
 from phonotaxis.envs.scenes.mesh_materials import part_materials
 from phonotaxis.envs.scenes.mesh_surface import Surface, read_surface
@@ -96,6 +97,7 @@ def _scene(name: str, surface: Surface, frame: Frame, config: MeshOptions, given
     robot = AirOptions(config.robot_radius_m, config.robot_height_m, floor_z_m, config.ceiling_m)
     air = find_air(name, gaps, _normal_z(triangles), shape, config.cell_m, robot)
     side = gaps.side.reshape(shape)
+    air = trim(air, side, triangles, origin, config.cell_m)
     rows, columns, origin = _cropped(air, config.cell_m, origin)
     air = air._replace(**{key: getattr(air, key)[rows, columns] for key in ("floor_m", "ceiling_m", "below", "above")})
     open_cells = air.floor_m < air.ceiling_m
@@ -123,21 +125,21 @@ def _near_origin(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grid(name: str, triangles: np.ndarray, cell_m: float, frame: Frame) -> tuple[tuple[float, float], tuple[int, int]]:
-    """Return the lower left corner and the rows and columns of a grid with an empty ring around the mesh.
+    """Return the lower left corner and the rows and columns of a grid with two empty rings around the mesh.
 
-    The mesh's lowest x and y lie at the middle of cells: faces at whole multiples of the cell then lie
-    there too, away from the edges between cells, where rounding would decide.
+    The mesh's lowest x and y lie on the grid's lines, and so do faces at whole multiples of the cell from there.
     """
     points = triangles.reshape(-1, 3)
     low, high = points.min(axis=0), points.max(axis=0)
-    columns, rows = (int(np.floor((high[axis] - low[axis]) / cell_m + 0.5)) + 3 for axis in (0, 1))
+    # One more for a face on the far edge, which belongs to the cell beyond it.
+    columns, rows = (int(np.floor((high[axis] - low[axis]) / cell_m + 0.01)) + 1 + 4 for axis in (0, 1))
     if max(rows, columns) > MOST_CELLS:
         raise SceneError(
             f"{name}: {extent_text(triangles)} m with {frame.up} up and a unit of {frame.unit_m:g} m are {columns} x "
             f"{rows} cells of {cell_m:g} m, more than {MOST_CELLS} along a side; check the options unit_m and up, or "
             "give a larger cell_m"
         )
-    return (float(low[0]) - 1.5 * cell_m, float(low[1]) - 1.5 * cell_m), (rows, columns)
+    return (float(low[0]) - 2.0 * cell_m, float(low[1]) - 2.0 * cell_m), (rows, columns)
 
 
 def _normal_z(triangles: np.ndarray) -> np.ndarray:
