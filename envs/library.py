@@ -75,6 +75,7 @@ class Library:
         self._walk_mask: dict[int, np.ndarray] = {}  # by slot
         self._field_slot: OrderedDict[tuple[int, int], int] = OrderedDict()
         self._users: list[int] = []  # by field slot
+        self._forgotten: list[int] = []  # field slots that nobody finds any more
 
     def scene_slot(self, index: int) -> int:
         """Return the slot of a scene of the task's set, loading the scene if need be."""
@@ -128,8 +129,22 @@ class Library:
         self._field_slot[key] = slot
         return slot
 
+    def forget_field(self, scene_slot: int, number: int) -> None:
+        """Trace a source anew when it is next asked for; who holds the present field keeps it."""
+        slot = self._field_slot.pop((scene_slot, number), None)
+        if slot is not None:
+            self._forgotten.append(slot)
+
+    def reload_scene(self, index: int) -> None:
+        """Load a scene of the task's set again, and what is worked out from it."""
+        self._put_scene(self.scene_slot(index), load_scene(self.task.scenes, index))
+
     def _free_slot(self) -> int:
         """Return a new slot, or the one unused for longest where the library is full."""
+        for slot in self._forgotten:
+            if self._users[slot] == 0:
+                self._forgotten.remove(slot)
+                return slot
         if len(self._users) >= self.max_fields:
             for key, slot in self._field_slot.items():
                 if self._users[slot] == 0:

@@ -112,6 +112,17 @@ class StreamingConvolver:
             sound = scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
             _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
 
+    def transform_only(self, worlds: int) -> None:
+        """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
+        _, mics, bins = self.late.shape[1:]
+        for first in range(0, worlds, _GROUP):
+            count = min(_GROUP, worlds - first)
+            scipy.fft.rfft(np.zeros((count, self._per_hop, self.length), np.float32), axis=-1, workers=self.threads)
+            beginning = np.zeros((count, mics, self.partition), np.float32)
+            scipy.fft.rfft(beginning, n=self.length, axis=-1, workers=self.threads)
+            wet = np.zeros((count, mics, bins), np.complex64)
+            scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
+
     def _hear_source(
         self,
         group: np.ndarray,

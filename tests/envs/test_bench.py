@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from phonotaxis import cli
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import bench
 from phonotaxis.envs.bench import PARTS, Stopwatch, bench_sim
+from phonotaxis.envs.library import Library
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,25 @@ def test_figures_add_up(task: AudioGoalTask) -> None:
     assert min(parts.values()) >= 0.0
     assert min(parts[name] for name in ("responses", "convolution", "converter", "depth", "motion")) > 0.0
     assert 0.5 * values["step_us"] < sum(parts.values()) <= values["step_us"]  # the rest draws actions
-    assert values["fields_traced"] in (1.0, 2.0)
-    assert parts["tracing"] > 0.0
+    assert values["fft_us"] > 0.0
     assert (values["worlds"], values["threads"]) == (2, 1)
     assert {unit for name, (_, unit) in figures.items() if name.endswith("_us")} == {"us"}
+
+
+def test_a_field_serves_so_many_episodes_and_a_scene_so_many_times_its_sources(task: AudioGoalTask) -> None:
+    library = Library(task)
+    wear = bench.Wear(library, np.random.Generator(np.random.PCG64(0)))
+    slots = list(library.scenes)
+    traced, scenes = len(library.fields), dict(library.scenes)
+    episodes = 2 * bench.EPISODES_PER_FIELD
+    for _ in range(episodes):
+        for slot in slots:
+            for number in range(task.sources_per_scene):
+                library.field_slot(slot, number)
+    assert wear.traced == 2 * traced
+    assert wear.built == 2 * len(slots)
+    assert all(library.scenes[slot] is not scenes[slot] for slot in slots)
+    assert len(library.fields) == traced  # slots that nobody holds are used again
 
 
 def test_a_watch_charges_each_part_for_its_own_time() -> None:
