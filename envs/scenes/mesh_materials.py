@@ -17,7 +17,7 @@ MATTER = {
     "plaster": "plaster drywall plasterboard gypsum stucco paint painted",
     "concrete": "concrete cement brick masonry asphalt screed",
     "glass": "glass glazing mirror window pane",
-    "wood_floor": "wood wooden parquet laminate oak timber plank hardwood plywood",
+    "wood_floor": "wood wooden parquet laminate oak timber plank hardwood plywood floorboard",
     "tiles": "tile ceramic marble porcelain granite stone terrazzo",
     "carpet": "carpet rug carpeting doormat",
     "acoustic_ceiling": "acoustic",
@@ -62,10 +62,16 @@ def part_materials(
 
 
 def words(name: str) -> list[str]:
-    """Split a name into lower-case words without plural s: `WoodFloors_012.b` is wood, floor, b."""
-    split = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
-    lower = [word.lower() for word in split]
-    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in lower]
+    """Split a name into lower-case words in the singular: `WoodFloors_012.b` is wood, floor, b."""
+    return [_singular(word.lower()) for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ves"):
+        return f"{word[:-3]}f"
+    if word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def material_of(name: str, surfaces: SurfaceOptions) -> str | None:

@@ -17,6 +17,8 @@ from phonotaxis.envs import acoustics, scenes
 from phonotaxis.envs.library import load_scene
 from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.mesh import export_glb
+from phonotaxis.envs.scenes.mesh_materials import material_of
+from phonotaxis.envs.scenes.options import SurfaceOptions
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import components
 from phonotaxis.envs.vision.eyes import look
@@ -249,6 +251,26 @@ def test_materials_by_name_class_and_option(tmp_path):
         scenes.load(path, materials={"Lmap": "carpet"})
     with pytest.raises(SceneError, match=r"materials.Lamp: unknown material; did you mean 'carpet'"):
         scenes.load(path, materials={"Lamp": "carpt"})
+
+
+@pytest.mark.parametrize(
+    ("name", "material"),
+    [
+        ("OakParquet_02", "wood_floor"),
+        ("GLASS_DOOR", "glass"),  # what it is made of before what it is
+        ("Bookshelves.003", "bookshelf"),
+        ("couches", "upholstery"),
+        ("livingRoomCarpets", "carpet"),
+        ("ceiling_tile", "acoustic_ceiling"),
+        ("ceiling_plaster", "ceiling_plaster"),
+        ("bedroom_wall", "concrete"),  # the option of walls; a bedroom is no bed
+        ("floor", "tiles"),
+        ("Cube.001", None),
+        ("office", None),
+    ],
+)
+def test_words_in_names_speak_of_materials(name, material):
+    assert material_of(name, SurfaceOptions(walls="concrete", floor="tiles")) == material
 
 
 def test_an_apartment_comes_back_from_its_own_export(tmp_path):
