@@ -17,8 +17,6 @@ from phonotaxis.envs import acoustics, scenes
 from phonotaxis.envs.library import load_scene
 from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.mesh import export_glb
-from phonotaxis.envs.scenes.mesh_materials import material_of
-from phonotaxis.envs.scenes.options import SurfaceOptions
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import components
 from phonotaxis.envs.vision.eyes import look
@@ -104,20 +102,6 @@ def test_every_format_and_up_axis(tmp_path, suffix, up):
     scene = scenes.load(save(tmp_path / f"room{suffix}", room(), up))
     assert scene.info["up"].startswith(up)
     check_room(scene)
-
-
-def test_y_is_up_in_gltf_where_walls_are_as_large_as_the_floor(tmp_path):
-    corridor = {"shell": box((0, 0, 0), (12.0, 1.4, 2.6))}
-    scene = scenes.load(save(tmp_path / "corridor.glb", corridor, "y"))
-    assert scene.info["up"] == "y (by glTF's standard)"
-    assert scene.height_m == pytest.approx(2.6, abs=1e-4)
-
-
-def test_up_is_asked_for_where_it_can_t_be_told(tmp_path):
-    path = save(tmp_path / "cube.ply", {"cube": box((0, 0, 0), (3.0, 3.0, 3.0))})
-    with pytest.raises(SceneError, match=r"which axis is up can't be told.*x 9, y 9, z 9.*give the option up"):
-        scenes.load(path)
-    assert scenes.load(path, up="z").height_m == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("unit_m", [1.0, 0.01, 0.001, 0.0254])
@@ -253,26 +237,6 @@ def test_materials_by_name_class_and_option(tmp_path):
         scenes.load(path, materials={"Lamp": "carpt"})
 
 
-@pytest.mark.parametrize(
-    ("name", "material"),
-    [
-        ("OakParquet_02", "wood_floor"),
-        ("GLASS_DOOR", "glass"),  # what it is made of before what it is
-        ("Bookshelves.003", "bookshelf"),
-        ("couches", "upholstery"),
-        ("livingRoomCarpets", "carpet"),
-        ("ceiling_tile", "acoustic_ceiling"),
-        ("ceiling_plaster", "ceiling_plaster"),
-        ("bedroom_wall", "concrete"),  # the option of walls; a bedroom is no bed
-        ("floor", "tiles"),
-        ("Cube.001", None),
-        ("office", None),
-    ],
-)
-def test_words_in_names_speak_of_materials(name, material):
-    assert material_of(name, SurfaceOptions(walls="concrete", floor="tiles")) == material
-
-
 def test_an_apartment_comes_back_from_its_own_export(tmp_path):
     before = scenes.load("apartment", seed=3)
     path = tmp_path / "flat.glb"
@@ -301,71 +265,6 @@ def test_a_mesh_far_from_the_origin_is_moved(tmp_path):
     assert "moved" in scene.info
     assert (~scene.is_wall).sum() * 0.01 == pytest.approx(24.0, rel=0.07)
     assert scenes.load(path, floor_z_m=30_000.0).shape == scene.shape
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.glb", b"", "the file is empty"),
-        ("a.glb", b"no mesh at all, only text" * 9, r"not a \.glb file that can be read \(incorrect header"),
-        ("a.gltf", b"{}", "no triangles in it"),
-        ("a.gltf", b"{", r"not a \.gltf file that can be read \(its JSON is broken"),
-        ("a.gltf", b'{"asset": {"version": "2.0"}, "buffers": [{"uri": "x.bin", "byteLength": 4}], "meshes": []}',
-         r"it names x\.bin, which is not beside it"),
-        ("a.obj", b"hello\n", "no triangles in it"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", r"not a \.obj file that can be read"),
-        ("a.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "has vertices of 2 coordinates; expected x, y, z"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 three\n", r"not a \.obj file that can be read"),
-        ("a.ply", b"hello\n", r"not a \.ply file that can be read"),
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "none of its 1 triangles has an area"),
-        ("a.obj", b"v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "1 of 1 triangles have a corner that is not a finite"),
-        ("a.obj", b"v 1e30 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "a coordinate of 1e[+]30"),
-        ("a.obj", b"v 0 0 0\nv 9 0 0\nv 0 9 0\nf 1 2 3\n", "the unit can't be told: with z up.* are 0 apart"),
-        ("a.obj", b"v 0 0 0\nv 9 0 9\nv 0 9 9\nf 1 2 3\n", "which axis is up can't be told"),
-        ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
-         b"end_header\n0 0 0\n", "a cloud of points without faces"),
-    ],
-)  # fmt: skip
-def test_what_is_no_mesh_is_refused(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(SceneError, match=message):
-        scenes.load(path)
-
-
-def test_a_face_whose_corner_is_missing_is_refused(tmp_path):
-    path = tmp_path / "a.ply"
-    properties = "property float x\nproperty float y\nproperty float z\n"
-    head = (
-        f"ply\nformat ascii 1.0\nelement vertex 3\n{properties}element face 1\nproperty list uchar int vertex_indices\n"
-    )
-    path.write_text(f"{head}end_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 70\n")
-    with pytest.raises(SceneError, match=r"a face whose corner is vertex 70, where there are 3"):
-        scenes.load(path)
-
-
-def test_an_obj_with_umlauts_of_old_programs_is_read(tmp_path):
-    path = save(tmp_path / "room.obj", room())
-    path.write_bytes(path.read_bytes().replace(b"o lamp", "o Kücheninsel".encode("latin-1")))
-    assert "Kücheninsel" in scenes.load(path).info["materials"]
-
-
-def test_files_cut_short_are_refused_not_crashed_over(tmp_path):
-    for suffix in (".glb", ".ply"):
-        path = save(tmp_path / f"room{suffix}", room(), "y")
-        whole = path.read_bytes()
-        for share in (0.02, 0.1, 0.5, 0.9, 0.999):
-            path.write_bytes(whole[: int(share * len(whole))])
-            with pytest.raises(SceneError):
-                scenes.load(path, up="y")
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(SceneError, match=r"nowhere\.glb: can't be read \(No such file"):
-        scenes.load(tmp_path / "nowhere.glb")
-    (tmp_path / "folder.ply").mkdir()
-    with pytest.raises(SceneError, match="not a file"):
-        scenes.load(tmp_path / "folder.ply")
 
 
 @pytest.mark.parametrize(
@@ -436,25 +335,6 @@ def test_a_task_plays_in_a_mesh(tmp_path):
     scene = load_scene(task.scenes, 0)
     assert at(scene, scene.floor_material, 1.0, 2.0) == INDEX["carpet"]
     json.dumps(task.model_dump(mode="json"))
-
-
-def test_a_stage_configuration_beside_the_file_says_up_and_unit(tmp_path):
-    path = save(tmp_path / "cube.ply", {"cube": box((0, 0, 0), (3.0, 3.0, 3.5))}, unit_m=0.5)
-    beside = tmp_path / "cube.stage_config.json"
-    beside.write_text(json.dumps({"up": [1, 0, 0], "units_to_meters": 0.5}))
-    scene = scenes.load(path)
-    assert scene.info["up"] == "x (as given)"
-    assert scene.height_m == pytest.approx(3.0)
-    assert scenes.load(path, up="z").height_m == pytest.approx(3.5)
-    for content, message in (
-        ("{", r"cube\.stage_config\.json: can't be read"),
-        ('{"up": [0, 1, 1]}', r"up: expected \[1, 0, 0\].*got \[0, 1, 1\]"),
-        ('{"units_to_meters": "cm"}', "units_to_meters: expected a number"),
-    ):
-        beside.write_text(content)
-        with pytest.raises(SceneError, match=message):
-            scenes.load(path)
-        assert scenes.load(path, up="z", unit_m=0.5).height_m == pytest.approx(3.5)
 
 
 def test_the_command_line_shows_and_exports_a_mesh(tmp_path, monkeypatch, capsys):
