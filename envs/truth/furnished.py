@@ -183,6 +183,8 @@ def read(response: np.ndarray, pose: ApartmentPose, is_array: bool) -> Heard:
     distance_m = float(np.linalg.norm(np.subtract(pose.source_m, pose.listener_m)))
     ratio = measures.drr_db(response[0], distance_m / SPEED_OF_SOUND_MPS, RATE_HZ) if pose.bends == 0 else np.nan
     loud = np.abs(response[0])
+    if not loud.any():
+        return Heard(np.nan, -np.inf, np.nan)
     first = int(np.argmax(loud > 0.1 * loud.max()))
     early = response[:, max(0, first - 16) : first + round(EARLY_S * RATE_HZ)]
     if is_array:
@@ -206,7 +208,7 @@ def rows(compared: list[Compared]) -> list[Row]:
     return [
         *_decay_rows(compared),
         *_sight_rows((ours - reference)[kind == 0], (second - first)[again == 0]),
-        *_hidden_rows((ours - reference)[kind > 0], (second - first)[again > 0]),
+        *_hidden_rows(ours[kind > 0], reference[kind > 0], first[again > 0], second[again > 0]),
     ]
 
 
@@ -246,9 +248,15 @@ def _sight_rows(error: np.ndarray, own: np.ndarray) -> list[Row]:
     ]  # fmt: skip
 
 
-def _hidden_rows(error: np.ndarray, own: np.ndarray) -> list[Row]:
+def _hidden_rows(ours: np.ndarray, reference: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[Row]:
+    """Rows out of sight, of [poses, fields of `Heard`]; where RLR returned silence there is nothing to compare."""
+    heard, both = np.isfinite(reference[:, 1]), np.isfinite(first[:, 1]) & np.isfinite(second[:, 1])
+    error, own = (ours - reference)[heard], (second - first)[both]
     turned, own_turned = (measures.wrapped_deg(values[:, 2]) for values in (error, own))
-    note = f"{len(error)} poses out of sight, half of them one bend away; printed, not judged"
+    note = (
+        f"{len(error)} poses out of sight, half of them one bend away; printed, not judged; "
+        f"{(~heard).sum()} more in which RLR is silent"
+    )
     return [
         Row("level_error_db_out_of_sight", float(np.median(np.abs(error[:, 1]))), "dB", None,
             float(np.median(np.abs(own[:, 1]))), f"{note}; bias {np.mean(error[:, 1]):+.1f} dB",

@@ -72,13 +72,13 @@ def test_wedge_rows_of_the_truth_itself_and_of_a_quieter_one() -> None:
 def test_door_reads_level_and_direction_of_a_plane_wave() -> None:
     """A quarter of the amplitude from azimuth 2 is 12 dB down in every octave and comes from azimuth 2."""
     array = presets.load("arrays", door.ARRAY, MicrophoneArray)
-    pose = door.DoorPose((0.0, 0.0, 1.0), (2.0, 1.0, 0.5), 0.7)
+    pose = door.DoorPose((0.0, 0.0, 1.0), (2.0, 1.0, 0.5), 0.7, 0.02)
     mics_m = door._microphones_m(array, pose)
     towards, rate_hz = np.array([np.cos(2.0), np.sin(2.0), 0.0]), 17829.0
     time_s = np.arange(4500) / rate_hz
     late_s = 0.02 - (mics_m - mics_m.mean(axis=0)) @ towards / 343.2
     audio = 0.25 * np.stack([pulse(time_s - late, door.PEAK_HZ) for late in late_s])
-    heard = door._read(audio, pulse(time_s, door.PEAK_HZ), rate_hz, mics_m)
+    heard = door._read(audio, pulse(time_s, door.PEAK_HZ), rate_hz, mics_m, pose.arrival_s)
     np.testing.assert_allclose(heard.level_db, 20 * np.log10(0.25), atol=0.05)
     assert wrapped_deg(heard.azimuth_rad - 2.0) < 1.0
 
@@ -93,6 +93,10 @@ def test_door_poses_are_as_many_bends_away_as_asked_for_and_off_the_walls() -> N
         for x, y, _ in (pose.source_m, pose.centre_m):
             assert min(abs(x - wall) for wall in (0.0, 4.0, 4.1, 8.1)) >= 0.5
             assert min(y, 4.0 - y) >= 0.5
+        straight_m = np.linalg.norm(np.subtract(pose.source_m, pose.centre_m))
+        assert straight_m < 343.2 * pose.arrival_s < straight_m + 2.0
+        other = door.beside(scene, pose, np.random.Generator(np.random.PCG64(4)), 1)
+        assert np.linalg.norm(np.subtract(other.centre_m, pose.centre_m)) == pytest.approx(door.OTHER_M)
 
 
 def test_furnished_poses() -> None:
@@ -128,10 +132,18 @@ def test_furnished_reads_both_kinds_of_response_alike() -> None:
         assert heard.drr_db > 10.0
 
 
+def test_silence_is_read_as_such() -> None:
+    pose = furnished.ApartmentPose((2.0, 0.0, 0.5), (0.0, 0.0, 0.5), 2)
+    heard = furnished.read(np.zeros((4, 4096)), pose, False)
+    assert heard.level_db == -np.inf
+
+
 def test_furnished_rows_with_and_without_a_second_answer() -> None:
     rng = np.random.Generator(np.random.PCG64(5))
 
-    def heard(kind: int) -> furnished.Heard:
+    def heard(kind: int, silent: bool = False) -> furnished.Heard:
+        if silent:
+            return furnished.Heard(np.nan, -np.inf, np.nan)
         return furnished.Heard(float(rng.normal()) if kind == 0 else np.nan, float(rng.normal()), float(rng.normal()))
 
     poses = [furnished.ApartmentPose((0.0, 0.0, 1.0), (1.0, 0.0, 1.0), kind) for kind in (0, 0, 0, 1, 2)]
@@ -141,7 +153,7 @@ def test_furnished_rows_with_and_without_a_second_answer() -> None:
         furnished.Compared(
             poses,
             [heard(pose.bends) for pose in poses],
-            [heard(pose.bends) for pose in poses],
+            [heard(pose.bends, silent=pose.bends == 2 and not again) for pose in poses],
             [heard(pose.bends) for pose in poses] if again else None,
             decays if again else np.where(np.arange(3)[:, None, None] == 2, np.nan, decays),
             (1, 2),
@@ -152,6 +164,6 @@ def test_furnished_rows_with_and_without_a_second_answer() -> None:
     assert table["rt60_error_median_apartments"].value == pytest.approx(3.0)
     assert table["rt60_error_median_apartments"].reference_own == 0.0
     assert len(table["drr_error_db_in_sight"].samples) == 6
-    assert len(table["level_error_db_out_of_sight"].samples) == 4
+    assert len(table["level_error_db_out_of_sight"].samples) == 3  # RLR is silent at one
     assert table["level_error_db_out_of_sight"].met is None
     assert all(np.isfinite(row.value) for row in table.values())
