@@ -36,7 +36,9 @@ def run(progress: Progress) -> list[Row]:
         ReferenceMissing: pyroomacoustics isn't installed.
     """
     rng = np.random.Generator(np.random.PCG64(SEED))
-    ours, exact, other = [], [], []
+    ours: list[np.ndarray] = []
+    exact: list[np.ndarray] = []
+    other: list[np.ndarray] = []
     with smooth_materials([ROOM]):
         scene = ROOM.scene()
         for number in range(SOURCES):

@@ -88,7 +88,11 @@ def smooth_materials(rooms: Iterable[Shoebox]) -> Iterator[None]:
 
 
 def image_responses(
-    room: Shoebox, source_m: tuple[float, float, float], points_m: np.ndarray, sample_rate_hz: int
+    room: Shoebox,
+    source_m: tuple[float, float, float],
+    points_m: np.ndarray,
+    sample_rate_hz: int,
+    signs_seed: int | None = None,
 ) -> np.ndarray:
     """Sum all image sources that arrive within a room's `length_s`.
 
@@ -97,6 +101,8 @@ def image_responses(
         source_m: x, y, z, metres.
         points_m: float64 [points, 3], where pressure is wanted.
         sample_rate_hz: of the responses.
+        signs_seed: give every image a random sign, others at every point: waves then add up in energy, as geometrical
+            acoustics has them do, where in truth the images in a row add up to standing waves.
 
     Returns:
         float64 [points, taps], pressure relative to the source's free field at 1 m; tap 0 is the emission.
@@ -110,7 +116,10 @@ def image_responses(
     taps = round(room.length_s * sample_rate_hz)
     out = np.zeros((len(points_m), taps))
     seen = np.ones(source.images.shape[1], dtype=np.bool_)
+    damping, rng = source.damping, np.random.Generator(np.random.PCG64([0x7369676E, signs_seed or 0]))
     for row, point in zip(out, points_m):
+        if signs_seed is not None:
+            source.damping = damping * rng.choice(np.array([-1.0, 1.0], dtype=np.float32), damping.shape)
         summed = pra.simulation.ism.compute_ism_rir(
             source, point.astype(np.float32), None, None, seen, 2 * before + 1, SPEED_OF_SOUND_MPS, sample_rate_hz, None
         )

@@ -57,9 +57,11 @@ def test_places_are_where_they_should_be() -> None:
     rng = np.random.Generator(np.random.PCG64(0))
     for room in shoebox.ROOMS:
         places = shoebox.draw_places(room, rng)
-        everywhere = np.array([places.source_m, *places.listeners_m, *places.others_m, *(p[0] for p in places.poses)])
+        everywhere = np.array(
+            [places.source_m, *places.listeners_m, *places.beside_m, *places.elsewhere_m, *(p[0] for p in places.poses)]
+        )
         assert (everywhere > 0.09).all()
         assert (everywhere < np.array(room.size_m) - 0.3).all()
-        around = np.concatenate([places.listeners_m, places.others_m])
+        around = np.concatenate([places.listeners_m, places.beside_m])
         assert np.linalg.norm(around - around.mean(axis=0), axis=1).max() < 0.9  # a disc of 0.45 m
         assert len(places.poses) == shoebox.POSES
