@@ -100,8 +100,8 @@ def _floor_level(name: str, gaps: Gaps, normal_z: np.ndarray, robot_height_m: fl
     below, above = gaps.below[index], gaps.above[index]
     upright = (normal_z[below] > 0.0) & ((above < 0) | (normal_z[above] < 0.0))
     # The inside of a block and a room differ only in where their faces look, which many files have wrong; a
-    # roof and a floor only in what is above them.
-    weight = np.where(above >= 0, np.where(upright, 1.0, 0.5), np.where(upright, 0.25, 0.1))
+    # roof and a floor only in what is above them. A box that is turned out is still more of a room than of a roof.
+    weight = np.where(above >= 0, np.where(upright, 1.0, 0.2), np.where(upright, 0.15, 0.05))
     weight[(above >= 0) & (height[index] < STANDING_M)] *= 0.1
     order = np.argsort(gaps.low_m[index], kind="stable")
     low, total = gaps.low_m[index][order].astype(np.float64), np.append(0.0, np.cumsum(weight[order]))

@@ -189,6 +189,11 @@ def test_two_storeys_the_larger_is_taken_and_the_other_can_be_asked_for(tmp_path
     assert upper.info["floor"].startswith("at z = 2.800 m")
 
 
+def test_the_inside_of_a_foundation_is_no_room(tmp_path):
+    parts = {"foundation": box((-1.0, -1.0, -2.2), (7.0, 7.0, -0.2)), **room()}
+    check_room(scenes.load(save(tmp_path / "house.glb", parts, "y")))
+
+
 def test_a_stairwell_is_fenced_and_small_holes_are_closed(tmp_path):
     tiles = {
         f"tile{i}{j}": box((0.5 * i, 0.5 * j, -0.1), (0.5 * i + 0.5, 0.5 * j + 0.5, 0.0))
