@@ -41,6 +41,7 @@ def impulse_response(
         ConfigError: no such array.
         ValueError: a length or sample rate out of range.
     """
+    from phonotaxis.envs.acoustics.directivity import build_directivity
     from phonotaxis.envs.acoustics.field import check_in_air, scene_sound, source_field
     from phonotaxis.envs.acoustics.renderer import ResponseRenderer, new_field_list, new_scene_list
 
@@ -55,7 +56,8 @@ def impulse_response(
     base = array.positions_m()
     centre = base.mean(axis=0)
     base = base - centre + [0.0, 0.0, listener_m[2]]
-    renderer = ResponseRenderer(base, sample_rate_hz, taps, early_taps=taps)
+    directivity = build_directivity(array, sample_rate_hz)
+    renderer = ResponseRenderer(base, sample_rate_hz, taps, early_taps=taps, directivity=directivity)
     listeners, out = renderer.listeners(1), renderer.responses(1)
     field = source_field(scene, source_m, length_s)
     listeners.pose[0] = listener_m[0], listener_m[1], yaw_rad

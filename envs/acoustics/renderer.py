@@ -13,11 +13,13 @@ import numpy as np
 from numba import njit, prange
 from numba.typed import List
 
-from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
+from phonotaxis.configs.air import Air
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m, speed_of_sound_mps
 from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, band_kernels
+from phonotaxis.envs.acoustics.directivity import Directivity
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField
 from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, early_paths
-from phonotaxis.envs.acoustics.response import add_paths, add_pulses
+from phonotaxis.envs.acoustics.response import Ears, add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
@@ -43,6 +45,10 @@ class Listeners(NamedTuple):
         pulse_counts: int64 [worlds, 3]: all, the first that are only early, the first that are early at all.
         region: int64 [worlds], -1 for none.
         late_pose: float64 [worlds, 3], at which the late part was rendered; NaN for never.
+        mic_xyz_m: float64 [worlds, mics, 3], microphones of each world's own array, base frame.
+        mic_gain: float32 [worlds, mics], factor on each microphone's signal; 0 is a dead channel.
+        mic_late_by: float64 [worlds, mics], samples by which a microphone is late.
+        speed_mps: float64 [worlds], of sound.
     """
 
     scene: np.ndarray
@@ -59,6 +65,10 @@ class Listeners(NamedTuple):
     pulse_counts: np.ndarray
     region: np.ndarray
     late_pose: np.ndarray
+    mic_xyz_m: np.ndarray
+    mic_gain: np.ndarray
+    mic_late_by: np.ndarray
+    speed_mps: np.ndarray
 
     def forget(self, world: int) -> None:
         """Forget what a world keeps from step to step."""
@@ -89,17 +99,30 @@ class ResponseRenderer:
         sample_rate_hz: of the responses.
         taps: length of the responses, samples.
         early_taps: how many of them are written for every pose.
+        directivity: of the microphones; None for omnidirectional ones in the free field.
+        air: None is the nominal air.
     """
 
-    def __init__(self, mic_xyz_m: np.ndarray, sample_rate_hz: int, taps: int, early_taps: int) -> None:
+    def __init__(
+        self,
+        mic_xyz_m: np.ndarray,
+        sample_rate_hz: int,
+        taps: int,
+        early_taps: int,
+        directivity: Directivity | None = None,
+        air: Air | None = None,
+    ) -> None:
         launch_threads()
         self.mic_xyz_m = np.ascontiguousarray(mic_xyz_m, dtype=np.float64)
         self.sample_rate_hz = sample_rate_hz
         self.taps, self.early_taps = taps, early_taps
         self.kernels = band_kernels(sample_rate_hz)
         self.surfaces = Surfaces(
-            absorption_table(), scattering_table().mean(axis=1).astype(np.float32), amplitude_exponent_per_m()
+            absorption_table(), scattering_table().mean(axis=1).astype(np.float32), amplitude_exponent_per_m(air)
         )
+        self.directional = directivity is not None
+        self.directivity = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
+        self.speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
 
     def listeners(self, worlds: int) -> Listeners:
         """Allocate the state of a number of worlds."""
@@ -119,6 +142,10 @@ class ResponseRenderer:
             pulse_counts=np.zeros((worlds, 3), dtype=np.int64),
             region=np.full(worlds, -1, dtype=np.int64),
             late_pose=np.full((worlds, 3), np.nan),
+            mic_xyz_m=np.repeat(self.mic_xyz_m[None], worlds, axis=0),
+            mic_gain=np.ones((worlds, len(self.mic_xyz_m)), dtype=np.float32),
+            mic_late_by=np.zeros((worlds, len(self.mic_xyz_m))),
+            speed_mps=np.full(worlds, self.speed_mps),
         )
 
     def responses(self, worlds: int) -> Responses:
@@ -141,8 +168,18 @@ class ResponseRenderer:
             out: filled where asked for.
         """
         _render(
-            worlds, scenes, fields, listeners, self.mic_xyz_m, self.kernels, self.surfaces, self.sample_rate_hz, out
-        )
+            worlds, scenes, fields, listeners, self.directional, self.directivity, self.kernels, self.surfaces,
+            self.sample_rate_hz, out,
+        )  # fmt: skip
+
+
+def no_directivity(mics: int) -> Directivity:
+    """Return a table that stands where none is used."""
+    one = np.ones((1, mics, 1), dtype=np.float32)
+    return Directivity(
+        one, 0, np.ones((1, mics, BANDS), dtype=np.float32), np.zeros((1, mics), dtype=np.float32),
+        np.array([[1.0, 0.0, 0.0]]), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64),
+    )  # fmt: skip
 
 
 @njit(cache=True)
@@ -171,78 +208,80 @@ def put(items, index, item):
 
 
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
-def _render(worlds, scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out):
+def _render(worlds, scenes, fields, listeners, directional, directivity, kernels, surfaces, rate_hz, out):
     for k in prange(worlds.size):
-        _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, worlds[k])
+        ears = _ears(listeners, worlds[k], directional, directivity, rate_hz)
+        _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out, worlds[k])
 
 
 @njit(cache=True, error_model="numpy")
-def _render_one(scenes, fields, listeners, mic_base, kernels, surfaces, rate_hz, out, world):
+def _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out, world):
     scene, field = scenes[listeners.scene[world]], fields[listeners.field[world]]
     x, y, yaw = listeners.pose[world]
-    mic_xyz, centre = _microphones(mic_base, x, y, yaw)
     early, late = out.early[world], out.late[world]
     early_taps, taps = early.shape[1], early.shape[1] + late.shape[1]
     paths = Paths(listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world])
-    moved = listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y
-    if moved:
-        reach_m = taps / rate_hz * SPEED_OF_SOUND_MPS
+    if listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y:
         listeners.path_count[world], listeners.visible[world] = early_paths(
             scene.plan, scene.faces, scene.edges, field.edge_m, field.edge_next, surfaces, listeners.source_m[world],
-            centre, reach_m, paths,
+            ears.centre, taps / ears.per_metre, paths,
         )  # fmt: skip
         listeners.paths_at[world, 0], listeners.paths_at[world, 1] = x, y
+    count = listeners.path_count[world]
     region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]
     turned = abs((yaw - listeners.late_pose[world, 2] + np.pi) % (2.0 * np.pi) - np.pi)
     stale = not turned < LATE_TURN_RAD  # also where there is none yet
     if listeners.region[world] != region or (region < 0 and stale):
-        _draw(field, region, centre[2], early_taps, rate_hz, listeners, world)
+        _draw(field, region, ears, early_taps, rate_hz, listeners, world)
         stale = True
     all_pulses, only_early, any_early = listeners.pulse_counts[world]
-    pulses = listeners.pulses[world]
-    around = scene.centre_m[max(region, 0)]
+    pulses, around = listeners.pulses[world], scene.centre_m[max(region, 0)]
     early[:] = 0.0
-    count = listeners.path_count[world]
-    far = add_paths(early, 0, paths, count, mic_xyz, kernels.path, rate_hz)
-    add_pulses(early, 0, pulses[:any_early], around, centre, mic_xyz, kernels, rate_hz)
+    far = add_paths(early, 0, paths, count, ears, kernels.path)
+    add_pulses(early, 0, pulses[:any_early], around, ears, kernels)
     if far and (x != listeners.late_pose[world, 0] or y != listeners.late_pose[world, 1] or turned > 0.0):
         stale = True  # what comes from far away is exact too
     out.renewed[world] = stale
     if stale:
         listeners.late_pose[world, :] = listeners.pose[world]
         late[:] = 0.0
-        add_paths(late, early_taps, paths, count, mic_xyz, kernels.path, rate_hz)
-        add_pulses(late, early_taps, pulses[only_early:all_pulses], around, centre, mic_xyz, kernels, rate_hz)
+        add_paths(late, early_taps, paths, count, ears, kernels.path)
+        add_pulses(late, early_taps, pulses[only_early:all_pulses], around, ears, kernels)
 
 
 @njit(cache=True, error_model="numpy")
-def _microphones(mic_base, x, y, yaw):
-    """Return the microphones' places, float64 [mics, 3], and the base at their mean height, world."""
+def _ears(listeners, world, directional, directivity, rate_hz):
+    """Place a world's microphones at its pose."""
+    base = listeners.mic_xyz_m[world]
+    x, y, yaw = listeners.pose[world]
     cos, sin = np.cos(yaw), np.sin(yaw)
-    mics = mic_base.shape[0]
-    mic_xyz = np.empty((mics, 3))
-    base = np.zeros(3)
+    mics = base.shape[0]
+    xyz = np.empty((mics, 3))
+    centre = np.zeros(3)
     for mic in range(mics):
-        mic_xyz[mic, 0] = x + cos * mic_base[mic, 0] - sin * mic_base[mic, 1]
-        mic_xyz[mic, 1] = y + sin * mic_base[mic, 0] + cos * mic_base[mic, 1]
-        mic_xyz[mic, 2] = mic_base[mic, 2]
-        base[2] += mic_base[mic, 2] / mics
-    base[0], base[1] = x, y
-    return mic_xyz, base
+        xyz[mic, 0] = x + cos * base[mic, 0] - sin * base[mic, 1]
+        xyz[mic, 1] = y + sin * base[mic, 0] + cos * base[mic, 1]
+        xyz[mic, 2] = base[mic, 2]
+        centre[2] += base[mic, 2] / mics
+    centre[0], centre[1] = x, y
+    return Ears(
+        xyz, centre, cos, sin, listeners.mic_gain[world], listeners.mic_late_by[world], directional, directivity,
+        rate_hz / listeners.speed_mps[world],
+    )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(field, region, z, early_taps, rate_hz, listeners, world):
+def _draw(field, region, ears, early_taps, rate_hz, listeners, world):
     """Draw the pulses of the region a world has entered, early ones first."""
     listeners.region[world] = region
     counts = listeners.pulse_counts[world]
     counts[:] = 0
     if region < 0:
         return
-    first_m = np.sqrt(field.first_m[region] ** 2 + (z - field.source_m[2]) ** 2)
+    first_m = np.sqrt(field.first_m[region] ** 2 + (ears.centre[2] - field.source_m[2]) ** 2)
     pulses = listeners.pulses[world]
     count = draw_pulses(
-        field.energy[region], field.directions[region], rate_hz, first_m / SPEED_OF_SOUND_MPS,
+        field.energy[region], field.directions[region], rate_hz, first_m * ears.per_metre / rate_hz,
         fold(field.key, region), pulses,
     )  # fmt: skip
     drawn = pulses[:count].copy()

@@ -15,15 +15,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.regions import Regions
+from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
 from phonotaxis.envs.hashing import fold, key_of, unit
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.scene import Scene
 
 BIN_S = 0.01
-RAYS = 800
+RAYS = 1000
 AZIMUTHS, ELEVATIONS = 16, 5  # cells of direction, equal in solid angle
 DIRECTIONS = AZIMUTHS * ELEVATIONS
 _FINE_BINS, _COARSE = 8, 4  # a time slot is one bin at first, then four
@@ -81,6 +83,11 @@ def trace_late_field(
         absorption_table(), scatter.astype(np.float32),
         float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energy, heard,
     )  # fmt: skip
+    slots = np.array([slot_of(k) for k in range(bins)])
+    smooth_in_space(regions, energy, np.arange(bins), smoothing.ENERGY)
+    begins = np.searchsorted(slots, np.arange(heard.shape[1]))
+    smooth_in_space(regions, heard, begins, smoothing.DIRECTIONS)
+    smooth_in_time(energy)
     seconds = (np.arange(bins) + 0.5) * BIN_S
     air = np.exp(-2.0 * amplitude_exponent_per_m()[None, :] * (seconds * SPEED_OF_SOUND_MPS)[:, None])
     energy *= air.astype(np.float32)[None]
