@@ -174,7 +174,9 @@ def _boundary(room: Room, strides: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     """Return the cells of air at matter, their number of free faces and their loss, and the cells of that matter."""
     air = room.air.reshape(-1)
     steps = np.concatenate([strides, -strides])
-    free = np.sum([np.roll(air, -step) for step in steps], axis=0, dtype=np.int8)
+    free = np.zeros(air.size, dtype=np.int8)
+    for step in steps:
+        free += np.roll(air, -step)
     boundary = np.flatnonzero(air & (free < 6))
     matter = np.flatnonzero(~air & (free > 0))
     loss = room.admittance.reshape(-1)[boundary] / np.float32(2.0 * np.sqrt(3.0))

@@ -8,6 +8,7 @@ import pytest
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.envs import scenes
+from phonotaxis.envs.scenes import materials
 from phonotaxis.envs.truth import door, furnished, wedge_error
 from phonotaxis.envs.truth.finite_difference import pulse
 from phonotaxis.envs.truth.images import smooth_materials
@@ -130,6 +131,14 @@ def test_furnished_reads_both_kinds_of_response_alike() -> None:
     for heard in (ours, reference):
         assert wrapped_deg(heard.azimuth_rad - 1.0) < 2.0
         assert heard.drr_db > 10.0
+
+
+def test_everything_scatters_for_a_while() -> None:
+    before = materials.scattering_table()
+    with furnished.diffuse_materials():
+        assert (materials.scattering_table() == 1.0).all()
+        assert materials.absorption_table()[3] == pytest.approx(materials.MATERIALS[3].absorption)
+    np.testing.assert_array_equal(materials.scattering_table(), before)
 
 
 def test_silence_is_read_as_such() -> None:
