@@ -15,10 +15,10 @@ from phonotaxis.envs.truth.shoebox import Pose, microphones_m
 
 RATE_HZ = 16000
 DIRECTIONS = 200
-DISTANCE_M = 3.0
-CENTRE_M = (20.1, 19.7, 6.0)
+DISTANCE_M = 2.0
+CENTRE_M = (20.1, 19.7, 10.0)
 LOW_HZ, HIGH_HZ = 300.0, 6000.0
-_LENGTH_S = 0.025  # what is thrown back by the hall arrives after 0.033 s
+_LENGTH_S = 0.02  # what is thrown back by the hall arrives after 0.05 s
 _AROUND = 60  # samples about the arrival that are looked at
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 
@@ -50,9 +50,9 @@ def is_omnidirectional(array: MicrophoneArray) -> bool:
 
 
 def free_field() -> Scene:
-    """Build a hall of 40 x 40 x 12 m: in its middle nothing comes back for a while."""
+    """Build a hall of 40 x 40 x 20 m: in its middle nothing comes back for a while."""
     return scenes.load(
-        "empty_room", size_m=[40.0, 40.0], height_m=12.0, cell_m=0.5,
+        "empty_room", size_m=[40.0, 40.0], height_m=20.0, cell_m=0.5,
         floor="carpet", walls="curtain", ceiling="acoustic_ceiling",
     )  # fmt: skip
 
