@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
+from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import Frozen
 from phonotaxis.configs.contract import (
@@ -18,6 +19,8 @@ from phonotaxis.configs.contract import (
     PinholeCamera,
     discrete_actions,
 )
+from phonotaxis.configs.noise import Noise
+from phonotaxis.configs.sources import Sources
 
 
 class SceneSet(Frozen):
@@ -71,7 +74,10 @@ class AudioGoalTask(Frozen):
     max_distance_m: float = Field(default=40.0, gt=0.0)
     out_of_sight_share: float = Field(default=0.6, ge=0.0, le=1.0)
     response_s: float = Field(default=0.5, ge=0.05, le=4.0)
-    crossfade_s: float = Field(default=0.05, ge=0.0, le=0.2)
+    crossfade_s: float = Field(default=0.025, ge=0.0, le=0.2)
+    sources: Sources = Sources()
+    air: Air = Air()
+    noise: Noise = Noise()
     front_end: FrontEnd = FrontEnd()
 
     @model_validator(mode="after")

@@ -179,7 +179,7 @@ def bench_sim(
 
 def _transforms_s(env: AudioGoalVectorEnv, repeats: int = 15) -> float:
     """Return what a step's Fourier transforms alone take, in seconds: the median of some repeats."""
-    convolver = env.world.hearing.convolver
+    convolver = env.world.hearing.voices[0].convolver
     taken = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -210,8 +210,8 @@ def _watch(env: AudioGoalVectorEnv) -> Stopwatch:
         (world.library, "field_slot", "tracing"),
         (hearing, "hear", "observations"),
         (hearing.renderer, "render", "responses"),
-        (hearing.convolver, "step", "convolution"),
-        (hearing.convolver, "renew_late", "convolution"),
+        (hearing.voices[0].convolver, "step", "convolution"),
+        (hearing.voices[0].convolver, "renew_late", "convolution"),
         (hearing.converter, "convert", "converter"),
         (world.eyes, "render", "depth"),
     ):

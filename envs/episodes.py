@@ -6,12 +6,37 @@ from typing import NamedTuple
 
 import numpy as np
 
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.sources import Sources
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import SceneError
 
 _TRIES = 64
 _SCENES = 16
+
+
+FOREVER_S = 1e6
+_OTHERS = 0x6F7468
+
+
+class Sounding(NamedTuple):
+    """One source of an episode.
+
+    Attributes:
+        field: slot of its field.
+        sound: index of its sound; offset: sample of its loop at which the episode begins.
+        level_db_spl: at 1 m.
+        begins_s: when it is heard from, seconds since the episode began; -`FOREVER_S` has been playing.
+        ends_s: when it falls silent.
+    """
+
+    field: int
+    sound: int
+    offset: int
+    level_db_spl: float
+    begins_s: float = -FOREVER_S
+    ends_s: float = FOREVER_S
 
 
 class Episode(NamedTuple):
@@ -23,6 +48,8 @@ class Episode(NamedTuple):
         sound: index of the sound; offset: sample of its loop at which the episode begins.
         level_db_spl: of the source at 1 m.
         pose: x, y, yaw of the start, world, metres and radians.
+        begins_s, ends_s: when the goal is heard, see `Sounding`.
+        others: further sources.
     """
 
     seed: int
@@ -32,6 +59,17 @@ class Episode(NamedTuple):
     offset: int
     level_db_spl: float
     pose: tuple[float, float, float]
+    begins_s: float = -FOREVER_S
+    ends_s: float = FOREVER_S
+    others: tuple[Sounding, ...] = ()
+
+    def goal(self) -> Sounding:
+        """Return the source that is to be found."""
+        return Sounding(self.field, self.sound, self.offset, self.level_db_spl, self.begins_s, self.ends_s)
+
+    def fields(self) -> tuple[int, ...]:
+        """Return the slots of all its sources' fields."""
+        return (self.field, *(other.field for other in self.others))
 
 
 def draw_episode(library: Library, seed: int) -> Episode:
@@ -56,7 +94,7 @@ def draw_episode(library: Library, seed: int) -> Episode:
         )
     sound = int(rng.integers(len(library.sounds)))
     spread = task.sounds.level_range_db
-    return Episode(
+    episode = Episode(
         seed=seed,
         scene=scene,
         field=field,
@@ -64,6 +102,55 @@ def draw_episode(library: Library, seed: int) -> Episode:
         offset=int(rng.integers(library.signal_length[sound])),
         level_db_spl=float(task.sounds.mean_level_db_spl + rng.uniform(-spread, spread)),
         pose=(start[0], start[1], float(rng.uniform(-np.pi, np.pi))),
+    )
+    return episode if task.sources == Sources() else _with_sources(library, episode)
+
+
+def _with_sources(library: Library, episode: Episode) -> Episode:
+    """Draw when the goal is heard, and what else plays."""
+    sources, rng = library.task.sources, np.random.Generator(np.random.PCG64([_OTHERS, episode.seed]))
+    begins_s, ends_s, offset = -FOREVER_S, FOREVER_S, episode.offset
+    if sources.starts_after_s[1] > 0.0:
+        begins_s = float(rng.uniform(*sources.starts_after_s))
+    if sources.stops_after_s is not None:
+        ends_s = float(rng.uniform(*sources.stops_after_s))
+    if sources.plays == "once":
+        begins_s, offset = max(begins_s, 0.0), 0
+        length_s = library.signal_length[episode.sound] / library.task.sample_rate_hz
+        ends_s = min(ends_s, begins_s + float(length_s))
+    library.hold(episode.field)
+    others: list[Sounding] = []
+    for _ in range(sources.distractors):
+        others.append(_draw_other(library, episode, rng))
+        library.hold(others[-1].field)
+    for field in (episode.field, *(other.field for other in others)):
+        library.release(field)
+    return episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset, others=tuple(others))
+
+
+def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) -> Sounding:
+    """Draw a source of another kind of sound at another of the scene's places."""
+    task = library.task
+    kinds = task.sources.distractor_kinds
+    goal_kind = library.sounds[episode.sound].kind
+    of_kind = [sound.kind in kinds if kinds else sound.kind != goal_kind for sound in library.sounds]
+    choice = list(np.flatnonzero(of_kind))
+    if not choice and not kinds:
+        choice = [k for k in range(len(library.sounds)) if k != episode.sound] or [episode.sound]
+    if not choice:
+        known = ", ".join(sorted({sound.kind for sound in library.sounds}))
+        raise ConfigError(f"sources.distractor_kinds: no sound is of kind {', '.join(kinds)}; there are {known}")
+    sound = int(choice[rng.integers(len(choice))])
+    field = episode.field
+    for _ in range(_TRIES):
+        field = library.field_slot(episode.scene, int(rng.integers(task.sources_per_scene + task.sources.distractors)))
+        if field != episode.field:
+            break
+    return Sounding(
+        field=field,
+        sound=sound,
+        offset=int(rng.integers(library.signal_length[sound])),
+        level_db_spl=episode.level_db_spl + float(rng.uniform(*task.sources.distractor_level_db)),
     )
 
 

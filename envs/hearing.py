@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from phonotaxis.configs.contract import Contract, audio_from_int16
+import numpy as np
+from numba import njit, prange
+
+from phonotaxis.configs.air import Air
+from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
 from phonotaxis.envs.acoustics.converter import Converter, level_gain
-from phonotaxis.envs.acoustics.convolution import StreamingConvolver
-from phonotaxis.envs.acoustics.renderer import ResponseRenderer
-from phonotaxis.envs.episodes import Episode
+from phonotaxis.envs.acoustics.convolution import Emission, StreamingConvolver, emissions, partition_taps
+from phonotaxis.envs.acoustics.directivity import build_directivity
+from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource
+from phonotaxis.envs.acoustics.renderer import Listeners, ResponseRenderer, Responses
+from phonotaxis.envs.acoustics.unit_variation import draw_unit
+from phonotaxis.envs.episodes import Episode, Sounding
 from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.library import Library
+from phonotaxis.envs.randomise import Variation, varied_air, varied_unit
+
+
+class Voice(NamedTuple):
+    """One source in each world: where it is heard from, and what it emits.
+
+    Attributes:
+        listeners: what its responses depend on.
+        responses: as last rendered.
+        convolver: of its sound.
+        emission: what it emits when.
+        gain: float32 [worlds], from loop to converter full scale; 0 where a world has no such source.
+        sound: float32 [worlds, mics, hop], its last hop.
+    """
+
+    listeners: Listeners
+    responses: Responses
+    convolver: StreamingConvolver
+    emission: Emission
+    gain: np.ndarray
+    sound: np.ndarray
 
 
 class Hearing:
@@ -19,60 +49,168 @@ class Hearing:
     Attributes:
         codes: int16 [worlds, mics, hop], the last hop as the converter delivers it.
         window: float32 [worlds, mics, window], what the policy sees: the last `window_samples`, full scale ±1.
+        clipped: int64 [worlds], samples of the last hop that lay beyond full scale, over all microphones.
+        speed_mps: float64 [worlds], of the wheels' rims, for the motors' noise; set by who moves the robot.
     """
 
     def __init__(self, contract: Contract, library: Library, worlds: int, threads: int) -> None:
         task = library.task
-        taps = int(round(task.response_s * contract.sample_rate_hz))
-        fade = max(1, int(round(task.crossfade_s * contract.sample_rate_hz)))
+        self.library, self.array, self.hop = library, contract.array, contract.hop_samples
+        self.rate_hz = contract.sample_rate_hz
         mics, hop = contract.array.mics, contract.hop_samples
-        self.library = library
-        self.array = contract.array
-        self.hop = hop
-        self.convolver = StreamingConvolver(worlds, mics, taps, hop, fade, threads)
-        self.renderer = ResponseRenderer(
-            contract.array.positions_m(), contract.sample_rate_hz, taps, self.convolver.partition
-        )
-        self.listeners = self.renderer.listeners(worlds)
+        self.noise = NoiseSource(contract.array, self.rate_hz, task.noise, None if task.air == Air() else task.air)
         self.converter = Converter(contract.array, contract.sample_rate_hz)
+        taps = int(round(task.response_s * self.rate_hz))
+        self.renderer = ResponseRenderer(
+            contract.array.positions_m(), self.rate_hz, taps, partition_taps(taps, hop),
+            build_directivity(contract.array, self.rate_hz), None if task.air == Air() else task.air,
+        )  # fmt: skip
+        self.voices = _voices(self.renderer, contract, task, worlds, threads)
         self.codes = np.zeros((worlds, mics, hop), dtype=np.int16)
         self.window = np.zeros((worlds, mics, contract.window_samples), dtype=np.float32)
-        self.clock = np.zeros(worlds, dtype=np.int64)  # of the source, at the end of the last hop
+        self.clipped = np.zeros(worlds, dtype=np.int64)
         self.hops = np.zeros(worlds, dtype=np.int64)  # since the episode began
-        self._sound = np.zeros(worlds, dtype=np.int64)
-        self._gain = np.zeros(worlds, dtype=np.float32)
+        self.speed_mps = np.zeros(worlds)
+        self._speed_before_mps = np.zeros(worlds)
         self._key = np.zeros(worlds, dtype=np.uint64)
-        self._responses = self.renderer.responses(worlds)
-        self._received = np.zeros((worlds, mics, hop), dtype=np.float32)
+        self._gains = NoiseGains(np.ones(worlds, dtype=np.float32), np.ones(worlds, dtype=np.float32))
+        self._self_noise_gain = np.ones(worlds, dtype=np.float32)
 
-    def begin(self, world: int, episode: Episode) -> None:
+    @property
+    def listeners(self) -> Listeners:
+        """What the responses to the goal depend on."""
+        return self.voices[0].listeners
+
+    def begin(self, world: int, episode: Episode, variation: Variation | None = None) -> None:
         """Put a world at an episode's beginning; `hear` then fills its first window."""
-        listeners = self.listeners
-        listeners.scene[world], listeners.field[world] = episode.scene, episode.field
-        listeners.pose[world] = episode.pose
-        listeners.source_m[world] = self.library.fields[episode.field].source_m
-        listeners.forget(world)
-        self.convolver.restart(world)
-        self._sound[world] = episode.sound
-        self._gain[world] = level_gain(self.array, episode.level_db_spl)
+        self.listeners.pose[world] = episode.pose
+        sounding = (episode.goal(), *episode.others)
+        for number, voice in enumerate(self.voices):
+            one = sounding[number] if number < len(sounding) else None
+            self._begin_voice(voice, world, episode.scene, one)
+        if variation is not None:
+            self._vary(world, episode, variation)
         self._key[world] = key_of(episode.seed)
-        self.clock[world] = episode.offset
         self.hops[world] = 0
+        self.speed_mps[world] = self._speed_before_mps[world] = 0.0
         self.window[world] = 0.0
+
+    def _begin_voice(self, voice: Voice, world: int, scene: int, sounding: Sounding | None) -> None:
+        listeners = voice.listeners
+        listeners.forget(world)
+        voice.convolver.restart(world)
+        listeners.scene[world] = scene
+        if sounding is None:
+            voice.gain[world] = 0.0
+            return
+        listeners.field[world] = sounding.field
+        listeners.source_m[world] = self.library.fields[sounding.field].source_m
+        voice.gain[world] = level_gain(self.array, sounding.level_db_spl)
+        emission = voice.emission
+        emission.sound[world], emission.clock[world] = sounding.sound, sounding.offset
+        emission.begins[world] = sounding.offset + int(sounding.begins_s * self.rate_hz)
+        emission.ends[world] = sounding.offset + int(sounding.ends_s * self.rate_hz)
+
+    def _vary(self, world: int, episode: Episode, variation: Variation) -> None:
+        """Take over an episode's own array, air and noise."""
+        unit = draw_unit(self.array, varied_unit(variation), episode.seed, self.rate_hz)
+        air = varied_air(variation, self.library.task.air.pressure_kpa)
+        speed_mps = SPEED_OF_SOUND_MPS if air == Air() else speed_of_sound_mps(air)
+        for voice in self.voices:
+            listeners = voice.listeners
+            listeners.mic_xyz_m[world] = unit.positions_m
+            listeners.mic_gain[world] = unit.gain * unit.alive
+            listeners.mic_late_by[world] = unit.delay_samples
+            listeners.speed_mps[world] = speed_mps
+        nominal_dba = self.noise.noise.diffuse_dba
+        if nominal_dba is not None:
+            self._gains.diffuse[world] = 10.0 ** ((variation.diffuse_noise_dba - nominal_dba) / 20.0)
+        self._gains.robot[world] = 10.0 ** (variation.robot_noise_shift_db / 20.0)
+        self._self_noise_gain[world] = 10.0 ** (variation.self_noise_shift_db / 20.0)
 
     def hear(self, worlds: np.ndarray) -> None:
         """Render the next hop of some worlds at the poses in `listeners`, int64 [k], ascending."""
-        library = self.library
-        self.renderer.render(worlds, library.scene_sounds, library.fields, self.listeners, self._responses)
-        self.convolver.renew_late(worlds[self._responses.renewed[worlds]], self._responses.late)
-        self.convolver.step(
-            worlds, library.signals, library.signal_length, self._sound, self.clock, self._responses.early,
-            self._gain, self._received,
-        )  # fmt: skip
-        self.converter.convert(worlds, self._received, self._key, self.hops, self.codes)
-        self.clock[worlds] += self.hop
+        goal = self.voices[0]
+        self._render(goal, worlds)
+        for voice in self.voices[1:]:
+            there = worlds[voice.gain[worlds] > 0.0]
+            if there.size:
+                self._render(voice, there)
+                _add(there, voice.sound, goal.sound)
+        streams = None
+        if not self.noise.is_silent:
+            streams = self.noise.streams(worlds, self._speed_before_mps, self.speed_mps, self._gains)
+            self._speed_before_mps[worlds] = self.speed_mps[worlds]
+        self.converter.convert(
+            worlds, goal.sound, self._key, self.hops, self.codes, streams, self._self_noise_gain, self.clipped
+        )
         self.hops[worlds] += 1
-        kept = self.window.shape[2] - self.hop
-        if kept:
-            self.window[worlds, :, :kept] = self.window[worlds, :, self.hop :]
-        self.window[worlds, :, kept:] = audio_from_int16(self.codes[worlds])
+        _slide(worlds, self.codes, self.window)
+
+    def _render(self, voice: Voice, worlds: np.ndarray) -> None:
+        library, responses = self.library, voice.responses
+        self.renderer.render(worlds, library.scene_sounds, library.fields, voice.listeners, responses)
+        voice.convolver.renew_late(worlds[responses.renewed[worlds]], responses.late)
+        voice.convolver.step(
+            worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, voice.sound
+        )
+        voice.emission.clock[worlds] += self.hop
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return every array that the next hop depends on, by name: part of a world's snapshot."""
+        state = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        state |= {f"gains.{name}": array for name, array in self._gains._asdict().items()}
+        for number, voice in enumerate(self.voices):
+            parts = {"listeners": voice.listeners._asdict(), "emission": voice.emission._asdict()}
+            parts |= {"convolver": voice.convolver.state(), "own": {"gain": voice.gain}}
+            for part, arrays in parts.items():
+                state |= {f"voice{number}.{part}.{name}": array for name, array in arrays.items()}
+        return state
+
+
+def _voices(
+    renderer: ResponseRenderer, contract: Contract, task: AudioGoalTask, worlds: int, threads: int
+) -> tuple[Voice, ...]:
+    """Allocate as many sources as an episode may have; all are heard at the same poses."""
+    fade = max(1, int(round(task.crossfade_s * contract.sample_rate_hz)))
+    mics, hop = contract.array.mics, contract.hop_samples
+    voices: list[Voice] = []
+    for _ in range(1 + task.sources.distractors):
+        listeners = renderer.listeners(worlds)
+        if voices:
+            listeners = listeners._replace(pose=voices[0].listeners.pose)
+        voices.append(
+            Voice(
+                listeners,
+                renderer.responses(worlds),
+                StreamingConvolver(worlds, mics, renderer.taps, hop, fade, threads),
+                emissions(worlds),
+                np.zeros(worlds, dtype=np.float32),
+                np.zeros((worlds, mics, hop), dtype=np.float32),
+            )
+        )
+    return tuple(voices)
+
+
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+def _add(worlds, sound, to):
+    for index in prange(worlds.size):
+        row, added = to[worlds[index]], sound[worlds[index]]
+        for mic in range(row.shape[0]):
+            for k in range(row.shape[1]):
+                row[mic, k] += added[mic, k]
+
+
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+def _slide(worlds, codes, window):
+    """Move windows on by a hop and put the newest codes, full scale ±1, at their ends."""
+    hop = codes.shape[2]
+    kept = window.shape[2] - hop
+    scale = np.float32(1.0 / INT16_FULL_SCALE)
+    for index in prange(worlds.size):
+        for mic in range(codes.shape[1]):
+            row, new = window[worlds[index], mic], codes[worlds[index], mic]
+            for k in range(kept):
+                row[k] = row[k + hop]
+            for k in range(hop):
+                row[kept + k] = new[k] * scale

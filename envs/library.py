@@ -164,13 +164,15 @@ class Library:
         top = float(scene.ceiling_m[row, column]) - 0.05
         return x, y, float(min(rng.uniform(low, high), top)), row, column
 
-    def hold(self, field_slot: int) -> None:
-        """Keep a field from being replaced until it is released."""
-        self._users[field_slot] += 1
+    def hold(self, *field_slots: int) -> None:
+        """Keep fields from being replaced until they are released."""
+        for slot in field_slots:
+            self._users[slot] += 1
 
-    def release(self, field_slot: int) -> None:
-        """Give back a field that was held."""
-        self._users[field_slot] -= 1
+    def release(self, *field_slots: int) -> None:
+        """Give back fields that were held."""
+        for slot in field_slots:
+            self._users[slot] -= 1
 
 
 def _reachable_clearance_m(scene: Scene, mask: np.ndarray, height_m: float) -> np.ndarray:

@@ -123,10 +123,10 @@ class World:
     def _place(self, world: int, seed: int) -> None:
         previous = self.episodes[world]
         if previous is not None:
-            self.library.release(previous.field)
+            self.library.release(*previous.fields())
             self.episodes[world] = None
         episode = draw_episode(self.library, seed)
-        self.library.hold(episode.field)
+        self.library.hold(*episode.fields())
         self.episodes[world] = episode
         self.hearing.begin(world, episode)
 
@@ -252,24 +252,25 @@ class World:
             final_distance_m=final_m,
             collisions=int(self._collisions[world]),
             reached=bool(self._nearest_m[world] < self.task.success_m),
+            sound_ended=float(self.steps[world]) * self.contract.control_period_s > episode.ends_s,
         )
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of the worlds' whole state, from which `restore` goes on to the same bits."""
         for episode in self.episodes:
             if episode is not None:
-                self.library.hold(episode.field)  # a snapshot keeps its fields alive
+                self.library.hold(*episode.fields())  # a snapshot keeps its fields alive
         return copy.deepcopy(self._state())
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Put the worlds back to a snapshot of theirs."""
         for held in self.episodes:
             if held is not None:
-                self.library.release(held.field)
+                self.library.release(*held.fields())
         self.episodes = list(snapshot["episodes"])
         for held in self.episodes:
             if held is not None:
-                self.library.hold(held.field)
+                self.library.hold(*held.fields())
         state = self._state()
         for name, value in snapshot.items():
             if name != "episodes":
@@ -277,12 +278,9 @@ class World:
 
     def _state(self) -> dict[str, Any]:
         """Every array that the next step depends on, by name."""
-        hearing = self.hearing
         state: dict[str, Any] = {"episodes": self.episodes}
         state |= {f"observation.{name}": array for name, array in self.observation.items()}
-        state |= {f"listeners.{name}": array for name, array in hearing.listeners._asdict().items()}
-        state |= {f"hearing.{name}": array for name, array in vars(hearing).items() if isinstance(array, np.ndarray)}
-        state |= {f"convolver.{name}": array for name, array in hearing.convolver.state().items()}
+        state |= {f"hearing.{name}": array for name, array in self.hearing.state().items()}
         own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         return state | {f"world.{name}": array for name, array in own.items()}
 

@@ -12,6 +12,8 @@ convolution). Each row is transformed by itself, so its bits don't depend on whi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.fft
 from numba import njit, prange
@@ -19,6 +21,34 @@ from numba import njit, prange
 from phonotaxis.envs.threads import launch_threads
 
 _GROUP = 4  # worlds transformed together: their spectra stay in the cache
+_SWITCH = 80  # samples in which a source comes on or goes off
+
+
+class Emission(NamedTuple):
+    """What the sources of a number of worlds emit when; times are samples of the source's own clock.
+
+    Attributes:
+        sound: int64 [worlds], the loop a world's source plays.
+        clock: int64 [worlds], the loop's sample at which the next hop begins.
+        begins: int64 [worlds], it is silent before.
+        ends: int64 [worlds], and from then on.
+    """
+
+    sound: np.ndarray
+    clock: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+
+
+def emissions(worlds: int) -> Emission:
+    """Allocate sources that play for ever."""
+    far = 1 << 60
+    return Emission(
+        np.zeros(worlds, dtype=np.int64),
+        np.zeros(worlds, dtype=np.int64),
+        np.full(worlds, -far, dtype=np.int64),
+        np.full(worlds, far, dtype=np.int64),
+    )
 
 
 def partition_taps(taps: int, hop: int) -> int:
@@ -83,8 +113,7 @@ class StreamingConvolver:
         worlds: np.ndarray,
         signals: np.ndarray,
         signal_length: np.ndarray,
-        signal_of: np.ndarray,
-        clock: np.ndarray,
+        emission: Emission,
         early: np.ndarray,
         gain: np.ndarray,
         out: np.ndarray,
@@ -95,8 +124,7 @@ class StreamingConvolver:
             worlds: int64 [k], which, ascending.
             signals: float32 [sounds, longest], loops.
             signal_length: int64 [sounds], samples of each loop.
-            signal_of: int64 [worlds], the loop a world's source plays.
-            clock: int64 [worlds], the source's sample at which the hop begins; what came before has been playing.
+            emission: what is played when.
             early: float32 [worlds, mics, partition], beginning of the responses at the new poses.
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
@@ -104,7 +132,7 @@ class StreamingConvolver:
         begin, end = self.partition - 1, self.partition - 1 + self.hop + self.fade
         for first in range(0, worlds.size, _GROUP):
             group = worlds[first : first + _GROUP]
-            self._hear_source(group, signals, signal_length, signal_of, clock)
+            self._hear_source(group, signals, signal_length, emission)
             consecutive = group[-1] - group[0] == group.size - 1
             rows = slice(group[0], group[-1] + 1) if consecutive else group  # a slice is read without a copy
             wet = scipy.fft.rfft(early[rows], n=self.length, axis=-1, workers=self.threads)
@@ -124,12 +152,7 @@ class StreamingConvolver:
             scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
 
     def _hear_source(
-        self,
-        group: np.ndarray,
-        signals: np.ndarray,
-        signal_length: np.ndarray,
-        signal_of: np.ndarray,
-        clock: np.ndarray,
+        self, group: np.ndarray, signals: np.ndarray, signal_length: np.ndarray, emission: Emission
     ) -> None:
         """Add the newest stretches of the sources to their past; all of them where a sound has just begun."""
         fresh = self.fresh[group]
@@ -137,20 +160,22 @@ class StreamingConvolver:
             if chosen.size == 0:
                 continue
             dry = np.empty((chosen.size, newest, self.length), dtype=np.float32)
-            _gather(chosen, signals, signal_length, signal_of, clock, self.partition, dry)
+            _gather(chosen, signals, signal_length, emission, self.partition, dry)
             spectra = scipy.fft.rfft(dry, axis=-1, workers=self.threads)
             _push(chosen, spectra, self.past, self.head)
 
 
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
-def _gather(worlds, signals, signal_length, signal_of, clock, partition, dry):
+def _gather(worlds, signals, signal_length, emission, partition, dry):
     """Copy the stretches of each loop that meet the first partitions, float32 [worlds, partitions, length]."""
     for index in prange(worlds.size):
         world = worlds[index]
-        length = signal_length[signal_of[world]]
-        loop = signals[signal_of[world], :length]
+        sound = emission.sound[world]
+        length = signal_length[sound]
+        loop = signals[sound, :length]
         for k in range(dry.shape[1]):
-            at = (clock[world] - (k + 1) * partition + 1) % length
+            begin = emission.clock[world] - (k + 1) * partition + 1
+            at = begin % length
             row = dry[index, k]
             done = 0
             while done < row.size:
@@ -158,6 +183,17 @@ def _gather(worlds, signals, signal_length, signal_of, clock, partition, dry):
                 row[done : done + part] = loop[at : at + part]
                 done += part
                 at = 0
+            _switch(row, begin, emission.begins[world], emission.ends[world])
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _switch(row, at, begins, ends):
+    """Silence a stretch that begins at a time of the source's clock where the source is off."""
+    if at >= begins + _SWITCH and at + row.size <= ends:
+        return
+    for k in range(row.size):
+        on = min(at + k - begins, ends - at - k)
+        row[k] *= min(max(on, 0), _SWITCH) / np.float32(_SWITCH)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -37,9 +37,10 @@ def _term(beta, sign, n, wavenumber, spread_m):
     angle = np.pi + sign * beta
     nearest = np.rint((beta + sign * np.pi) / (2.0 * np.pi * n))
     off = angle - sign * 2.0 * np.pi * n * nearest  # from the boundary
-    if abs(off) < _NEVER_SINGULAR_RAD:
-        angle += _NEVER_SINGULAR_RAD
-        beta += sign * _NEVER_SINGULAR_RAD
+    if abs(off) < _NEVER_SINGULAR_RAD:  # on the boundary itself the limits differ: keep to this side of it
+        step = _NEVER_SINGULAR_RAD if off >= 0.0 else -_NEVER_SINGULAR_RAD
+        angle += step
+        beta += sign * step
     amount = 2.0 * np.cos(np.pi * n * nearest - 0.5 * beta) ** 2
     return _transition(wavenumber * spread_m * amount) / np.tan(angle / (2.0 * n))
 

@@ -1,0 +1,44 @@
+"""Sources of sound in an episode: the goal, when it can be heard, and what else plays."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.base import Frozen
+
+MAX_DISTRACTORS = 7
+
+
+class Sources(Frozen):
+    """What plays in an episode. As it stands by default: the goal alone, in a loop without an end.
+
+    Attributes:
+        plays: "loop" goes on and on; "once" ends with the recording, which begins with the episode.
+        starts_after_s: the goal is silent for so long, drawn from this range; seconds.
+        stops_after_s: the goal falls silent after so long since the episode began, drawn from this range, as a
+            telephone does; None goes on.
+        distractors: how many other sources play all the time.
+        distractor_level_db: their level against the goal's, drawn from this range, dB.
+        distractor_kinds: kinds of sound that they are drawn from; all but the goal's where it is empty.
+    """
+
+    plays: Literal["loop", "once"] = "loop"
+    starts_after_s: tuple[float, float] = (0.0, 0.0)
+    stops_after_s: tuple[float, float] | None = None
+    distractors: int = Field(default=0, ge=0, le=MAX_DISTRACTORS)
+    distractor_level_db: tuple[float, float] = (-10.0, 0.0)
+    distractor_kinds: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Sources:
+        for name in ("starts_after_s", "stops_after_s", "distractor_level_db"):
+            pair = getattr(self, name)
+            if pair is not None and pair[0] > pair[1]:
+                raise ValueError(f"{name}: the lower end {pair[0]:g} exceeds the upper end {pair[1]:g}")
+        if self.starts_after_s[0] < 0.0:
+            raise ValueError(f"starts_after_s must be at least 0, got {self.starts_after_s[0]:g}")
+        if self.stops_after_s is not None and self.stops_after_s[0] < self.starts_after_s[1]:
+            raise ValueError("stops_after_s must not begin before starts_after_s ends: the goal would never be heard")
+        return self

@@ -1,0 +1,119 @@
+"""Sources: several at once, that come on, stop, or play once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.sources import Sources
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.episodes import FOREVER_S, draw_episode
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.world import World
+
+MakeTask = Callable[..., AudioGoalTask]
+QUIET = {"response_s": 0.1, "max_steps": 40}
+
+
+def loudness(world: World, steps: int) -> np.ndarray:
+    """Stand still for some steps; returns the level of each, float64 [steps, worlds]."""
+    levels = []
+    for _ in range(steps):
+        world.step_setpoints(np.zeros(world.num_worlds), np.zeros(world.num_worlds), np.zeros(world.num_worlds, bool))
+        levels.append(np.sqrt(np.mean(world.observation["audio"].astype(float) ** 2, axis=(1, 2))))
+    return np.array(levels)
+
+
+def begun(task: AudioGoalTask, worlds: int = 2) -> World:
+    world = World(task, worlds)
+    world.begin(np.arange(worlds), np.arange(worlds))
+    return world
+
+
+def test_the_default_draws_what_it_drew_before_there_was_more(make_task: MakeTask) -> None:
+    plain, more = (Library(make_task(**QUIET, sources=sources)) for sources in (Sources(), Sources(distractors=2)))
+    for seed in range(5):
+        one, other = draw_episode(plain, seed), draw_episode(more, seed)
+        assert one.others == ()
+        assert (one.begins_s, one.ends_s) == (-FOREVER_S, FOREVER_S)
+        assert one == other._replace(others=(), field=one.field)
+        assert len(other.others) == 2
+
+
+def test_distractors_are_of_other_kinds_at_other_places_and_are_heard(make_task: MakeTask) -> None:
+    task = make_task(**QUIET, sources=Sources(distractors=2, distractor_level_db=(20.0, 20.0)))
+    world = begun(task, 4)
+    library = world.library
+    for episode in world.episodes:
+        assert episode is not None
+        for other in episode.others:
+            assert library.sounds[other.sound].kind != library.sounds[episode.sound].kind
+            assert other.field != episode.field
+            assert other.level_db_spl == pytest.approx(episode.level_db_spl + 20.0)
+    alone = begun(make_task(**QUIET), 4)
+    assert (loudness(world, 4).mean(axis=0) > 1.5 * loudness(alone, 4).mean(axis=0)).sum() >= 3
+
+
+def test_distractors_by_kind(make_task: MakeTask) -> None:
+    library = Library(make_task(**QUIET, sources=Sources(distractors=1, distractor_kinds=("speech",))))
+    kinds = {library.sounds[draw_episode(library, seed).others[0].sound].kind for seed in range(6)}
+    assert kinds == {"speech"}
+    nothing = Library(make_task(**QUIET, sources=Sources(distractors=1, distractor_kinds=("dragon",))))
+    with pytest.raises(ConfigError, match=r"no sound is of kind dragon; there are .*speech"):
+        draw_episode(nothing, 0)
+
+
+def test_the_goal_falls_silent_and_the_result_says_so(make_task: MakeTask) -> None:
+    world = begun(make_task(**QUIET, sources=Sources(stops_after_s=(2.0, 2.0))))
+    levels = loudness(world, 16)
+    assert (levels[11:].max(axis=0) < 0.05 * levels[:7].max(axis=0)).all()
+    assert world.result(0).sound_ended
+    assert not begun(make_task(**QUIET)).result(0).sound_ended
+
+
+def test_a_goal_that_starts_later_or_plays_once(make_task: MakeTask) -> None:
+    late = begun(make_task(**QUIET, sources=Sources(starts_after_s=(2.0, 2.0))))
+    levels = loudness(late, 16)
+    assert (levels[:6].max(axis=0) < 0.05 * levels[8:].max(axis=0)).all()
+    once = begun(make_task(**QUIET, sources=Sources(plays="once")))
+    longest_s = max(sound.duration_s for sound in once.library.sounds)
+    levels = loudness(once, int(longest_s / 0.25) + 6)
+    assert (levels[-3:].max(axis=0) < 0.05 * levels.max(axis=0)).all()
+
+
+def test_with_many_sources_too_the_bits_do_not_depend_on_the_batch(make_task: MakeTask) -> None:
+    task = make_task(**QUIET, sources=Sources(distractors=1, stops_after_s=(0.5, 1.5)))
+    together, alone = World(task, 3), World(task, 1)
+    together.begin(np.arange(3), np.array([7, 8, 9]))
+    alone.begin(np.arange(1), np.array([8]))
+    for action in (1, 2, 1, 3, 1, 1):
+        together.step(np.full(3, action))
+        alone.step(np.full(1, action))
+        assert np.array_equal(together.observation["audio"][1], alone.observation["audio"][0])
+
+
+def test_a_snapshot_goes_on_to_the_same_bits(make_task: MakeTask) -> None:
+    world = begun(make_task(**QUIET, sources=Sources(distractors=1)))
+    loudness(world, 2)
+    held = world.snapshot()
+    first = loudness(world, 3)
+    world.restore(held)
+    assert np.array_equal(loudness(world, 3), first)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stops_after_s": (5.0, 1.0)}, "stops_after_s: the lower end 5 exceeds the upper end 1"),
+        ({"starts_after_s": (2.0, 4.0), "stops_after_s": (3.0, 9.0)}, "would never be heard"),
+        ({"starts_after_s": (-1.0, 0.0)}, "at least 0"),
+        ({"distractors": 99}, "less than or equal to 7"),
+    ],
+)
+def test_misuse_is_named(fields: dict[str, object], message: str) -> None:
+    with pytest.raises((ValidationError, ConfigError), match=message):
+        Sources.model_validate(fields)
