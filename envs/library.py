@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
@@ -14,11 +13,13 @@ from scipy import ndimage
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs import scenes, sounds
-from phonotaxis.envs.acoustics.field import SceneSound, scene_sound, source_field
+from phonotaxis.envs.acoustics.field import SceneSound, SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
+from phonotaxis.envs.field_store import FieldStore, StoredField
 from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
+from phonotaxis.envs.slots import Slots
 
 
 class Ground(NamedTuple):
@@ -50,16 +51,40 @@ def _new_list(item):
 class Library:
     """Scenes, source fields and sounds for a task.
 
-    Scenes and fields are addressed by slots; a slot in use (`hold`, `release`) is never given away.
+    Scenes and fields are addressed by slots. A field that is held (`hold`, `release`) is never given away, nor is
+    its scene; of the others, those unused for longest make room for new ones, a scene together with its fields.
+    What a slot holds that nobody holds is certain until the library is next asked for something.
 
     Args:
         task: what to make them for.
         max_fields: fields kept at most, unless more are in use.
+        max_scenes: scenes kept at most, likewise.
+        max_field_bytes: that fields may take, likewise.
+        store: folder in which fields outlive the process, shared with whoever names it; None for none.
+
+    Raises:
+        ValueError: room for no field or no scene.
+        FieldStoreError: the folder can't be used.
     """
 
-    def __init__(self, task: AudioGoalTask, max_fields: int = 512) -> None:
+    def __init__(
+        self,
+        task: AudioGoalTask,
+        max_fields: int = 512,
+        max_scenes: int = 512,
+        max_field_bytes: int = 2**31,
+        store: str | Path | None = None,
+    ) -> None:
+        if min(max_fields, max_scenes, max_field_bytes) < 1:
+            raise ValueError(
+                "max_fields, max_scenes and max_field_bytes must be at least 1, got "
+                f"{max_fields}, {max_scenes} and {max_field_bytes}"
+            )
         self.task = task
         self.max_fields = max_fields
+        self.max_scenes = max_scenes
+        self.max_field_bytes = max_field_bytes
+        self.store = None if store is None else FieldStore(Path(store))
         self.sounds = load_sounds(task)
         longest = max(sound.samples.size for sound in self.sounds)
         self.signals = np.zeros((len(self.sounds), longest), dtype=np.float32)
@@ -71,39 +96,47 @@ class Library:
         self.grounds: List = None
         self.fields: List = None
         self.walks: List = None
-        self._scene_slot: dict[int, int] = {}  # by index in the set
         self._walk_mask: dict[int, np.ndarray] = {}  # by slot
-        self._field_slot: OrderedDict[tuple[int, int], int] = OrderedDict()
-        self._users: list[int] = []  # by field slot
-        self._forgotten: list[int] = []  # field slots that nobody finds any more
+        self._scene_slots = Slots[int](max_scenes)  # by index in the set
+        self._field_slots = Slots[tuple[int, int]](max_fields)  # by scene slot and number
+        self._scene_of: dict[int, int] = {}  # scene slot, by field slot
+        self._field_bytes: dict[int, int] = {}  # by field slot
 
     def scene_slot(self, index: int) -> int:
         """Return the slot of a scene of the task's set, loading the scene if need be."""
-        if index not in self._scene_slot:
-            scene = load_scene(self.task.scenes, index)
-            slot = len(self._scene_slot)
-            self._put_scene(slot, scene)
-            self._scene_slot[index] = slot
-        return self._scene_slot[index]
+        found = self._scene_slots.find(index)
+        if found is not None:
+            return found
+        scene = load_scene(self.task.scenes, index)
+        mask = self._walkable_of(scene)
+        slot, previous = self._scene_slots.vacant()
+        if previous is not None:
+            self._forget_fields_of(slot)
+        self._put_scene(slot, scene, mask)
+        self._scene_slots.give(index, slot)
+        return slot
 
-    def _put_scene(self, slot: int, scene: Scene) -> None:
+    def _walkable_of(self, scene: Scene) -> np.ndarray:
         task = self.task
         mask = largest_component(walkable(scene, task.radius_m, task.height_m))
         if not mask.any():
             raise SceneError(
                 f"{scene.name}: no room for a robot of radius {task.radius_m} m and height {task.height_m} m"
             )
-        self.scenes[slot] = scene
-        self._walk_mask[slot] = mask
+        return mask
+
+    def _put_scene(self, slot: int, scene: Scene, mask: np.ndarray) -> None:
         shared: SceneSound = scene_sound(scene)[0]
         plan = shared.plan
-        clearance = _reachable_clearance_m(scene, mask, task.height_m)
+        clearance = _reachable_clearance_m(scene, mask, self.task.height_m)
         ground = Ground(clearance, plan.cell, plan.inv, plan.ox, plan.oy)
         if self.scene_sounds is None:
             self.scene_sounds, self.grounds = new_scene_list(shared), _new_list(ground)
         else:
             put(self.scene_sounds, slot, shared)
             put(self.grounds, slot, ground)
+        self.scenes[slot] = scene
+        self._walk_mask[slot] = mask
 
     def walkable(self, scene_slot: int) -> np.ndarray:
         """Return where episodes may take place: bool [rows, columns], one connected area."""
@@ -112,46 +145,64 @@ class Library:
     def field_slot(self, scene_slot: int, number: int) -> int:
         """Return the slot of source `number` of a scene, tracing it if need be; hold it before the next call."""
         key = (scene_slot, number)
-        if key in self._field_slot:
-            self._field_slot.move_to_end(key)
-            return self._field_slot[key]
-        slot = self._free_slot()
-        scene = self.scenes[scene_slot]
-        x, y, z, row, column = self._source(scene_slot, number)
-        field = source_field(scene, (x, y, z), self.task.response_s)
-        way = geodesic_field(self._walk_mask[scene_slot], row, column, scene.cell_m)
-        walk = WalkField(way.distance_m, way.parent, way.turn_rad, np.array([x, y]))
+        found = self._field_slots.find(key)
+        if found is not None:
+            return found
+        field, walk = self._field(scene_slot, number)
+        size = _bytes_of(field) + _bytes_of(walk)
+        self._make_room(size, _emptied(field), _emptied(walk))
+        slot, _ = self._field_slots.vacant()
+        self._put_field(slot, field, walk)
+        self._scene_of[slot], self._field_bytes[slot] = scene_slot, size
+        self._field_slots.give(key, slot)
+        return slot
+
+    def _put_field(self, slot: int, field: SourceField, walk: WalkField) -> None:
         if self.fields is None:
             self.fields, self.walks = new_field_list(field), _new_list(walk)
         else:
             put(self.fields, slot, field)
             put(self.walks, slot, walk)
-        self._field_slot[key] = slot
-        return slot
+
+    def _make_room(self, size: int, no_field: SourceField, no_walk: WalkField) -> None:
+        """Empty slots that nobody uses until a field of this many bytes may come."""
+        for slot, key in self._field_slots.unused():
+            if sum(self._field_bytes.values()) + size <= self.max_field_bytes:
+                return
+            if key is not None:
+                self._field_slots.forget(key)
+            self._put_field(slot, no_field, no_walk)
+            self._field_bytes[slot] = 0
+
+    def _field(self, scene_slot: int, number: int) -> tuple[SourceField, WalkField]:
+        """Find a source's field and walks in the store, or trace them."""
+        scene, mask = self.scenes[scene_slot], self._walk_mask[scene_slot]
+        x, y, z, row, column = self._source(scene_slot, number)
+        goal_xy = np.array([x, y])
+        if self.store is not None:
+            name = self.store.name_of(scene, mask, (x, y, z), self.task.response_s)
+            kept = self.store.get(name, scene, self.task.response_s)
+            if kept is not None:
+                return kept.field, WalkField(*kept.walk, goal_xy)
+        field = source_field(scene, (x, y, z), self.task.response_s)
+        way = geodesic_field(mask, row, column, scene.cell_m)
+        if self.store is not None:
+            self.store.put(name, StoredField(field, way))
+        return field, WalkField(*way, goal_xy)
 
     def forget_field(self, scene_slot: int, number: int) -> None:
         """Trace a source anew when it is next asked for; who holds the present field keeps it."""
-        slot = self._field_slot.pop((scene_slot, number), None)
-        if slot is not None:
-            self._forgotten.append(slot)
+        self._field_slots.forget((scene_slot, number))
+
+    def _forget_fields_of(self, scene_slot: int) -> None:
+        for key in self._field_slots.found():
+            if key[0] == scene_slot:
+                self._field_slots.forget(key)
 
     def reload_scene(self, index: int) -> None:
         """Load a scene of the task's set again, and what is worked out from it."""
-        self._put_scene(self.scene_slot(index), load_scene(self.task.scenes, index))
-
-    def _free_slot(self) -> int:
-        """Return a new slot, or the one unused for longest where the library is full."""
-        for slot in self._forgotten:
-            if self._users[slot] == 0:
-                self._forgotten.remove(slot)
-                return slot
-        if len(self._users) >= self.max_fields:
-            for key, slot in self._field_slot.items():
-                if self._users[slot] == 0:
-                    del self._field_slot[key]
-                    return slot
-        self._users.append(0)
-        return len(self._users) - 1
+        slot, scene = self.scene_slot(index), load_scene(self.task.scenes, index)
+        self._put_scene(slot, scene, self._walkable_of(scene))
 
     def _source(self, scene_slot: int, number: int) -> tuple[float, float, float, int, int]:
         """Draw a source's position (a walkable cell's centre) by scene and number: x, y, z, row, column."""
@@ -167,12 +218,39 @@ class Library:
     def hold(self, *field_slots: int) -> None:
         """Keep fields from being replaced until they are released."""
         for slot in field_slots:
-            self._users[slot] += 1
+            self._field_slots.users[slot] += 1
+            self._scene_slots.users[self._scene_of[slot]] += 1
 
     def release(self, *field_slots: int) -> None:
         """Give back fields that were held."""
         for slot in field_slots:
-            self._users[slot] -= 1
+            self._field_slots.users[slot] -= 1
+            self._scene_slots.users[self._scene_of[slot]] -= 1
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Say what the arrays of `scenes`, `fields` and `sounds` take, bytes."""
+        scenes = (part for slot in self.scenes for part in (self.scene_sounds[slot], self.grounds[slot]))
+        masks = sum(mask.nbytes for mask in self._walk_mask.values())
+        return {
+            "scenes": sum(map(_bytes_of, scenes)) + masks,
+            "fields": sum(self._field_bytes.values()),
+            "sounds": self.signals.nbytes,
+        }
+
+
+Arrays = TypeVar("Arrays", SourceField, WalkField)
+
+
+def _emptied(item: Arrays) -> Arrays:
+    """Return a field's form without its content: arrays of no elements."""
+    return type(item)(*(np.empty((0,) * v.ndim, v.dtype) if isinstance(v, np.ndarray) else v for v in item))
+
+
+def _bytes_of(item: Any) -> int:
+    """Add up the arrays of a named tuple of arrays, numbers and such named tuples."""
+    if isinstance(item, tuple):
+        return sum(map(_bytes_of, item))
+    return int(item.nbytes) if isinstance(item, np.ndarray) else 0
 
 
 def _reachable_clearance_m(scene: Scene, mask: np.ndarray, height_m: float) -> np.ndarray:

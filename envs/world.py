@@ -104,8 +104,9 @@ class World:
         """
         order = np.argsort(worlds)
         chosen = np.asarray(worlds, dtype=np.int64)[order]
-        for world, seed in zip(chosen, np.asarray(seeds)[order]):
-            self._place(int(world), int(seed))
+        with self.own_threads():  # fields are traced
+            for world, seed in zip(chosen, np.asarray(seeds)[order]):
+                self._place(int(world), int(seed))
         self.active[chosen] = True
         self.steps[chosen] = 0
         self._path_m[chosen] = 0.0

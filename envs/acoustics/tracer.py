@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 
 from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
@@ -23,9 +23,11 @@ from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
 from phonotaxis.envs.hashing import fold, key_of, unit
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.scene import Scene
+from phonotaxis.envs.threads import launch_threads
 
 BIN_S = 0.01
 RAYS = 1000
+CHUNKS = 4  # of rays, each traced by one thread
 AZIMUTHS, ELEVATIONS = 16, 5  # cells of direction, equal in solid angle
 DIRECTIONS = AZIMUTHS * ELEVATIONS
 _FINE_BINS, _COARSE = 8, 4  # a time slot is one bin at first, then four
@@ -43,10 +45,12 @@ class LateField(NamedTuple):
         directions: uint8 [regions, slots, DIRECTIONS], cumulative share of a slot's energy over the directions it
             comes from, up to `CERTAIN`; zero where there is no energy. Cell `e * AZIMUTHS + a` has azimuths
             (world) from a / AZIMUTHS of a turn, and sines of elevation from 2 e / ELEVATIONS - 1.
+        first_m: float32 [regions], metres that the first ray has travelled; infinite where none came.
     """
 
     energy: np.ndarray
     directions: np.ndarray
+    first_m: np.ndarray
 
 
 @njit(cache=True, inline="always")
@@ -63,7 +67,7 @@ def trace_late_field(
     seed: int = 0,
     rays: int = RAYS,
 ) -> LateField:
-    """Trace the late field of a source.
+    """Trace the late field of a source, by as many threads as numba is told to use; the bits don't depend on them.
 
     Args:
         scene: where.
@@ -73,16 +77,22 @@ def trace_late_field(
         seed: of the rays.
         rays: how many.
     """
+    launch_threads()
     bins = int(np.ceil(length_s / BIN_S))
-    energy = np.zeros((len(regions.volume_m3), bins, BANDS), dtype=np.float32)
-    heard = np.zeros((len(regions.volume_m3), slot_of(bins - 1) + 1, DIRECTIONS), dtype=np.float32)
+    energies = np.zeros((CHUNKS, len(regions.volume_m3), bins, BANDS), dtype=np.float32)
+    heards = np.zeros((CHUNKS, len(regions.volume_m3), slot_of(bins - 1) + 1, DIRECTIONS), dtype=np.float32)
+    first = np.full((CHUNKS, len(regions.volume_m3)), np.inf, dtype=np.float32)
     scatter = scattering_table().mean(axis=1)
     _trace(
         scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
         regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
         absorption_table(), scatter.astype(np.float32),
-        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energy, heard,
+        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energies, heards, first,
     )  # fmt: skip
+    energy, heard = energies[0], heards[0]
+    for chunk in range(1, CHUNKS):  # always in this order: the bits must not depend on threads
+        energy += energies[chunk]
+        heard += heards[chunk]
     slots = np.array([slot_of(k) for k in range(bins)])
     smooth_in_space(regions, energy, np.arange(bins), smoothing.ENERGY)
     begins = np.searchsorted(slots, np.arange(heard.shape[1]))
@@ -93,13 +103,26 @@ def trace_late_field(
     energy *= air.astype(np.float32)[None]
     share = np.cumsum(heard, axis=2)
     share *= CERTAIN / np.maximum(share[:, :, -1:], np.float32(1e-30))
-    return LateField(energy, np.rint(share).astype(np.uint8))
+    return LateField(energy, np.rint(share).astype(np.uint8), first.min(axis=0))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _trace(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, energy, heard,
+    absorb, scatter, sx, sy, sz, rays, seed, energies, heards, first,
+):  # fmt: skip
+    """Trace every `CHUNKS`-th ray into a chunk of its own."""
+    for chunk in prange(CHUNKS):
+        _trace_chunk(
+            floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+            absorb, scatter, sx, sy, sz, rays, seed, chunk, energies[chunk], heards[chunk], first[chunk],
+        )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _trace_chunk(
+    floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+    absorb, scatter, sx, sy, sz, rays, seed, chunk, energy, heard, first,
 ):  # fmt: skip
     bins = energy.shape[1]
     bin_m = BIN_S * SPEED_OF_SOUND_MPS
@@ -107,7 +130,7 @@ def _trace(
     ray_energy = np.empty(BANDS)
     root = key_of(seed)
     turn = unit(root) * 2.0 * np.pi
-    for ray in range(rays):
+    for ray in range(chunk, rays, CHUNKS):
         key = fold(root, ray + 1)
         dz = 1.0 - 2.0 * (ray + 0.5) / rays
         flat = np.sqrt(1.0 - dz * dz)
@@ -121,7 +144,7 @@ def _trace(
         while travelled < reach:
             length, row, column, hit, material = _fly(
                 floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, not exact,
+                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, not exact,
             )  # fmt: skip
             travelled += length
             if hit < 0:
@@ -168,7 +191,7 @@ def _reflect(dx, dy, dz, hit, scattered, key):
 @njit(cache=True, error_model="numpy")
 def _fly(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, record,
+    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, record,
 ):  # fmt: skip
     """Fly to the next surface, leaving energy on the way; returns length, cell, kind of hit (-1 none), material."""
     step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
@@ -217,11 +240,13 @@ def _fly(
         if there != here or new_bin != now_bin:
             if record and here >= 0:
                 _leave(energy, heard, volume, here, now_bin, ray_energy, t - mark, towards)
+                first[here] = min(first[here], travelled + mark)
             mark, here, now_bin = t, there, new_bin
             if travelled + t >= reach:
                 return t, row, column, -1, 0
     if record and here >= 0:
         _leave(energy, heard, volume, here, now_bin, ray_energy, t - mark, towards)
+        first[here] = min(first[here], travelled + mark)
     return t, row, column, hit, material
 
 
