@@ -37,7 +37,7 @@ class SourceField(NamedTuple):
     directions: np.ndarray  # uint8 [regions, slots, directions]
     edge_m: np.ndarray  # float32 [edges], way to the source
     edge_next: np.ndarray  # int32 [edges], next edge on it
-    first_m: np.ndarray  # float32 [regions], way of the first sound to the region's centre
+    first_m: np.ndarray  # float32 [regions], way of the late field's first sound to the region's centre
     key: np.uint64
 
 
@@ -76,6 +76,8 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)
     _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
+    reached = np.isfinite(late.first_m)
+    first_m[reached] = np.maximum(first_m, late.first_m)[reached]  # no pulse comes before the rays it stands for
     return SourceField(source, late.energy, late.directions, edge_m, edge_next, first_m, key)
 
 

@@ -65,6 +65,8 @@ def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
             if energy[k, band] < FLOOR_RATIO * strongest or count == pulses.shape[0]:
                 continue
             begin, end = k * BIN_S, (k + 1) * BIN_S
+            if end <= earliest_s:
+                continue
             if begin < earliest_s:
                 seconds = earliest_s + (seconds - begin) / BIN_S * max(end - earliest_s, _SHORTEST_S)
             sign_key = fold(pulse_key, 1)
