@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError
-from phonotaxis.configs.contract import Contract, DiscreteActions, PinholeCamera
+from phonotaxis.configs.contract import DEPTH, Contract, DiscreteActions, PinholeCamera
+from phonotaxis.configs.directivity import Directivity
 from phonotaxis.configs.geometry import camera_from_base, pixel_rays
 from phonotaxis.configs.robot import RobotConfig
 
 # 2 mm is a sixth of a sample of sound at 16 kHz: below it the phases that the policy learnt still hold.
 MICROPHONE_TOLERANCE_M = 0.002
+PATTERN_TOLERANCE = 0.05  # of parts of a pattern, a reflection or a direction: half a decibel
 MOTION_TOLERANCE = 0.10  # of the distance or turn of one control period (the design's 10 %)
 MIN_VIEW_COVERED = 0.90  # of the policy's pixels that the robot's camera must see
 PARALLAX_DEPTHS_M = (
@@ -64,7 +68,34 @@ def _audio(contract: Contract, robot: RobotConfig) -> list[str]:
             f"microphone positions: number {worst} lies {apart_m[worst] * 1000:.1f} mm from where the policy "
             f"has it (at most {MICROPHONE_TOLERANCE_M * 1000:g} mm){_other_order(contract, robot)}"
         )
+    wanted, own = contract.array.directivity, robot.array.directivity
+    differing = _differences(wanted, own)
+    if differing:
+        faults.append(
+            f"array.directivity: policy {wanted.kind}, robot {own.kind} (they differ in {', '.join(differing)}); "
+            "mount the microphones as the policy's are and say so in the robot's array, or train with the robot's"
+        )
     return faults
+
+
+def _differences(wanted: Directivity, own: Directivity) -> list[str]:
+    """Name the fields in which two directivities differ; files are known by their names alone."""
+    if wanted.kind != own.kind:
+        return ["kind"]
+    ours, theirs = wanted.model_dump(), own.model_dump()
+    return [name for name in ours if name != "common_delay_s" and not _alike(name, ours[name], theirs[name])]
+
+
+def _alike(name: str, wanted: Any, own: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(own, dict):
+        return all(_alike(key, wanted[key], own[key]) for key in wanted)
+    if isinstance(wanted, (tuple, list)) and isinstance(own, (tuple, list)):
+        return len(wanted) == len(own) and all(_alike(name, a, b) for a, b in zip(wanted, own))
+    if isinstance(wanted, float) and isinstance(own, float):
+        return abs(wanted - own) <= (MICROPHONE_TOLERANCE_M if name.endswith("_m") else PATTERN_TOLERANCE)
+    if name == "path":
+        return PurePath(wanted).name == PurePath(own).name
+    return bool(wanted == own)
 
 
 def _distances_m(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -83,9 +114,10 @@ def _other_order(contract: Contract, robot: RobotConfig) -> str:
 
 def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
     wanted, own = contract.camera, robot.camera.pinhole
+    beyond = [name for name in contract.modalities if name != DEPTH]
+    faults = [f"camera: the policy sees {' and '.join(beyond)}, robots' cameras deliver depth alone"] if beyond else []
     if wanted == own:
-        return []
-    faults = []
+        return faults
     covered = min(_covered(wanted, own, depth_m) for depth_m in PARALLAX_DEPTHS_M)
     if covered < MIN_VIEW_COVERED:
         faults.append(

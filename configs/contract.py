@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Union
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs.array import MicrophoneArray, Vector3
 from phonotaxis.configs.base import Frozen, build
+from phonotaxis.configs.vision import MODALITIES, SEMANTIC_CLASSES, Modality
 
 CONTRACT_VERSION = 1
 
 AUDIO = "audio"
 DEPTH = "depth"
+SEMANTIC = "semantic"
+COLOR = "color"
 DEPTH_AGE_S = "depth_age_s"
 MOTION = "motion"
 MOTION_VALID = "motion_valid"
@@ -145,7 +148,11 @@ class FrontEnd(Frozen):
 
 
 class Contract(Frozen):
-    """Everything simulator, exporter, runtime and log must agree on."""
+    """Everything simulator, exporter, runtime and log must agree on.
+
+    `modalities` are the images there are: depth always, `semantic` and `color` where a task asks for them. The
+    contract of a policy lists those that it reads.
+    """
 
     version: Literal[1] = 1  # CONTRACT_VERSION
     task: str = Field(min_length=1)
@@ -154,12 +161,18 @@ class Contract(Frozen):
     window_samples: int = Field(default=4000, ge=80)
     array: MicrophoneArray
     camera: PinholeCamera = PinholeCamera()
+    modalities: tuple[Modality, ...] = ("depth",)
     body: Body = Body()
     actions: Actions
     goal: GoalSpec | None = None
     motion_source: Literal["wheel", "external", "commanded"] = "wheel"
     state_shape: tuple[int, ...] = ()
     front_end: FrontEnd = FrontEnd()
+
+    @field_validator("modalities")
+    @classmethod
+    def _depth_always(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        return ordered_modalities(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:
@@ -213,6 +226,7 @@ class Contract(Frozen):
                        "waveform at the converter, quantised to 16 bit; the window ends now"),
             TensorSpec(DEPTH, (camera.height, camera.width), "float32", 0.0, camera.max_range_m, "m",
                        "depth along the optical axis; 0 = unknown"),
+            *self._other_images(),
             TensorSpec(DEPTH_AGE_S, (1,), "float32", 0.0, inf, "s", "age of the frame when the step is due"),
             TensorSpec(MOTION, (6,), "float32", -inf, inf, "m, m, rad, m/s, rad/s, flag",
                        "odometry since the last step, velocities that safety let through, collision"),
@@ -222,6 +236,15 @@ class Contract(Frozen):
             specs.append(TensorSpec(GOAL, (self.goal.size,), "float32", -inf, inf, "", "embedding of what to find"))
         specs.append(TensorSpec(EPISODE_START, (1,), "float32", 0.0, 1.0, "flag", "1 resets the memory"))
         return tuple(specs)
+
+    def _other_images(self) -> list[TensorSpec]:
+        size = self.camera.height, self.camera.width
+        classes = ", ".join(f"{index} {name}" for index, name in enumerate(SEMANTIC_CLASSES))
+        specs = {
+            SEMANTIC: TensorSpec(SEMANTIC, size, "uint8", 0.0, 255.0, "class", classes),
+            COLOR: TensorSpec(COLOR, (*size, 3), "uint8", 0.0, 255.0, "RGB", "colour of what is seen; black = unknown"),
+        }
+        return [specs[name] for name in self.modalities if name in specs]
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """List the inputs of the exported graph, in order: the observations, then the recurrent state."""
@@ -278,6 +301,17 @@ class Contract(Frozen):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def ordered_modalities(modalities: tuple[Modality, ...]) -> tuple[Modality, ...]:
+    """Put images into the order of `MODALITIES`.
+
+    Raises:
+        ValueError: one is named twice, or depth isn't among them.
+    """
+    if "depth" not in modalities or len(set(modalities)) < len(modalities):
+        raise ValueError(f"modalities must name depth, and each once, of {', '.join(MODALITIES)}")
+    return tuple(name for name in MODALITIES if name in modalities)
 
 
 def audio_from_int16(samples: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.air import Air
@@ -18,9 +18,14 @@ from phonotaxis.configs.contract import (
     FrontEnd,
     PinholeCamera,
     discrete_actions,
+    ordered_modalities,
 )
+from phonotaxis.configs.motion import Drive, check_latency
 from phonotaxis.configs.noise import Noise
+from phonotaxis.configs.randomisation import Randomisation
 from phonotaxis.configs.sources import Sources
+from phonotaxis.configs.unit_variation import UnitVariation
+from phonotaxis.configs.vision import DepthNoise, Modality
 
 
 class SceneSet(Frozen):
@@ -48,6 +53,15 @@ class AudioGoalTask(Frozen):
 
     Source positions are drawn `sources_per_scene` to a scene; an episode draws scene, source, sound, level and
     start. At least `out_of_sight_share` of the starts don't see the source.
+
+    Attributes:
+        modalities: the images an agent sees; depth is always among them.
+        depth_noise: of the depth camera.
+        drive: how velocity setpoints are carried out.
+        air: of the scenes.
+        noise: around the robot and of it.
+        unit: how microphones differ from the array's data sheet.
+        randomise: what varies from one episode to the next.
     """
 
     name: str = "audiogoal"
@@ -56,8 +70,11 @@ class AudioGoalTask(Frozen):
     hop_samples: int = Field(default=4000, ge=80)
     window_samples: int = Field(default=4000, ge=80)
     camera: PinholeCamera = PinholeCamera()
+    modalities: tuple[Modality, ...] = ("depth",)
+    depth_noise: DepthNoise = DepthNoise()
     radius_m: float = Field(default=0.18, gt=0.0, le=1.0)
     height_m: float = Field(default=0.6, gt=0.0, le=2.0)
+    drive: Drive = Drive()
     actions: Literal["discrete", "continuous"] = "discrete"
     step_m: float = Field(default=0.25, gt=0.0, le=1.0)
     turn_deg: float = Field(default=10.0, gt=0.0, le=90.0)
@@ -78,7 +95,14 @@ class AudioGoalTask(Frozen):
     sources: Sources = Sources()
     air: Air = Air()
     noise: Noise = Noise()
+    unit: UnitVariation = UnitVariation()
+    randomise: Randomisation = Randomisation()
     front_end: FrontEnd = FrontEnd()
+
+    @field_validator("modalities")
+    @classmethod
+    def _depth_always(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        return ordered_modalities(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> AudioGoalTask:
@@ -91,6 +115,37 @@ class AudioGoalTask(Frozen):
         if self.window_samples < self.hop_samples:
             raise ValueError(f"window_samples {self.window_samples} must be at least hop_samples {self.hop_samples}")
         return self
+
+    @model_validator(mode="after")
+    def _within_a_period(self) -> AudioGoalTask:
+        period_s = self.hop_samples / self.sample_rate_hz
+        check_latency(self.drive.latency_s, period_s)
+        if self.randomise.latency_s is not None:
+            check_latency(self.randomise.latency_s.high, period_s)
+        return self
+
+    @model_validator(mode="after")
+    def _noise_varies_around_a_level(self) -> AudioGoalTask:
+        if self.randomise.diffuse_noise_dba is not None and self.noise.diffuse_dba is None:
+            raise ValueError("randomise.diffuse_noise_dba needs noise.diffuse_dba: give the task's own level too")
+        return self
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> AudioGoalTask:
+        noise, camera = self.depth_noise, self.camera
+        nearest_m = max(camera.min_range_m, noise.min_range_m or 0.0)
+        farthest_m = camera.max_range_m if noise.max_range_m is None else min(camera.max_range_m, noise.max_range_m)
+        if nearest_m >= farthest_m:
+            raise ValueError(
+                f"depth_noise leaves no range: camera {camera.min_range_m:g} to {camera.max_range_m:g} m, noise "
+                f"{noise.min_range_m} to {noise.max_range_m}"
+            )
+        return self
+
+    @property
+    def widest_radius_m(self) -> float:
+        """Radius of the widest body that an episode may have, metres: starts and walks leave room for it."""
+        return self.radius_m if self.randomise.radius_m is None else self.randomise.radius_m.high
 
     def microphone_array(self) -> MicrophoneArray:
         """Load the array the task names."""
@@ -108,12 +163,22 @@ class AudioGoalTask(Frozen):
             window_samples=self.window_samples,
             array=self.microphone_array(),
             camera=self.camera,
+            modalities=self.modalities,
             body=Body(
-                radius_m=self.radius_m,
+                radius_m=self.widest_radius_m,
                 height_m=self.height_m,
                 max_v_mps=self.step_m / period_s,
                 max_w_radps=turn_rad / period_s,
+                max_acceleration_mps2=self._middle("max_acceleration_mps2"),
+                max_angular_acceleration_radps2=self._middle("max_angular_acceleration_radps2"),
+                latency_s=self._middle("latency_s") or 0.0,
             ),
             actions=discrete if self.actions == "discrete" else ContinuousActions(),
             front_end=self.front_end,
         )
+
+    def _middle(self, name: str) -> float | None:
+        """Return a value of the drive: the middle of its range where it varies."""
+        among = getattr(self.randomise, name)
+        own: float | None = getattr(self.drive, name)
+        return own if among is None else 0.5 * (among.low + among.high)

@@ -67,6 +67,11 @@ class Episode(NamedTuple):
         """Return the source that is to be found."""
         return Sounding(self.field, self.sound, self.offset, self.level_db_spl, self.begins_s, self.ends_s)
 
+    def louder(self, by_db: float) -> Episode:
+        """Return the same episode with all of its sources louder by so many dB."""
+        others = tuple(other._replace(level_db_spl=other.level_db_spl + by_db) for other in self.others)
+        return self._replace(level_db_spl=self.level_db_spl + by_db, others=others)
+
     def fields(self) -> tuple[int, ...]:
         """Return the slots of all its sources' fields."""
         return (self.field, *(other.field for other in self.others))

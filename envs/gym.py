@@ -49,12 +49,14 @@ class AudioGoalVectorEnv(VectorEnv):
 
     An agent hears a source somewhere in an apartment and is to stop within 1 m of it.
 
-    Observation (`Dict`, float32; leading axis: worlds):
+    Observation (`Dict`, float32 but for class and colour; leading axis: worlds):
 
     | name | shape | range | unit | meaning |
     |---|---|---|---|---|
     | audio | [mics, window] | -1 .. 1 | full scale | waveform at the converter, in steps of 2^-15 |
     | depth | [height, width] | 0 .. 10 | m | along the optical axis; 0 = unknown |
+    | semantic | [height, width] | 0 .. 255 | class | uint8, where the task's `modalities` ask for it |
+    | color | [height, width, 3] | 0 .. 255 | RGB | uint8, likewise |
     | depth_age_s | [1] | 0 | s | the simulator's frames are never old |
     | motion | [6] | | m, m, rad, m/s, rad/s, flag | odometry, allowed velocities, collision |
     | motion_valid | [1] | 1 | flag | odometry is there |

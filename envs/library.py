@@ -118,10 +118,10 @@ class Library:
 
     def _walkable_of(self, scene: Scene) -> np.ndarray:
         task = self.task
-        mask = largest_component(walkable(scene, task.radius_m, task.height_m))
+        mask = largest_component(walkable(scene, task.widest_radius_m, task.height_m))
         if not mask.any():
             raise SceneError(
-                f"{scene.name}: no room for a robot of radius {task.radius_m} m and height {task.height_m} m"
+                f"{scene.name}: no room for a robot of radius {task.widest_radius_m} m and height {task.height_m} m"
             )
         return mask
 

@@ -14,18 +14,23 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.envs.body import drive, walk_to_go, wrap
+from phonotaxis.envs.acoustics.noise import wheel_speed_mps
+from phonotaxis.envs.body import walk_to_go, wrap
 from phonotaxis.envs.episodes import Episode, draw_episode
+from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
+from phonotaxis.envs.randomise import Variation, draw_variation, nominal_variation, varied_camera, vary_drive
 from phonotaxis.envs.threads import launch_threads
-from phonotaxis.envs.vision.depth import DepthRenderer
+from phonotaxis.envs.vision.eyes import Eyes
+from phonotaxis.envs.vision.noise import DepthCamera
 
 
 class Outcome(NamedTuple):
@@ -62,6 +67,8 @@ class World:
         bearing_rad: float64 [worlds], azimuth of the source in the base frame.
         active: bool [worlds], begun and not done.
         episodes: the episode of each world.
+        variations: what domain randomisation made of each world.
+        drives: how each world's body drives; drive_state: its wheels' speeds now, and the last setpoints.
     """
 
     def __init__(
@@ -76,18 +83,33 @@ class World:
         self.contract: Contract = task.contract()
         self.library = library if library is not None else Library(task)
         self.hearing = Hearing(self.contract, self.library, num_worlds, self.threads)
-        self.eyes = DepthRenderer(self.contract.camera, num_worlds)
+        self.eyes = Eyes(self.contract.camera, num_worlds, self.contract.modalities)
+        self.depth_camera = DepthCamera(self.contract.camera, task.depth_noise, num_worlds)
+        self.drives = drive_parameters(task.drive, task.radius_m, num_worlds)
+        self.drive_state = drive_state(num_worlds)
         self.pose = self.hearing.listeners.pose
         self.distance_m = np.zeros(num_worlds)
         self.bearing_rad = np.zeros(num_worlds)
         self.active = np.zeros(num_worlds, dtype=np.bool_)
         self.steps = np.zeros(num_worlds, dtype=np.int64)
         self.episodes: list[Episode | None] = [None] * num_worlds
+        self.variations: list[Variation | None] = [None] * num_worlds
         self.observation = {
             spec.name: np.zeros((num_worlds, *spec.shape), dtype=spec.dtype) for spec in self.contract.observations()
         }
         self.observation[names.AUDIO] = self.hearing.window
-        self.observation[names.DEPTH] = self.eyes.depth_m
+        images: dict[str, np.ndarray] = {
+            names.DEPTH: self.eyes.depth_m,
+            names.SEMANTIC: self.eyes.semantic,
+            names.COLOR: self.eyes.color,
+        }
+        self.observation |= {name: images[name] for name in self.contract.modalities}
+        self._nominal = nominal_variation(task.radius_m, task.drive, task.air, task.unit, task.noise.diffuse_dba)
+        # Wheels stand beside their motors; one motor drives wheels at the body's edge.
+        aside_m = [place[1] for place in task.noise.robot.motor_xyz_m]
+        self._track_m = (max(aside_m) - min(aside_m)) or 2.0 * task.radius_m
+        self._varies = bool(task.randomise.ranges())
+        self._key = np.zeros(num_worlds, dtype=np.uint64)
         self._path_m = np.zeros(num_worlds)
         self._shortest_m = np.zeros(num_worlds)
         self._shortest_actions = np.zeros(num_worlds)
@@ -112,8 +134,8 @@ class World:
         self._path_m[chosen] = 0.0
         self._collisions[chosen] = 0
         self._stopped[chosen] = False
-        motion = self.observation[names.MOTION]
-        motion[chosen] = 0.0
+        rest(self.drive_state, chosen)
+        self.observation[names.MOTION][chosen] = 0.0
         self.observation[names.MOTION_VALID][chosen] = 1.0
         self.observation[names.EPISODE_START][chosen] = 1.0
         self._sense(chosen, hops=math.ceil(self.contract.window_samples / self.contract.hop_samples))
@@ -127,9 +149,20 @@ class World:
             self.library.release(*previous.fields())
             self.episodes[world] = None
         episode = draw_episode(self.library, seed)
+        variation = draw_variation(self.task.randomise, seed, self._nominal)
+        episode = episode.louder(variation.sound_level_shift_db)
         self.library.hold(*episode.fields())
-        self.episodes[world] = episode
-        self.hearing.begin(world, episode)
+        self.episodes[world], self.variations[world] = episode, variation
+        self._key[world] = key_of(seed)
+        if self._varies:
+            self._vary(world, variation)
+        self.hearing.begin(world, episode, variation)
+
+    def _vary(self, world: int, variation: Variation) -> None:
+        """Give a world the body and the camera of an episode."""
+        vary_drive(self.drives, world, variation)
+        self.eyes.adopt(world, varied_camera(self.contract.camera, variation))
+        self.depth_camera.gain[world] = variation.depth_noise_scale
 
     def step(self, actions: np.ndarray) -> Outcome:
         """Act for one control period in every active world.
@@ -173,10 +206,13 @@ class World:
         before = self.distance_m.copy()
         motion = self.observation[names.MOTION]
         with self.own_threads():
-            _move(
+            move(
                 worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
-                self.contract.control_period_s, task.radius_m, motion, self._path_m,
+                self.contract.control_period_s, self.drives, self.drive_state, self._key, self.steps,
+                ODOMETRY[self.contract.motion_source], motion, self._path_m,
             )  # fmt: skip
+        wheels_mps = wheel_speed_mps(self.drive_state.v_mps, self.drive_state.w_radps, self._track_m)
+        self.hearing.speed_mps[worlds] = wheels_mps[worlds]
         self._collisions[worlds] += motion[worlds, 5] > 0
         self.observation[names.EPISODE_START][worlds] = 0.0
         self.steps[worlds] += 1
@@ -193,12 +229,13 @@ class World:
         return Outcome(reward.astype(np.float32), terminated, truncated)
 
     def _sense(self, worlds: np.ndarray, hops: int) -> None:
-        """Render sound and depth of some worlds and measure where they are."""
+        """Render what some worlds hear and see, and measure where they are."""
         with self.own_threads():
             for _ in range(hops):
                 self.hearing.hear(worlds)
             listeners = self.hearing.listeners
             self.eyes.render(worlds, self.library.scene_sounds, listeners.scene, self.pose)
+            self.depth_camera.spoil(worlds, self.eyes.depth_m, self._key, self.steps)
             _measure(
                 worlds, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
                 self.distance_m, self.bearing_rad,
@@ -221,7 +258,7 @@ class World:
         listeners = self.hearing.listeners
         _actions_to_go(
             np.arange(self.num_worlds), self.library.grounds, self.library.walks, listeners.scene, listeners.field,
-            self.pose, task.step_m, math.radians(task.turn_deg), task.success_m, out,
+            self.pose, self.drives.speed_scale, task.step_m, math.radians(task.turn_deg), task.success_m, out,
         )  # fmt: skip
         return out
 
@@ -268,40 +305,26 @@ class World:
         for held in self.episodes:
             if held is not None:
                 self.library.release(*held.fields())
-        self.episodes = list(snapshot["episodes"])
+        self.episodes, self.variations = list(snapshot["episodes"]), list(snapshot["variations"])
         for held in self.episodes:
             if held is not None:
                 self.library.hold(*held.fields())
         state = self._state()
         for name, value in snapshot.items():
-            if name != "episodes":
+            if isinstance(value, np.ndarray):
                 state[name][...] = value
 
     def _state(self) -> dict[str, Any]:
-        """Every array that the next step depends on, by name."""
-        state: dict[str, Any] = {"episodes": self.episodes}
+        """Everything that the next step depends on, by name: two lists, and arrays."""
+        state: dict[str, Any] = {"episodes": self.episodes, "variations": self.variations}
         state |= {f"observation.{name}": array for name, array in self.observation.items()}
         state |= {f"hearing.{name}": array for name, array in self.hearing.state().items()}
+        tuples: dict[str, Any] = {"camera": self.eyes.model, "drives": self.drives, "drive_state": self.drive_state}
+        for label, arrays in tuples.items():
+            state |= {f"{label}.{name}": array for name, array in arrays._asdict().items()}
+        state["depth_camera.gain"] = self.depth_camera.gain
         own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         return state | {f"world.{name}": array for name, array in own.items()}
-
-
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
-def _move(worlds, grounds, scene_of, pose, v_mps, w_radps, seconds, radius_m, motion, path_m):
-    for index in prange(worlds.size):
-        world = worlds[index]
-        x0, y0, yaw0 = pose[world, 0], pose[world, 1], pose[world, 2]
-        x, y, yaw, travelled, touched = drive(
-            grounds[scene_of[world]], x0, y0, yaw0, v_mps[world], w_radps[world], seconds, radius_m
-        )
-        pose[world, 0], pose[world, 1], pose[world, 2] = x, y, yaw
-        path_m[world] += travelled
-        cos, sin = np.cos(yaw0), np.sin(yaw0)
-        motion[world, 0] = cos * (x - x0) + sin * (y - y0)
-        motion[world, 1] = cos * (y - y0) - sin * (x - x0)
-        motion[world, 2] = wrap(yaw - yaw0)
-        motion[world, 3], motion[world, 4] = v_mps[world], w_radps[world]
-        motion[world, 5] = 1.0 if touched else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -315,13 +338,14 @@ def _measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, beari
 
 
 @njit(cache=True, error_model="numpy")
-def _actions_to_go(worlds, grounds, walks, scene_of, field_of, pose, step_m, turn_rad, success_m, out):
+def _actions_to_go(worlds, grounds, walks, scene_of, field_of, pose, scale, step_m, turn_rad, success_m, out):
     for index in range(worlds.size):
         world = worlds[index]
         x, y, yaw = pose[world]
         out[world] = actions_to_go_from(
-            walks[field_of[world]], grounds[scene_of[world]], x, y, yaw, step_m, turn_rad, success_m
-        )
+            walks[field_of[world]], grounds[scene_of[world]], x, y, yaw, scale[world] * step_m,
+            scale[world] * turn_rad, success_m,
+        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")

@@ -43,7 +43,7 @@ def action_regrets(world: World) -> np.ndarray:
     with world.own_threads():
         _regrets(
             world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
-            np.array(kind.setpoints), world.contract.control_period_s, task.radius_m, task.step_m,
+            np.array(kind.setpoints), world.contract.control_period_s, world.drives.radius_m, task.step_m,
             math.radians(task.turn_deg), task.success_m, world.distance_m, out,
         )  # fmt: skip
     return out
@@ -68,7 +68,7 @@ def _regrets(
                 yaw + k * turn_rad,
                 setpoints[1, 0],
                 seconds,
-                radius_m,
+                radius_m[world],
                 step_m,
                 turn_rad,
                 success_m,

@@ -205,5 +205,5 @@ class ExportablePolicy(nn.Module):
 
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:
-    """Return the contract with the state's shape of the network that `config` describes."""
-    return contract.model_copy(update={"state_shape": (config.memory_size,)})
+    """Return the contract of the network that `config` describes: its state's shape, and depth, all that it sees."""
+    return contract.model_copy(update={"state_shape": (config.memory_size,), "modalities": (names.DEPTH,)})

@@ -10,14 +10,14 @@ from phonotaxis.configs.contract import PinholeCamera
 
 
 class CameraModel(NamedTuple):
-    """A pinhole camera, mounted for each world on its own.
+    """A pinhole camera, mounted and focused for each world on its own.
 
     Attributes:
         mount_m: float64 [worlds, 3], the camera's centre in the base frame, metres.
         base_from_camera: float64 [worlds, 3, 3], rotation of the camera's frame (x the optical axis, y left, z up).
         level: bool [worlds], the camera neither pitches nor rolls.
-        left: float64 [width], direction of each column's centre: y over depth.
-        down: float64 [height], direction of each row's centre: minus z over depth; ascending.
+        left: float64 [worlds, width], direction of each column's centre: y over depth.
+        down: float64 [worlds, height], direction of each row's centre: minus z over depth; ascending.
         range_m: float64 [2], least and largest depth that is reported, metres.
     """
 
@@ -32,14 +32,22 @@ class CameraModel(NamedTuple):
 def camera_model(camera: PinholeCamera, num_worlds: int = 1) -> CameraModel:
     """Prepare a camera for the kernels, mounted in every world as its configuration says."""
     roll, pitch, _ = camera.mount_rpy_rad
+    left, down = pixel_tangents(camera)
     return CameraModel(
         mount_m=np.tile(np.array(camera.mount_xyz_m, np.float64), (num_worlds, 1)),
         base_from_camera=np.tile(rotation(*camera.mount_rpy_rad), (num_worlds, 1, 1)),
         level=np.full(num_worlds, roll == 0.0 and pitch == 0.0),
-        left=(camera.cx - (np.arange(camera.width) + 0.5)) / camera.fx,
-        down=((np.arange(camera.height) + 0.5) - camera.cy) / camera.fy,
+        left=np.tile(left, (num_worlds, 1)),
+        down=np.tile(down, (num_worlds, 1)),
         range_m=np.array([camera.min_range_m, camera.max_range_m]),
     )
+
+
+def pixel_tangents(camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions of columns and rows, float64 [width] and [height], see `CameraModel`."""
+    left = (camera.cx - (np.arange(camera.width) + 0.5)) / camera.fx
+    down = ((np.arange(camera.height) + 0.5) - camera.cy) / camera.fy
+    return left, down
 
 
 def rotation(roll_rad: float, pitch_rad: float, yaw_rad: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from phonotaxis.configs.vision import MODALITIES
 from phonotaxis.envs.scenes.plan import Plan, plan_of
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.threads import launch_threads
-from phonotaxis.envs.vision.camera import CameraModel, camera_model, rotation
+from phonotaxis.envs.vision.camera import CameraModel, camera_model, pixel_tangents, rotation
 from phonotaxis.envs.vision.cast import Matter, cast_ray, draw_column
 from phonotaxis.envs.vision.surfaces import color_table, semantic_table
 
@@ -85,6 +85,20 @@ class Eyes:
         self.model.base_from_camera[world] = rotation(*rpy_rad)
         self.model.level[world] = rpy_rad[0] == 0.0 and rpy_rad[1] == 0.0
 
+    def adopt(self, world: int, camera: PinholeCamera) -> None:
+        """Give one world a camera with intrinsics and a mount of its own; size and range stay.
+
+        Raises:
+            ValueError: it has another size.
+        """
+        if (camera.width, camera.height) != (self.camera.width, self.camera.height):
+            raise ValueError(
+                f"world {world}: expected a camera of {self.camera.width} x {self.camera.height} pixels, got "
+                f"{camera.width} x {camera.height}"
+            )
+        self.mount(world, camera.mount_xyz_m, camera.mount_rpy_rad)
+        self.model.left[world], self.model.down[world] = pixel_tangents(camera)
+
     def render(self, worlds: np.ndarray, scenes: List, scene_of: np.ndarray, pose: np.ndarray) -> None:
         """Draw some worlds' images; the same to the last bit for any number of threads and any batch.
 
@@ -152,7 +166,7 @@ def draw_world(
         hits[:] = 0
         far = np.inf  # class and colour know no range
     mount, turn = camera.mount_m[world], camera.base_from_camera[world]
-    left, down, cell = camera.left, camera.down, plan.cell
+    left, down, cell = camera.left[world], camera.down[world], plan.cell
     cos, sin = np.cos(yaw), np.sin(yaw)
     u = (x + cos * mount[0] - sin * mount[1] - plan.ox) / cell
     v = (y + sin * mount[0] + cos * mount[1] - plan.oy) / cell

@@ -14,7 +14,6 @@ from phonotaxis.envs.acoustics.renderer import new_scene_list, put
 from phonotaxis.envs.scenes.materials import INDEX, MATERIALS
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.vision.camera import rotation
-from phonotaxis.envs.vision.depth import DepthRenderer
 from phonotaxis.envs.vision.eyes import Eyes, look
 
 
@@ -134,7 +133,7 @@ def test_a_batch_is_bitwise_what_its_worlds_are_for_any_number_of_threads():
         put(listed, slot, scene_sound(scene)[0])
     slot = np.array([0, 2, 1, 1, 0, 2, 2], np.int64)
     pose = np.stack([random_poses(loaded[s], 1, i)[0] for i, s in enumerate(slot)])
-    renderer = DepthRenderer(PinholeCamera(), 7)
+    renderer = Eyes(PinholeCamera(), 7)
     before = numba.get_num_threads()
     images = []
     try:
@@ -151,7 +150,7 @@ def test_a_batch_is_bitwise_what_its_worlds_are_for_any_number_of_threads():
 
 def test_only_the_worlds_asked_for_are_drawn():
     scene = scenes.load("empty_room")
-    renderer = DepthRenderer(PinholeCamera(), 3)
+    renderer = Eyes(PinholeCamera(), 3)
     pose = np.tile([2.0, 2.0, 0.0], (3, 1))
     renderer.render(np.array([1]), new_scene_list(scene_sound(scene)[0]), np.zeros(3, np.int64), pose)
     assert renderer.depth_m[1].any()
