@@ -101,12 +101,17 @@ class StreamingConvolver:
             worlds: int64 [k], which.
             late: float32 [worlds, mics, taps - partition], of all worlds.
         """
-        if self.partitions == 1:
+        if self.partitions == 1 or worlds.size == 0:
             return
-        for world in worlds:
-            for k in range(self.partitions - 1):
-                part = late[world, :, k * self.partition : (k + 1) * self.partition]
-                self.late[world, k] = scipy.fft.rfft(part, n=self.length, axis=-1)
+        _, mics, taps = late.shape
+        whole = (self.partitions - 1) * self.partition
+        for first in range(0, worlds.size, _GROUP):
+            group = worlds[first : first + _GROUP]
+            parts = late[group]
+            if whole > taps:
+                parts = np.pad(parts, ((0, 0), (0, 0), (0, whole - taps)))
+            parts = parts.reshape(group.size, mics, self.partitions - 1, self.partition).transpose(0, 2, 1, 3)
+            self.late[group] = scipy.fft.rfft(parts, n=self.length, axis=-1, workers=self.threads)
 
     def step(
         self,
