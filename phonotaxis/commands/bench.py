@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,24 +12,101 @@ from phonotaxis.commands.command import Command, Group, Json, Seed, say
 from phonotaxis.figures import Figure, emit, print_json, readable
 
 if TYPE_CHECKING:
+    from phonotaxis.envs.bench import Measure
+    from phonotaxis.envs.bench.growth import Growth
     from phonotaxis.envs.truth import Row
 
 
 def sim(
     worlds: Annotated[int, typer.Option(help="Worlds that are stepped at once.", min=1, max=4096)] = 64,
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0.1)] = 10.0,
-    threads: Annotated[int, typer.Option(help="Threads; 1 measures one core.", min=1)] = 1,
+    seconds: Annotated[float, typer.Option(help="How long to measure with each number of threads.", min=0.1)] = 20.0,
+    threads: Annotated[int, typer.Option(help="Threads to hold against one; 1 measures one alone.", min=1)] = 2,
+    reference: Annotated[bool, typer.Option("--rlr/--no-rlr", help="Time RLR too, where it is installed.")] = True,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Measure how the cost grows, too: triangles, microphones, taps, worlds.")
+    ] = False,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Count the simulator's steps a second: sound, depth, motion, reward, and episodes that begin anew.
 
-    Start-up and the compilation of kernels are left out; everything that a training pays for is in.
+    Start-up and the compilation of kernels are left out; everything that a training pays for is in. One thread, more
+    threads and RLR Audio Propagation on the same poses alternate within the run. A minute and a half on two quiet
+    cores; --growth adds four.
     """
-    from phonotaxis.envs.bench import bench_sim
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.envs.bench.growth import growth_figures, measure_growth
+    from phonotaxis.envs.bench.sim import BENCH_TASK, bench_sim
 
-    measured = bench_sim(worlds=worlds, seconds=seconds, threads=threads, seed=seed)
-    emit("bench sim", {name: Figure(value, unit) for name, (value, unit) in measured.items()}, json)
+    with ProgressBar("bench sim") as bar:
+        report = bench_sim(worlds, seconds, threads, seed, reference=reference, progress=bar)
+        rows = measure_growth(BENCH_TASK, seed, progress=bar) if growth else []
+    for line in report.left_out:
+        say(f"left out: {line}")
+    if json:
+        measured = report.figures | growth_figures(rows)
+        print_json("bench sim", {name: Figure(*measure) for name, measure in measured.items()})
+        return
+    emit("bench sim", {name: Figure(*m) for name, m in report.figures.items() if m.unit != "us"}, as_json=False)
+    _print_parts(report.figures)
+    _print_growth(rows)
+
+
+def _print_parts(figures: Mapping[str, Measure]) -> None:
+    """Say where each microsecond of a step goes, beside the transforms alone."""
+    step, transforms = figures["step_us"].value, figures["fft_us"].value
+    rows = [(name, m.value) for name, m in figures.items() if m.unit == "us" and name != "fft_us"]
+    rows.append(("elsewhere_us", 2.0 * step - sum(value for _, value in rows)))
+    rows.append(("fft_us", transforms))
+    _print_table(
+        ("one thread, a step of one world", "us", "share of the step", "times the transforms"),
+        [
+            (_PART_NAMES.get(name, name[:-3]), readable(us), f"{us / step:.1%}", f"{us / transforms:.2f}")
+            for name, us in rows
+        ],
+    )
+
+
+_TABLE_WIDTH = 110
+_PART_NAMES = {
+    "step_us": "all of it",
+    "responses_us": "impulse responses",
+    "converter_us": "noise and converter",
+    "hearing_us": "window of sound, and the rest of hearing",
+    "motion_us": "motion, distances, rewards",
+    "resets_us": "resets, and what is sensed in them",
+    "tracing_us": "scenes built and fields traced",
+    "observations_us": "copies of observations",
+    "fft_us": "of which the transforms alone",
+}
+
+
+def _print_growth(rows: Sequence[Growth]) -> None:
+    """Print the table of growth; nothing without rows."""
+    if not rows:
+        return
+    titles = ("size", *(column.replace("_", " ") for column in rows[0]._fields[2:]))
+    _print_table(titles, [(f"{row.what} {row.size}", *(readable(value) for value in row[2:])) for row in rows])
+    say(
+        "growth: everything made beforehand, one thread. The kernels see no triangles but the cells of a plan: "
+        "'triangles' roughens floors and ceilings (from x 300 on in finer cells), 'cells' refines the plan and "
+        "leaves the surface as it is."
+    )
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for number, title in enumerate(titles):
+        table.add_column(title, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, _TABLE_WIDTH)  # a number cut short by a narrow terminal would be none
+    console.print()
+    console.print(table)
 
 
 def acoustics(
@@ -112,8 +189,9 @@ GROUP = Group(
             "sim",
             sim,
             (
-                ("phonotaxis bench sim", "one core"),
-                ("phonotaxis bench sim --threads 2 --worlds 256 --json", "two cores, for a script"),
+                ("phonotaxis bench sim", "one core, two cores, and RLR where it is installed"),
+                ("phonotaxis bench sim --growth", "and how the cost grows with scene, array, response and batch"),
+                ("phonotaxis bench sim --threads 1 --no-rlr --seconds 5 --json", "one core in a hurry, for a script"),
             ),
         ),
     ),

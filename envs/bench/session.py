@@ -1,0 +1,156 @@
+"""Worlds that walk at random, measured in blocks of time, with one number of threads and another in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.envs.bench.stopwatch import Stopwatch
+from phonotaxis.envs.bench.wear import Wear, fill
+from phonotaxis.envs.gym import AudioGoalVectorEnv
+from phonotaxis.envs.library import Library
+
+_TRANSFORMS = 3  # how often a block times the transforms of a step
+
+
+class Block(NamedTuple):
+    """One stretch of time.
+
+    Attributes:
+        steps: of all worlds together.
+        episodes: that ended.
+        seconds: that passed.
+        cpu_s: that all threads of the process worked together.
+        parts_s: seconds by part.
+        transforms_s: what the Fourier transforms of one step of all worlds take alone, right after it.
+    """
+
+    steps: int
+    episodes: int
+    seconds: float
+    cpu_s: float
+    parts_s: dict[str, float]
+    transforms_s: float
+
+
+class Session:
+    """Batches of worlds that share scenes and fields, one batch for each number of threads.
+
+    Worlds walk at random and never stop; each begins a new episode when its steps are used up, at other times than
+    its neighbours. Compilation, sounds and the first of everything happen here, not in a block.
+
+    Args:
+        worlds: of each batch.
+        threads: numbers of threads to measure with.
+        seed: of the episodes and the walks.
+        task: what to simulate; with discrete actions.
+        wears: whether scenes are built and fields traced anew as a long training does, see `Wear`.
+
+    Attributes:
+        envs: the batch of each number of threads.
+        library: what they share.
+        wear: counts what was made anew; None unless it `wears`.
+
+    Raises:
+        ValueError: no worlds, more threads than the machine has cores, or a task of continuous actions.
+    """
+
+    def __init__(self, worlds: int, threads: Sequence[int], seed: int, task: AudioGoalTask, wears: bool = True) -> None:
+        if task.actions != "discrete":
+            raise ValueError("the random walk takes discrete actions; make the task with actions='discrete'")
+        if max(threads) > numba.config.NUMBA_NUM_THREADS:
+            raise ValueError(
+                f"{max(threads)} threads asked for, numba has {numba.config.NUMBA_NUM_THREADS} on this machine "
+                "(one a core, or NUMBA_NUM_THREADS); ask for no more"
+            )
+        warm_up(task, threads)
+        self.rng = np.random.Generator(np.random.PCG64([0x62656E, seed]))
+        self.library = Library(task)
+        self.wear = Wear(self.library, self.rng) if wears else None
+        if not wears:
+            fill(self.library)
+        self._watch = Stopwatch()
+        for method in ("scene_slot", "reload_scene", "field_slot"):
+            self._watch.watch(self.library, method, "tracing")
+        self.envs = {
+            count: self._begin(AudioGoalVectorEnv(worlds, task, threads=count, library=self.library), seed + k * worlds)
+            for k, count in enumerate(threads)
+        }
+
+    def _begin(self, env: AudioGoalVectorEnv, seed: int) -> AudioGoalVectorEnv:
+        env.reset(seed=seed)
+        spread = self.rng.integers(env.world.task.max_steps, size=env.num_envs)
+        env.world.steps[:] = spread  # so that they don't all begin anew together
+        watch_parts(self._watch, env)
+        return env
+
+    def block(self, threads: int, seconds: float) -> Block:
+        """Step the batch of a number of threads for a while.
+
+        Nothing but these threads works: kernels that would take all cores are held to them, too.
+        """
+        env = self.envs[threads]
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        try:
+            self._step(env)  # fetches into the caches what another block has driven out
+            self._watch.take()
+            steps = episodes = 0
+            began, cpu_began = time.perf_counter(), time.process_time()
+            while (elapsed := time.perf_counter() - began) < seconds or steps == 0:
+                episodes += self._step(env)
+                steps += env.num_envs
+            cpu_s = time.process_time() - cpu_began
+            return Block(steps, episodes, elapsed, cpu_s, self._watch.take(), transforms_s(env))
+        finally:
+            numba.set_num_threads(before)
+
+    def _step(self, env: AudioGoalVectorEnv) -> int:
+        """Take a step of the random walk; returns how many episodes it ended."""
+        _, _, _, truncated, _ = env.step(self.rng.integers(1, 4, env.num_envs))
+        return int(truncated.sum())
+
+
+def transforms_s(env: AudioGoalVectorEnv) -> float:
+    """Return what the Fourier transforms of a step of all worlds take alone, seconds: the median of a few."""
+    voices = env.world.hearing.voices
+    taken = []
+    for _ in range(_TRANSFORMS):
+        began = time.perf_counter()
+        for voice in voices:
+            voice.convolver.transform_only(env.num_envs)
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))
+
+
+def warm_up(task: AudioGoalTask, threads: Sequence[int]) -> None:
+    """Compile every kernel, in a room of its own."""
+    room = {"scenes": SceneSet(source="empty_room", count=1), "sources_per_scene": 1, "min_distance_m": 0.5}
+    for count in threads:
+        env = AudioGoalVectorEnv(2, task.model_copy(update=room), threads=count)
+        env.reset(seed=0)
+        env.step(np.array([1, 2]))
+        env.step(np.array([0, 3]))
+
+
+def watch_parts(watch: Stopwatch, env: AudioGoalVectorEnv) -> None:
+    """Let a stopwatch time the parts of a batch's step."""
+    world = env.world
+    hearing = world.hearing
+    convolvers = [voice.convolver for voice in hearing.voices]
+    for owner, method, part in (
+        (env, "step", "observations"),
+        (world, "step", "motion"),
+        (world, "begin", "resets"),
+        (hearing, "hear", "hearing"),
+        (hearing.renderer, "render", "responses"),
+        *((convolver, method, "convolution") for convolver in convolvers for method in ("step", "renew_late")),
+        (hearing.converter, "convert", "converter"),
+        (world.eyes, "render", "depth"),
+    ):
+        watch.watch(owner, method, part)
