@@ -106,7 +106,7 @@ def emit(command: str, figures: Mapping[str, Figure], as_json: bool) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, figure in figures.items():
         table.add_row(name.replace("_", " "), f"{readable(figure.value)} {figure.unit}".rstrip(), _range(figure))
-    Console(highlight=False, markup=False).print(table)
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
 def readable(value: Value) -> str:

@@ -1,35 +1,26 @@
-"""`phonotaxis scene`: look at a scene, draw it, or take its mesh elsewhere."""
+"""`phonotaxis scene`: look at a scene, draw it, listen to it, or take its mesh elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phonotaxis.commands import scene_listen
 from phonotaxis.commands.command import Command, Group, Json, Seed, say
-from phonotaxis.errors import UserError
+from phonotaxis.commands.scene_source import Name, Options, default_path, load
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
     from phonotaxis.envs.scenes import Scene
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        help="A scene source, e.g. apartment, or the path of a ROS map's YAML or of a mesh (GLB, OBJ, PLY)."
-    ),
-]
 Out = Annotated[Path | None, typer.Option(help="File to write; named after the scene by default.")]
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--option", help="An option of the source, e.g. up=z or cell_m=0.05; may be given several times."),
-]
 
 
 def show(name: Name = "apartment", seed: Seed = 0, option: Options = None, json: Json = False) -> None:
     """Say what a scene is: its size, rooms, walkable area and materials."""
-    figures = _figures(_load(name, seed, option))
+    figures = _figures(load(name, seed, option))
     emit("scene show", figures, json)
 
 
@@ -37,8 +28,8 @@ def export(name: Name = "apartment", seed: Seed = 0, option: Options = None, out
     """Write a scene's mesh as GLB, which Blender, Foxglove and web viewers open."""
     from phonotaxis.envs.scenes.mesh import export_glb
 
-    path = out or _default_path(name, seed, ".glb")
-    export_glb(_load(name, seed, option), path)
+    path = out or default_path(name, seed, ".glb")
+    export_glb(load(name, seed, option), path)
     say(f"wrote {path}")
 
 
@@ -46,43 +37,9 @@ def png(name: Name = "apartment", seed: Seed = 0, option: Options = None, out: O
     """Draw a scene from above."""
     from phonotaxis.envs.scenes.render import top_down_png
 
-    path = out or _default_path(name, seed, ".png")
-    top_down_png(_load(name, seed, option), path)
+    path = out or default_path(name, seed, ".png")
+    top_down_png(load(name, seed, option), path)
     say(f"wrote {path}")
-
-
-def _load(name: str, seed: int, option: list[str] | None) -> Scene:
-    from phonotaxis.envs import scenes
-
-    return scenes.load(name, seed=seed, **_read_options(option or []))
-
-
-def _read_options(given: list[str]) -> dict[str, Any]:
-    """Read `key=value` pairs, whose values are YAML: numbers, words, lists, `{name: value}`."""
-    import yaml
-
-    options: dict[str, Any] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key.isidentifier() or not equals:
-            raise UserError(f"--option {text}: expected key=value, e.g. --option up=z")
-        if key in ("name", "seed"):
-            raise UserError(f"--option {text}: {key} is not an option of a source; see --help")
-        try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(
-                f"--option {text}: '{value}' is not a value in YAML, e.g. 0.05, z or {{wall: glass}}"
-            ) from None
-    return options
-
-
-def _default_path(name: str, seed: int, suffix: str) -> Path:
-    path = Path(name)
-    if not path.suffix:
-        return Path(f"{path.name}-{seed}{suffix}")
-    # Beside a house.glb of the user's own, the default must not be house.glb.
-    return Path(f"{path.stem}-scene{suffix}" if path.suffix == suffix else f"{path.stem}{suffix}")
 
 
 def _figures(scene: Scene) -> dict[str, Figure]:
@@ -109,7 +66,7 @@ def _figures(scene: Scene) -> dict[str, Figure]:
 
 GROUP = Group(
     "scene",
-    "Look at a scene, draw it, or take its mesh elsewhere.",
+    "Look at a scene, draw it, listen to it, or take its mesh elsewhere.",
     (
         Command(
             "show",
@@ -121,6 +78,7 @@ GROUP = Group(
             ),
         ),
         Command("export", export, (("phonotaxis scene export apartment --out flat.glb", "for a viewer"),)),
+        scene_listen.COMMAND,
         Command("png", png, (("phonotaxis scene png house.yaml --out house.png", "a picture from above"),)),
     ),
 )
