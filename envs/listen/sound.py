@@ -9,14 +9,15 @@ import numpy as np
 
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import audio_from_int16
-from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
+from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs import sounds
+from phonotaxis.envs.acoustics.field import scene_sound, source_field
+from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list
 from phonotaxis.envs.episodes import Episode
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.listen import ListenError, Progress, one_thread, silent
 from phonotaxis.envs.scenes.scene import Scene
-from phonotaxis.envs.scenes.walk import anchor_cell
 from phonotaxis.envs.sounds import Sound
 from phonotaxis.envs.sounds.files import SUFFIXES
 
@@ -53,22 +54,20 @@ class Stereo(NamedTuple):
 
 
 class _Stage(Library):
-    """A library of one scene, one source and one sound."""
+    """A library of one scene, one source and one sound: slot 0 each, and nothing to look for.
+
+    It holds what `Hearing` reads and leaves out the rest, a bank of sounds above all: 12 sounds at 48 kHz take longer
+    to make than the walk takes to plan.
+    """
 
     def __init__(self, task: AudioGoalTask, scene: Scene, sound: Sound, source_m: tuple[float, float, float]) -> None:
-        super().__init__(task)
+        self.task = task
         self.sounds = [sound]
         self.signals = np.array(sound.samples[None])
         self.signal_length = np.array([sound.samples.size], dtype=np.int64)
-        self._source_m = source_m
-        self._put_scene(0, scene)
-        self._scene_slot[0] = 0
-
-    def _source(self, scene_slot: int, number: int) -> tuple[float, float, float, int, int]:
-        """Return the source's position and the cell from which it is reached."""
-        task = self.task
-        cell = anchor_cell(self.scenes[scene_slot], *self._source_m[:2], task.radius_m, task.height_m)
-        return (*self._source_m, *cell)
+        self.scenes = {0: scene}
+        self.scene_sounds = new_scene_list(scene_sound(scene)[0])
+        self.fields = new_field_list(source_field(scene, source_m, task.response_s))
 
 
 def load_sound(name: str, seed: int = 0) -> Sound:
@@ -119,7 +118,7 @@ def hear_walk(
         progress: told of the hops.
 
     Raises:
-        SceneError: the source is in matter, or nothing walkable is near it.
+        SceneError: the source is in matter or outside the scene.
         ConfigError: there is no such array.
     """
     rate_hz = sound.sample_rate_hz
@@ -129,8 +128,7 @@ def hear_walk(
     hearing = Hearing(task.contract(), stage, worlds=1, threads=1)
     world = np.zeros(1, dtype=np.int64)
     start = (float(poses[0, 0]), float(poses[0, 1]), float(poses[0, 2]))
-    slot = stage.field_slot(0, 0)
-    hearing.begin(0, Episode(0, 0, slot, 0, 0, level_db_spl, start))
+    hearing.begin(0, Episode(seed=0, scene=0, field=0, sound=0, offset=0, level_db_spl=level_db_spl, pose=start))
     audio = np.zeros((hearing.codes.shape[1], len(poses) * hop), dtype=np.float32)
     in_sight = np.zeros(len(poses), dtype=np.bool_)
     with one_thread():
@@ -144,7 +142,7 @@ def hear_walk(
 
 
 def _task(scene: Scene, array: str, rate_hz: int, hop: int) -> AudioGoalTask:
-    """Describe the hearing to the engine; of the bank of sounds nothing is used, so it is the smallest one."""
+    """Describe the hearing to the engine."""
     return AudioGoalTask(
         array=array,
         sample_rate_hz=rate_hz,
@@ -154,7 +152,6 @@ def _task(scene: Scene, array: str, rate_hz: int, hop: int) -> AudioGoalTask:
         turn_deg=10.0 * hop / rate_hz,
         scenes=SceneSet(source=scene.name, count=1),
         sources_per_scene=1,
-        sounds=SoundSet(split="test", instances_per_kind=1),
         response_s=RESPONSE_S,
         crossfade_s=hop / rate_hz * (1.0 - 1e-9),  # a rounding more would be longer than the hop
     )
