@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ _SCENES = 16
 
 FOREVER_S = 1e6
 _OTHERS = 0x6F7468
+_ROUTES = 2  # that a place has
 
 
 class Sounding(NamedTuple):
@@ -29,6 +30,8 @@ class Sounding(NamedTuple):
         level_db_spl: at 1 m.
         begins_s: when it is heard from, seconds since the episode began; -`FOREVER_S` has been playing.
         ends_s: when it falls silent.
+        route: slots of the fields along its way, to and fro, of which `field` is the first; empty stands still.
+        speed_mps: on the way.
     """
 
     field: int
@@ -37,6 +40,8 @@ class Sounding(NamedTuple):
     level_db_spl: float
     begins_s: float = -FOREVER_S
     ends_s: float = FOREVER_S
+    route: tuple[int, ...] = ()
+    speed_mps: float = 0.0
 
 
 class Episode(NamedTuple):
@@ -50,6 +55,7 @@ class Episode(NamedTuple):
         pose: x, y, yaw of the start, world, metres and radians.
         begins_s, ends_s: when the goal is heard, see `Sounding`.
         others: further sources.
+        route, speed_mps: of the goal, see `Sounding`.
     """
 
     seed: int
@@ -62,10 +68,12 @@ class Episode(NamedTuple):
     begins_s: float = -FOREVER_S
     ends_s: float = FOREVER_S
     others: tuple[Sounding, ...] = ()
+    route: tuple[int, ...] = ()
+    speed_mps: float = 0.0
 
     def goal(self) -> Sounding:
         """Return the source that is to be found."""
-        return Sounding(self.field, self.sound, self.offset, self.level_db_spl, self.begins_s, self.ends_s)
+        return Sounding(*self[2:6], self.begins_s, self.ends_s, self.route, self.speed_mps)
 
     def louder(self, by_db: float) -> Episode:
         """Return the same episode with all of its sources louder by so many dB."""
@@ -74,7 +82,8 @@ class Episode(NamedTuple):
 
     def fields(self) -> tuple[int, ...]:
         """Return the slots of all its sources' fields."""
-        return (self.field, *(other.field for other in self.others))
+        routes = (self.route, *(other.route for other in self.others))
+        return (self.field, *(other.field for other in self.others), *(slot for route in routes for slot in route))
 
 
 def draw_episode(library: Library, seed: int) -> Episode:
@@ -123,14 +132,27 @@ def _with_sources(library: Library, episode: Episode) -> Episode:
         begins_s, offset = max(begins_s, 0.0), 0
         length_s = library.signal_length[episode.sound] / library.task.sample_rate_hz
         ends_s = min(ends_s, begins_s + float(length_s))
+    episode = episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset)
     library.hold(episode.field)
-    others: list[Sounding] = []
+    episode = _on_its_way(library, episode, episode.scene, sources.goal_speed_mps, rng)
     for _ in range(sources.distractors):
-        others.append(_draw_other(library, episode, rng))
-        library.hold(others[-1].field)
-    for field in (episode.field, *(other.field for other in others)):
-        library.release(field)
-    return episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset, others=tuple(others))
+        other = _draw_other(library, episode, rng)
+        library.hold(other.field)
+        other = _on_its_way(library, other, episode.scene, sources.distractor_speed_mps, rng)
+        episode = episode._replace(others=(*episode.others, other))
+    library.release(*episode.fields())
+    return episode
+
+
+Moving = TypeVar("Moving", Episode, Sounding)
+
+
+def _on_its_way(library: Library, one: Moving, scene: int, speed_mps: float, rng: np.random.Generator) -> Moving:
+    """Send a source, whose field is held, on a way to another place of its scene; holds the way's fields."""
+    if speed_mps == 0.0:
+        return one
+    route = library.route(scene, one.field, int(rng.integers(_ROUTES)))
+    return one._replace(route=route, speed_mps=speed_mps)
 
 
 def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) -> Sounding:

@@ -72,6 +72,7 @@ class Hearing:
         self.hops = np.zeros(worlds, dtype=np.int64)  # since the episode began
         self.speed_mps = np.zeros(worlds)
         self._speed_before_mps = np.zeros(worlds)
+        self._soundings: list[tuple[Sounding, ...]] = [()] * worlds
         self._key = np.zeros(worlds, dtype=np.uint64)
         self._gains = NoiseGains(np.ones(worlds, dtype=np.float32), np.ones(worlds, dtype=np.float32))
         self._self_noise_gain = np.ones(worlds, dtype=np.float32)
@@ -84,9 +85,10 @@ class Hearing:
     def begin(self, world: int, episode: Episode, variation: Variation | None = None) -> None:
         """Put a world at an episode's beginning; `hear` then fills its first window."""
         self.listeners.pose[world] = episode.pose
-        sounding = (episode.goal(), *episode.others)
+        self.recall(world, episode)
+        soundings = self._soundings[world]
         for number, voice in enumerate(self.voices):
-            one = sounding[number] if number < len(sounding) else None
+            one = soundings[number] if number < len(soundings) else None
             self._begin_voice(voice, world, episode.scene, one)
         if variation is not None:
             self._vary(world, episode, variation)
@@ -95,16 +97,23 @@ class Hearing:
         self.speed_mps[world] = self._speed_before_mps[world] = 0.0
         self.window[world] = 0.0
 
+    def recall(self, world: int, episode: Episode) -> None:
+        """Take over what a world's episode plays; where the sources are is a part of `state`."""
+        self._soundings[world] = (episode.goal(), *episode.others)
+
     def _begin_voice(self, voice: Voice, world: int, scene: int, sounding: Sounding | None) -> None:
         listeners = voice.listeners
         listeners.forget(world)
         voice.convolver.restart(world)
         listeners.scene[world] = scene
+        listeners.moves[world] = False
         if sounding is None:
             voice.gain[world] = 0.0
             return
         listeners.field[world] = sounding.field
         listeners.source_m[world] = self.library.fields[sounding.field].source_m
+        listeners.moves[world] = len(sounding.route) > 1
+        listeners.moving_key[world] = self.library.fields[sounding.field].key
         voice.gain[world] = level_gain(self.array, sounding.level_db_spl)
         emission = voice.emission
         emission.sound[world], emission.clock[world] = sounding.sound, sounding.offset
@@ -131,11 +140,11 @@ class Hearing:
     def hear(self, worlds: np.ndarray) -> None:
         """Render the next hop of some worlds at the poses in `listeners`, int64 [k], ascending."""
         goal = self.voices[0]
-        self._render(goal, worlds)
-        for voice in self.voices[1:]:
+        self._render(0, worlds)
+        for number, voice in enumerate(self.voices[1:], start=1):
             there = worlds[voice.gain[worlds] > 0.0]
             if there.size:
-                self._render(voice, there)
+                self._render(number, there)
                 _add(there, voice.sound, goal.sound)
         streams = None
         if not self.noise.is_silent:
@@ -147,8 +156,26 @@ class Hearing:
         self.hops[worlds] += 1
         _slide(worlds, self.codes, self.window)
 
-    def _render(self, voice: Voice, worlds: np.ndarray) -> None:
+    def _move(self, number: int, world: int) -> None:
+        """Move a source on along its way, to and fro, to where it is at the end of the hop."""
+        listeners, sounding = self.voices[number].listeners, self._soundings[world][number]
+        places = np.array([self.library.fields[slot].source_m for slot in sounding.route])
+        along_m = np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(places, axis=0) ** 2).sum(axis=1)))])
+        gone_m = sounding.speed_mps * (self.hops[world] + 1) * self.hop / self.rate_hz
+        at_m = along_m[-1] - abs(gone_m % (2.0 * along_m[-1]) - along_m[-1])
+        leg = min(int(np.searchsorted(along_m, at_m, side="right")) - 1, len(along_m) - 2)
+        share = (at_m - along_m[leg]) / (along_m[leg + 1] - along_m[leg])
+        nearest = leg + (share > 0.5)
+        first, second = (leg, leg + 1) if nearest == leg else (leg + 1, leg)
+        listeners.source_m[world] = places[leg] + share * (places[leg + 1] - places[leg])
+        listeners.field[world], listeners.next_field[world] = sounding.route[first], sounding.route[second]
+        listeners.blend[world] = share if nearest == leg else 1.0 - share
+
+    def _render(self, number: int, worlds: np.ndarray) -> None:
+        voice = self.voices[number]
         library, responses = self.library, voice.responses
+        for world in worlds[voice.listeners.moves[worlds]]:
+            self._move(number, int(world))
         self.renderer.render(worlds, library.scene_sounds, library.fields, voice.listeners, responses)
         voice.convolver.renew_late(worlds[responses.renewed[worlds]], responses.late)
         voice.convolver.step(

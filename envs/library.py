@@ -11,12 +11,13 @@ from numba import njit
 from numba.typed import List
 from scipy import ndimage
 
+from phonotaxis.configs.sources import WAYPOINT_M
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs import scenes, sounds
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
 from phonotaxis.envs.field_store import FieldStore, StoredField
-from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field
+from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field, nearest_passable
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
 from phonotaxis.envs.slots import Slots
@@ -101,6 +102,7 @@ class Library:
         self._field_slots = Slots[tuple[int, int]](max_fields)  # by scene slot and number
         self._scene_of: dict[int, int] = {}  # scene slot, by field slot
         self._field_bytes: dict[int, int] = {}  # by field slot
+        self._places: dict[tuple[int, int], tuple[float, float, float]] = {}  # of sources on their way, by field key
 
     def scene_slot(self, index: int) -> int:
         """Return the slot of a scene of the task's set, loading the scene if need be."""
@@ -204,9 +206,48 @@ class Library:
         slot, scene = self.scene_slot(index), load_scene(self.task.scenes, index)
         self._put_scene(slot, scene, self._walkable_of(scene))
 
+    def route(self, scene_slot: int, field_slot: int, number: int) -> tuple[int, ...]:
+        """Return the slots along a source's way to another place of its scene, each held for the caller.
+
+        Args:
+            scene_slot: of the scene.
+            field_slot: of the source, which is held.
+            number: of the way; the same source has several.
+        """
+        start = self.fields[field_slot].source_m
+        others = self.walks[field_slot].distance_m
+        mask = self._walk_mask[scene_slot]
+        rng = np.random.Generator(np.random.PCG64([zlib.crc32(np.asarray(start).tobytes()), number]))
+        near = np.argwhere(mask & (others > 2.0) & (others < 6.0))
+        if len(near) == 0:
+            near = np.argwhere(mask & np.isfinite(others))
+        scene = self.scenes[scene_slot]
+        end = scene.centre_of(*(int(v) for v in near[rng.integers(len(near))]))
+        points = _spaced(scene.shortest_path((start[0], start[1]), end, self.task.radius_m), WAYPOINT_M)
+        slots = [field_slot]
+        self.hold(field_slot)
+        for x, y in points[1:]:
+            row, column = scene.cell_of(float(x), float(y))
+            place = (float(x), float(y), float(start[2]))
+            slots.append(self._slot_at(scene_slot, (row, column, round(place[2] * 1000.0)), place))
+            self.hold(slots[-1])
+        return tuple(slots)
+
+    def _slot_at(self, scene_slot: int, name: tuple[int, ...], place: tuple[float, float, float]) -> int:
+        """Return the slot of a source at a place, tracing it if need be; the key is a number of its own."""
+        number = -1 - zlib.crc32(repr(name).encode())
+        self._places[(scene_slot, number)] = place
+        return self.field_slot(scene_slot, number)
+
     def _source(self, scene_slot: int, number: int) -> tuple[float, float, float, int, int]:
         """Draw a source's position (a walkable cell's centre) by scene and number: x, y, z, row, column."""
         scene = self.scenes[scene_slot]
+        if number < 0:
+            x, y, z = self._places[(scene_slot, number)]
+            row, column = scene.cell_of(x, y)
+            if not self._walk_mask[scene_slot][row, column]:
+                row, column = nearest_passable(self._walk_mask[scene_slot], row, column) or (row, column)
+            return x, y, z, row, column
         rng = np.random.Generator(np.random.PCG64([zlib.crc32(scene.name.encode()), number]))
         cells = np.argwhere(self._walk_mask[scene_slot])
         row, column = (int(v) for v in cells[rng.integers(len(cells))])
@@ -236,6 +277,15 @@ class Library:
             "fields": sum(self._field_bytes.values()),
             "sounds": self.signals.nbytes,
         }
+
+
+def _spaced(way: np.ndarray, most_m: float) -> np.ndarray:
+    """Return points along a way, float64 [points, 2], evenly and at most so far apart, with both ends."""
+    if len(way) < 2:
+        return way
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(way, axis=0).T))])
+    at = np.linspace(0.0, along[-1], max(2, int(np.ceil(along[-1] / most_m)) + 1))
+    return np.stack([np.interp(at, along, way[:, 0]), np.interp(at, along, way[:, 1])], axis=1)
 
 
 Arrays = TypeVar("Arrays", SourceField, WalkField)

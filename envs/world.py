@@ -269,7 +269,7 @@ class World:
 
     def source_m(self, world: int) -> np.ndarray:
         """Return a world's source position, float64 [3], world, metres."""
-        return np.array(self.library.fields[self.hearing.listeners.field[world]].source_m)
+        return self.hearing.listeners.source_m[world].copy()
 
     def result(self, world: int) -> EpisodeResult:
         """Return the account of a world's episode so far (whole once it is done)."""
@@ -306,9 +306,10 @@ class World:
             if held is not None:
                 self.library.release(*held.fields())
         self.episodes, self.variations = list(snapshot["episodes"]), list(snapshot["variations"])
-        for held in self.episodes:
+        for world, held in enumerate(self.episodes):
             if held is not None:
                 self.library.hold(*held.fields())
+                self.hearing.recall(world, held)
         state = self._state()
         for name, value in snapshot.items():
             if isinstance(value, np.ndarray):

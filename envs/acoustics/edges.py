@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from scipy.sparse.csgraph import dijkstra
 
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.scenes.materials import absorption_table
@@ -85,16 +84,33 @@ def ways_to_source(plan: Plan, edges: Edges, source_m: np.ndarray) -> tuple[np.n
         edge on it, `FROM_SOURCE` where the edge sees the source, `UNREACHED` without a way.
     """
     count = len(edges.at_m)
-    if count == 0:
-        return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int32)
-    graph = np.full((count + 1, count + 1), np.inf)
-    graph[:count, :count] = edges.between_m
-    for index in range(count):
-        if edge_seen(plan, edges.open_m[index], source_m[0], source_m[1]):
-            graph[count, index] = graph[index, count] = np.hypot(*(edges.at_m[index] - source_m[:2])) + 1e-9
-    length, before = dijkstra(graph, directed=False, indices=count, return_predecessors=True)
-    following = np.where(before[:count] == count, FROM_SOURCE, before[:count])
-    return length[:count].astype(np.float32), np.where(following < FROM_SOURCE, UNREACHED, following).astype(np.int32)
+    edge_m, edge_next = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.int32)
+    find_ways(plan, edges, source_m, edge_m, edge_next)
+    return edge_m, edge_next
+
+
+@njit(cache=True, error_model="numpy")
+def find_ways(plan, edges, source_m, edge_m, edge_next):
+    """Fill `ways_to_source` (Dijkstra 1959, over a graph so dense that a heap would not pay)."""
+    count = edge_m.size
+    open_ended = np.ones(count, dtype=np.bool_)
+    for edge in range(count):
+        edge_m[edge], edge_next[edge] = np.inf, UNREACHED
+        if edge_seen(plan, edges.open_m[edge], source_m[0], source_m[1]):
+            edge_m[edge] = np.hypot(edges.at_m[edge, 0] - source_m[0], edges.at_m[edge, 1] - source_m[1])
+            edge_next[edge] = FROM_SOURCE
+    for _ in range(count):
+        nearest = -1
+        for edge in range(count):
+            if open_ended[edge] and (nearest < 0 or edge_m[edge] < edge_m[nearest]):
+                nearest = edge
+        if not np.isfinite(edge_m[nearest]):
+            break
+        open_ended[nearest] = False
+        for edge in range(count):
+            over = edge_m[nearest] + edges.between_m[nearest, edge]
+            if open_ended[edge] and over < edge_m[edge]:
+                edge_m[edge], edge_next[edge] = over, nearest
 
 
 class _Edge(NamedTuple):

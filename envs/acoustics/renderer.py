@@ -17,6 +17,7 @@ from phonotaxis.configs.air import Air
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m, speed_of_sound_mps
 from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, band_kernels
 from phonotaxis.envs.acoustics.directivity import Directivity
+from phonotaxis.envs.acoustics.edges import find_ways
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField
 from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, early_paths
 from phonotaxis.envs.acoustics.response import Ears, add_paths, add_pulses
@@ -37,6 +38,10 @@ class Listeners(NamedTuple):
         field: int64 [worlds], index into the fields.
         pose: float64 [worlds, 3], x, y, yaw of the base, world, metres and radians.
         source_m: float64 [worlds, 3], where the source is.
+        moves: bool [worlds], it is on its way from `field`'s place to that of `next_field`.
+        next_field: int64 [worlds], index into the fields.
+        blend: float64 [worlds], how far it has come, 0 to 1.
+        moving_key: uint64 [worlds], of its late field, the same all the way.
         visible: bool [worlds], the source was in line of sight at the last render.
         path_position_m, path_extra_m, path_gain: fields of `Paths` with a first axis of worlds, of `paths_at`.
         path_count: int64 [worlds].
@@ -55,6 +60,10 @@ class Listeners(NamedTuple):
     field: np.ndarray
     pose: np.ndarray
     source_m: np.ndarray
+    moves: np.ndarray
+    next_field: np.ndarray
+    blend: np.ndarray
+    moving_key: np.ndarray
     visible: np.ndarray
     path_position_m: np.ndarray
     path_extra_m: np.ndarray
@@ -132,6 +141,10 @@ class ResponseRenderer:
             field=np.zeros(worlds, dtype=np.int64),
             pose=np.zeros((worlds, 3)),
             source_m=np.zeros((worlds, 3)),
+            moves=np.zeros(worlds, dtype=np.bool_),
+            next_field=np.zeros(worlds, dtype=np.int64),
+            blend=np.zeros(worlds),
+            moving_key=np.zeros(worlds, dtype=np.uint64),
             visible=np.zeros(worlds, dtype=np.bool_),
             path_position_m=np.zeros((worlds, MAX_PATHS, 3)),
             path_extra_m=np.zeros((worlds, MAX_PATHS)),
@@ -221,9 +234,14 @@ def _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out
     early, late = out.early[world], out.late[world]
     early_taps, taps = early.shape[1], early.shape[1] + late.shape[1]
     paths = Paths(listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world])
-    if listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y:
+    moves = listeners.moves[world]
+    if moves or listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y:
+        edge_m, edge_next = field.edge_m, field.edge_next
+        if moves:
+            edge_m, edge_next = np.empty_like(edge_m), np.empty_like(edge_next)
+            find_ways(scene.plan, scene.edges, listeners.source_m[world], edge_m, edge_next)
         listeners.path_count[world], listeners.visible[world] = early_paths(
-            scene.plan, scene.faces, scene.edges, field.edge_m, field.edge_next, surfaces, listeners.source_m[world],
+            scene.plan, scene.faces, scene.edges, edge_m, edge_next, surfaces, listeners.source_m[world],
             ears.centre, taps / ears.per_metre, paths,
         )  # fmt: skip
         listeners.paths_at[world, 0], listeners.paths_at[world, 1] = x, y
@@ -231,8 +249,9 @@ def _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out
     region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]
     turned = abs((yaw - listeners.late_pose[world, 2] + np.pi) % (2.0 * np.pi) - np.pi)
     stale = not turned < LATE_TURN_RAD  # also where there is none yet
-    if listeners.region[world] != region or (region < 0 and stale):
-        _draw(field, region, ears, early_taps, rate_hz, listeners, world)
+    if moves or listeners.region[world] != region or (region < 0 and stale):
+        second = fields[listeners.next_field[world]] if moves else field
+        _draw(field, second, region, ears, early_taps, rate_hz, listeners, world)
         stale = True
     all_pulses, only_early, any_early = listeners.pulse_counts[world]
     pulses, around = listeners.pulses[world], scene.centre_m[max(region, 0)]
@@ -271,18 +290,21 @@ def _ears(listeners, world, directional, directivity, rate_hz):
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(field, region, ears, early_taps, rate_hz, listeners, world):
-    """Draw the pulses of the region a world has entered, early ones first."""
+def _draw(field, second, region, ears, early_taps, rate_hz, listeners, world):
+    """Draw the pulses of the region a world has entered, early ones first; of two fields where the source moves."""
     listeners.region[world] = region
     counts = listeners.pulse_counts[world]
     counts[:] = 0
     if region < 0:
         return
-    first_m = np.sqrt(field.first_m[region] ** 2 + (ears.centre[2] - field.source_m[2]) ** 2)
+    blend = listeners.blend[world] if listeners.moves[world] else 0.0
+    first_m = (1.0 - blend) * field.first_m[region] + blend * second.first_m[region]
+    first_m = np.sqrt(first_m**2 + (ears.centre[2] - listeners.source_m[world, 2]) ** 2)
     pulses = listeners.pulses[world]
+    key = fold(listeners.moving_key[world] if listeners.moves[world] else field.key, region)
     count = draw_pulses(
-        field.energy[region], field.directions[region], rate_hz, first_m * ears.per_metre / rate_hz,
-        fold(field.key, region), pulses,
+        field.energy[region], field.directions[region], second.energy[region], second.directions[region], blend,
+        rate_hz, first_m * ears.per_metre / rate_hz, key, pulses,
     )  # fmt: skip
     drawn = pulses[:count].copy()
     at = 0

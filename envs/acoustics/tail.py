@@ -30,7 +30,7 @@ def pulse_capacity(length_s: float) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
+def draw_pulses(energy, directions, other_energy, other_directions, blend, sample_rate_hz, earliest_s, key, pulses):
     """Draw the pulses of one region.
 
     A bin says no more than that its energy came within it; nothing is heard before the first sound, however, since
@@ -39,6 +39,9 @@ def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
     Args:
         energy: float32 [bins, bands] of a `LateField`.
         directions: uint8 [slots, DIRECTIONS] of it.
+        other_energy: of a second field, like `energy`.
+        other_directions: likewise.
+        blend: share of the pulses that stand for the second field, 0 to 1: so fields blend without more pulses.
         sample_rate_hz: of the impulse response.
         earliest_s: when the first sound arrives.
         key: uint64, of (scene, source, region).
@@ -53,6 +56,8 @@ def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
         strongest = 0.0
         for k in range(bins):
             strongest = max(strongest, energy[k, band])
+            if blend > 0.0:
+                strongest = max(strongest, other_energy[k, band])
         if strongest <= 0.0:
             continue
         rate = PULSES_PER_S[band]
@@ -62,7 +67,9 @@ def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
             pulse_key = fold(band_key, slot)
             seconds = (slot + unit(pulse_key)) / rate
             k = min(int(seconds / BIN_S), bins - 1)
-            if energy[k, band] < FLOOR_RATIO * strongest or count == pulses.shape[0]:
+            of_other = blend > 0.0 and unit(fold(pulse_key, 3)) < blend
+            strength = other_energy[k, band] if of_other else energy[k, band]
+            if strength < FLOOR_RATIO * strongest or count == pulses.shape[0]:
                 continue
             begin, end = k * BIN_S, (k + 1) * BIN_S
             if end <= earliest_s:
@@ -72,8 +79,9 @@ def draw_pulses(energy, directions, sample_rate_hz, earliest_s, key, pulses):
             sign_key = fold(pulse_key, 1)
             sign = 1.0 if unit(sign_key) < 0.5 else -1.0
             pulses[count, 0] = seconds * sample_rate_hz
-            pulses[count, 1] = sign * np.sqrt(energy[k, band] * per_pulse)
-            _direction(directions[slot_of(k)], fold(pulse_key, 2), pulses[count])
+            pulses[count, 1] = sign * np.sqrt(strength * per_pulse)
+            from_where = other_directions if of_other else directions
+            _direction(from_where[slot_of(k)], fold(pulse_key, 2), pulses[count])
             pulses[count, 5] = band
             count += 1
     return count

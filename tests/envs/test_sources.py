@@ -105,6 +105,41 @@ def test_a_snapshot_goes_on_to_the_same_bits(make_task: MakeTask) -> None:
     assert np.array_equal(loudness(world, 3), first)
 
 
+def test_sources_walk_to_and_fro_at_their_speed_and_are_heard_from_where_they_are(make_task: MakeTask) -> None:
+    world = begun(make_task(**QUIET, sources=Sources(goal_speed_mps=1.0, distractors=1, distractor_speed_mps=0.5)))
+    places = []
+    for _ in range(24):
+        places.append(np.array([world.source_m(k) for k in range(2)]))
+        world.step(np.full(2, 2))
+    moved = np.hypot(*np.diff(np.array(places), axis=0)[..., :2].transpose(2, 0, 1))
+    assert moved.max() <= 0.25 + 1e-9
+    assert np.median(moved) == pytest.approx(0.25, abs=0.02)  # less where it turns
+    listeners = world.hearing.listeners
+    for k in range(2):
+        if listeners.visible[k]:  # the first path is the source itself
+            assert np.allclose(listeners.path_position_m[k, 0], world.source_m(k))
+    assert (listeners.blend >= 0.0).all()
+    assert (listeners.blend <= 0.5).all()
+    assert np.isfinite(world.observation["audio"]).all()
+
+
+def test_what_moves_goes_on_from_a_snapshot_and_in_any_batch(make_task: MakeTask) -> None:
+    task = make_task(**QUIET, sources=Sources(goal_speed_mps=0.7))
+    together, alone = World(task, 3), World(task, 1)
+    together.begin(np.arange(3), np.array([7, 8, 9]))
+    alone.begin(np.arange(1), np.array([8]))
+    for _ in range(5):
+        together.step(np.full(3, 1))
+        alone.step(np.full(1, 1))
+        assert np.array_equal(together.observation["audio"][1], alone.observation["audio"][0])
+    held = alone.snapshot()
+    alone.begin(np.arange(1), np.array([3]))
+    alone.restore(held)
+    together.step(np.full(3, 1))
+    alone.step(np.full(1, 1))
+    assert np.array_equal(together.observation["audio"][1], alone.observation["audio"][0])
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
