@@ -161,7 +161,7 @@ def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) ->
     kinds = task.sources.distractor_kinds
     goal_kind = library.sounds[episode.sound].kind
     of_kind = [sound.kind in kinds if kinds else sound.kind != goal_kind for sound in library.sounds]
-    choice = list(np.flatnonzero(of_kind))
+    choice = [int(k) for k in np.flatnonzero(of_kind)]
     if not choice and not kinds:
         choice = [k for k in range(len(library.sounds)) if k != episode.sound] or [episode.sound]
     if not choice:

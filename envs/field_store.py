@@ -112,7 +112,7 @@ class FieldStore:
             path.unlink(missing_ok=True)
             return None
         _touch(path)
-        field = SourceField(*(arrays[key] for key in SourceField._fields[:-1]), np.uint64(arrays["key"][0]))
+        field = SourceField._make((*(arrays[key] for key in SourceField._fields[:-1]), np.uint64(arrays["key"][0])))
         return StoredField(field, GeodesicField(*(arrays[key] for key in GeodesicField._fields)))
 
     def put(self, name: str, stored: StoredField) -> None:
@@ -164,7 +164,7 @@ class FieldStore:
 def _packed(arrays: dict[str, np.ndarray]) -> bytes:
     """Return a checksum and the arrays after it."""
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, allow_pickle=False, **arrays)
     return hashlib.blake2b(content.getbuffer(), digest_size=_CHECKSUM_BYTES).digest() + content.getvalue()
 
 

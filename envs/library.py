@@ -293,7 +293,7 @@ Arrays = TypeVar("Arrays", SourceField, WalkField)
 
 def _emptied(item: Arrays) -> Arrays:
     """Return a field's form without its content: arrays of no elements."""
-    return type(item)(*(np.empty((0,) * v.ndim, v.dtype) if isinstance(v, np.ndarray) else v for v in item))
+    return type(item)._make(np.empty((0,) * v.ndim, v.dtype) if isinstance(v, np.ndarray) else v for v in item)
 
 
 def _bytes_of(item: Any) -> int:

@@ -73,7 +73,7 @@ def drive_parameters(drive: Drive, radius_m: float, num_worlds: int) -> DrivePar
     values = (*(np.inf if rate is None else rate for rate in rates), drive.latency_s, drive.speed_scale)
     slips = (drive.slip_v, drive.slip_w, drive.slip_turn_radpm)
     rows = (np.full(num_worlds, value, dtype=np.float64) for value in (*values, *slips, radius_m))
-    return DriveParameters(*rows, np.full(num_worlds, drive.wall == "slide"))
+    return DriveParameters._make((*rows, np.full(num_worlds, drive.wall == "slide")))
 
 
 def drive_state(num_worlds: int) -> DriveState:

@@ -95,7 +95,7 @@ def _first_sound(plan, edges, edge_m, source, centre_m, first_m):
         for edge in range(edge_m.size):
             length[edge] = edge_m[edge] + np.hypot(edges.at_m[edge, 0] - x, edges.at_m[edge, 1] - y)
         for _ in range(edge_m.size):
-            edge = length.argmin()
+            edge = int(length.argmin())
             if not np.isfinite(length[edge]):
                 break
             if edge_seen(plan, edges.open_m[edge], x, y):
