@@ -78,6 +78,9 @@ class AudioGoalVectorEnv(VectorEnv):
         actions: "discrete" or "continuous".
         threads: that the simulator may use.
         library: scenes to share with another environment of the same task.
+        copy: hand out observations that are the caller's to keep. Without it they are the worlds' own arrays, to be
+            read only, which the next step or reset overwrites: 80 KB less to move for each world and step. What
+            `info` has of a last observation is a copy either way.
         **overrides: single fields of the task.
     """
 
@@ -90,9 +93,11 @@ class AudioGoalVectorEnv(VectorEnv):
         actions: str = "discrete",
         threads: int = 1,
         library: Library | None = None,
+        copy: bool = True,
         **overrides: Any,
     ) -> None:
         self.num_envs = num_envs
+        self.copy = copy
         self.world = World(make_task(task, actions, **overrides), num_envs, threads, library)
         self.single_observation_space = observation_space(self.world.contract)
         self.single_action_space = action_space(self.world.contract)
@@ -144,6 +149,8 @@ class AudioGoalVectorEnv(VectorEnv):
         return np.array([self._rngs[world].integers(_SEEDS) for world in worlds], dtype=np.int64)
 
     def _observe(self) -> Observation:
+        if not self.copy:
+            return {name: _read_only(array) for name, array in self.world.observation.items()}
         return {name: array.copy() for name, array in self.world.observation.items()}
 
     def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -180,6 +187,13 @@ class AudioGoalVectorEnv(VectorEnv):
             "final_info": info,
             "_final_info": done.copy(),
         }
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that can't be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _known_options(options: dict[str, Any], known: tuple[str, ...]) -> None:

@@ -19,9 +19,14 @@ class StableBaselinesEnv(VecEnv):
 
     Args:
         envs: the batch; it is this object's from now on.
+
+    Raises:
+        ValueError: the batch hands out no copies; Stable-Baselines3 keeps observations over a step.
     """
 
     def __init__(self, envs: AudioGoalVectorEnv) -> None:
+        if not envs.copy:
+            raise ValueError("Stable-Baselines3 keeps observations over a step; make the batch with copy=True")
         self.envs = envs
         self.render_mode = None
         self._actions: np.ndarray | None = None

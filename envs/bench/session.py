@@ -152,5 +152,6 @@ def watch_parts(watch: Stopwatch, env: AudioGoalVectorEnv) -> None:
         *((convolver, method, "convolution") for convolver in convolvers for method in ("step", "renew_late")),
         (hearing.converter, "convert", "converter"),
         (world.eyes, "render", "depth"),
+        (world.depth_camera, "spoil", "depth"),
     ):
         watch.watch(owner, method, part)

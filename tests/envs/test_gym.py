@@ -148,6 +148,27 @@ def test_observations_are_copies(envs: AudioGoalVectorEnv) -> None:
     assert equal(first, kept)
 
 
+def test_without_copies_observations_are_the_worlds_own(task: AudioGoalTask, library: Library) -> None:
+    copied = AudioGoalVectorEnv(2, task, library=library)
+    shared = AudioGoalVectorEnv(2, task, library=library, copy=False)
+    first, _ = shared.reset(seed=3)
+    copied.reset(seed=3)
+    for _ in range(task.max_steps):
+        seen, *_, info = shared.step(np.array([1, 2]))
+        expected, *_, expected_info = copied.step(np.array([1, 2]))
+        for name, array in seen.items():
+            assert np.array_equal(array, expected[name]), name
+            assert np.shares_memory(array, first[name]), name  # what was handed out before has moved on
+    for world in range(2):  # but not what an episode ended with
+        last = info["final_obs"][world]
+        assert last.keys() == seen.keys()
+        for name, array in last.items():
+            assert np.array_equal(array, expected_info["final_obs"][world][name]), name
+            assert not np.shares_memory(array, seen[name]), name
+    with pytest.raises(ValueError, match="read-only"):
+        seen["audio"][:] = 0.0
+
+
 def test_a_mask_resets_some_worlds(envs: AudioGoalVectorEnv) -> None:
     envs.reset(seed=2)
     before, *_ = envs.step(np.full(3, FORWARD))

@@ -111,3 +111,8 @@ def test_episodes_can_be_named(envs: StableBaselinesEnv, task: AudioGoalTask) ->
     assert isinstance(observations, dict)
     assert np.array_equal(observations["depth"][0], observations["depth"][2])
     assert not np.array_equal(observations["depth"][0], observations["depth"][1])
+
+
+def test_observations_that_the_next_step_overwrites_are_refused(make_task: Callable[..., AudioGoalTask]) -> None:
+    with pytest.raises(ValueError, match="copy=True"):
+        make_sb3(1, task=make_task(), copy=False)
