@@ -157,17 +157,15 @@ def _draw_far(
     reached = np.isfinite(distance) & walkable(scene, radius_m, HEIGHT_M)
     away = np.abs(distance - END_M - length_m)
     elsewhere = reached & (scene.room != scene.room[cell])
-    for allowed in (elsewhere & (away <= 0.2 * length_m), elsewhere):
-        cells = np.argwhere(allowed)
-        order = rng.permutation(len(cells)) if allowed is not elsewhere else np.argsort(away[allowed], kind="stable")
-        for index in order[:256]:
-            found = int(cells[index, 0]), int(cells[index, 1])
-            if not _sees(scene, found, cell):
-                return found
-    rest = elsewhere if elsewhere.any() else reached
-    cells = np.argwhere(rest)
-    row, column = cells[int(np.argmin(away[rest]))]
-    return int(row), int(column)
+    allowed = elsewhere if elsewhere.any() else reached
+    near = np.argwhere(allowed & (away <= 0.2 * length_m))
+    rest = np.argwhere(allowed)
+    by_length = rest[np.argsort(away[allowed], kind="stable")]
+    for row, column in np.concatenate([rng.permutation(near)[:256], by_length[:256]]):
+        found = int(row), int(column)
+        if not _sees(scene, found, cell):
+            return found
+    return int(by_length[0, 0]), int(by_length[0, 1])
 
 
 def _sees(scene: Scene, a: tuple[int, int], b: tuple[int, int]) -> bool:

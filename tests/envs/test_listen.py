@@ -55,14 +55,14 @@ def room_of(scene: Scene, xy_m: np.ndarray) -> int:
     return int(scene.room[scene.cell_of(float(xy_m[0]), float(xy_m[1]))])
 
 
-def walled_off() -> Scene:
-    """Two rooms and no door."""
+def divided(gap_cells: int) -> Scene:
+    """Divide a room by a wall with a gap at its end."""
     scene = scenes.load("empty_room", size_m=[6.0, 3.0])
     floor = scene.floor_m.copy()
-    middle = floor.shape[1] // 2
-    floor[:, middle] = scene.ceiling_m[:, middle]
+    rows, middle = floor.shape[0] - 1 - gap_cells, floor.shape[1] // 2
+    floor[:rows, middle] = scene.ceiling_m[:rows, middle]
     grids = {name: getattr(scene, name) for name in ("side_material", "floor_material", "ceiling_material", "room")}
-    return Scene("walled off", scene.cell_m, scene.origin_m, floor, scene.ceiling_m, scene.height_m, **grids)
+    return Scene("divided", scene.cell_m, scene.origin_m, floor, scene.ceiling_m, scene.height_m, **grids)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -85,6 +85,15 @@ def test_a_route_keeps_off_the_walls_and_bends_gently(seed: int) -> None:
     assert np.hypot(*np.diff(path, axis=0).T) == pytest.approx(SPACING_M, abs=0.2 * SPACING_M)
     per_metre = np.abs(np.diff(headings(path))) / SPACING_M
     assert per_metre.max() < 4.0  # a circle of 25 cm
+
+
+def test_where_there_is_one_room_the_walk_still_begins_out_of_sight() -> None:
+    scene, plan = (found := divided(gap_cells=9)), plan_of(found)
+    for seed in range(4):
+        route = plan_route(scene, seed=seed, length_m=3.0)
+        ends = (*route.path_m[0], EYE_M, *route.source_m)
+        assert not line_of_sight(plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, *ends)
+        assert route.doors == 0
 
 
 def test_a_seed_draws_the_same_walk_and_another_one_another() -> None:
@@ -123,7 +132,7 @@ def test_points_nobody_can_be_at_are_named(hall: Scene) -> None:
 
 
 def test_no_walk_through_a_wall() -> None:
-    scene = walled_off()
+    scene = divided(gap_cells=0)
     (x0, y0), (rows, columns) = scene.origin_m, scene.shape
     y, width = y0 + 0.5 * rows * scene.cell_m, columns * scene.cell_m
     with pytest.raises(ListenError, match="no walk leads from"):
