@@ -124,6 +124,62 @@ def test_what_lies_within_the_tolerance_is_accepted(changes: dict[str, Any]) -> 
     assert mismatches(_contract(), _robot(**changes)) == []
 
 
+SPHERE = {"kind": "rigid_sphere", "radius_m": 0.0875}
+EARS = [(0.0, 0.0875, 0.5), (0.0, -0.0875, 0.5)]
+
+
+def _ears(directivity: dict[str, Any], ears: list[tuple[float, float, float]] = EARS) -> MicrophoneArray:
+    fields = {"name": "ears", "mic_xyz_m": ears, "channel_map": [0, 1], "device_channels": 2}
+    return MicrophoneArray.model_validate({**fields, "directivity": directivity})
+
+
+@pytest.mark.parametrize(
+    ("trained", "mounted", "said"),
+    [
+        (SPHERE, {"kind": "omnidirectional"}, "policy rigid_sphere, robot omnidirectional (they differ in kind)"),
+        ({"kind": "omnidirectional"}, SPHERE, "policy omnidirectional, robot rigid_sphere"),
+        ({"kind": "plate", "radius_m": 0.1}, {"kind": "plate", "radius_m": 0.15}, "differ in radius_m)"),
+        (
+            {"kind": "plate", "radius_m": 0.1},
+            {"kind": "plate", "radius_m": 0.1, "normal": (1.0, 0.0, 0.0), "reflection": 0.5},
+            "differ in normal, reflection)",
+        ),
+        (
+            {"kind": "ambisonic", "patterns": [{"pressure": 1.0}, {"pressure": 0.0, "velocity": 1.0}]},
+            {"kind": "ambisonic", "patterns": [{"pressure": 1.0}, {"pressure": 0.5, "velocity": 0.5}]},
+            "differ in patterns)",
+        ),
+        ({"kind": "sofa", "path": "a/head.sofa"}, {"kind": "sofa", "path": "a/other.sofa"}, "differ in path)"),
+    ],
+)
+def test_a_policy_that_listens_through_something_else_is_refused(
+    trained: dict[str, Any], mounted: dict[str, Any], said: str
+) -> None:
+    (point,) = mismatches(_contract(array=_ears(trained)), _robot(array=_ears(mounted)))
+    assert said in point
+
+
+@pytest.mark.parametrize(
+    ("trained", "mounted"),
+    [
+        (SPHERE, SPHERE),
+        (SPHERE, {**SPHERE, "radius_m": 0.0882}),
+        ({"kind": "plate", "radius_m": 0.1}, {"kind": "plate", "radius_m": 0.1, "reflection": 0.97}),
+        (
+            {"kind": "sofa", "path": "a/head.sofa", "common_delay_s": 0.001},
+            {"kind": "sofa", "path": "b/head.sofa"},
+        ),
+    ],
+)
+def test_directivities_within_the_tolerance_are_accepted(trained: dict[str, Any], mounted: dict[str, Any]) -> None:
+    assert mismatches(_contract(array=_ears(trained)), _robot(array=_ears(mounted))) == []
+
+
+def test_a_policy_that_sees_more_than_depth_is_refused() -> None:
+    (point,) = mismatches(_contract(modalities=("depth", "color")), _robot())
+    assert "the policy sees color, robots' cameras deliver depth alone" in point
+
+
 def test_all_points_come_at_once() -> None:
     robot = _robot(sample_rate_hz=8000, array=OTHER_ARRAY, drive={"max_v_mps": 0.1, "max_w_radps": 0.1})
     with pytest.raises(ConfigError, match=r"5 point\(s\)") as caught:

@@ -21,9 +21,12 @@ from phonotaxis.envs.world import World
 STEPS = 4
 
 
-@pytest.fixture(scope="module")
-def task(make_task: Callable[..., AudioGoalTask]) -> AudioGoalTask:
-    return make_task("apartment", count=2, sources_per_scene=2)
+@pytest.fixture(scope="module", params=["plain", "everything"])
+def task(
+    request: pytest.FixtureRequest, make_task: Callable[..., AudioGoalTask], everything: dict[str, Any]
+) -> AudioGoalTask:
+    options = everything if request.param == "everything" else {}
+    return make_task("apartment", count=2, sources_per_scene=2, response_s=0.2, **options)
 
 
 @pytest.fixture(scope="module")

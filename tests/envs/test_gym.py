@@ -53,6 +53,14 @@ def test_checkers_pass(env_id: str, task: AudioGoalTask) -> None:
     env.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*Box observation space (minimum|maximum) value is:UserWarning")
+def test_checkers_pass_with_everything_on(make_task: Callable[..., AudioGoalTask], everything: dict[str, Any]) -> None:
+    env = AudioGoalEnv(task=make_task(max_steps=6, response_s=0.1, **everything), render_mode="rgb_array")
+    assert env.observation_space["color"].dtype == env.observation_space["semantic"].dtype == np.uint8
+    check_env(env)
+    check_env_sb3(env, warn=False)
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_registered_world_runs_as_it_comes(env_id: str) -> None:
     env = gymnasium.make(env_id)

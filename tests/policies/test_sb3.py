@@ -22,14 +22,17 @@ class Dummy(gymnasium.Env[dict[str, np.ndarray], Any]):
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.observation_space = spaces.Dict(
-            {spec.name: spaces.Box(spec.low, spec.high, spec.shape, np.float32) for spec in contract.observations()}
+            {
+                spec.name: spaces.Box(spec.low, spec.high, spec.shape, np.dtype(spec.dtype).type)
+                for spec in contract.observations()
+            }
         )
         self.action_space = spaces.Discrete(contract.num_actions)
         self._steps = 0
 
     def _observe(self) -> dict[str, np.ndarray]:
         return {
-            spec.name: self.np_random.uniform(0, 0.5, spec.shape).astype(np.float32)
+            spec.name: self.np_random.uniform(0, 0.5, spec.shape).astype(spec.dtype)
             for spec in self.contract.observations()
         }
 
@@ -74,6 +77,16 @@ def test_ppo_learns_with_it() -> None:
     first, _ = model.predict(observation, deterministic=True)
     again, _ = model.predict(observation, deterministic=True)
     assert first == again
+
+
+def test_class_and_colour_pass_by() -> None:
+    """Stable-Baselines3 turns the axes of colour, and the extractor reads neither."""
+    env = Dummy(_contract(modalities=("depth", "semantic", "color")))
+    settings = {"features_extractor_class": FeaturesExtractor}
+    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu", policy_kwargs=settings)
+    assert model.observation_space["color"].shape == (3, 64, 64)
+    model.learn(8)
+    assert "semantic" in model.observation_space.spaces
 
 
 def test_takes_the_envs_own_contract() -> None:

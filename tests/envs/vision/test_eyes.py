@@ -222,6 +222,19 @@ def test_each_world_can_mount_its_camera_on_its_own():
         eyes.mount(0, (float("nan"), 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
+def test_each_world_can_have_a_camera_of_its_own():
+    scene = scenes.load("apartment", seed=3)
+    pose = np.tile(random_poses(scene, 1, 5), (2, 1))
+    other = PinholeCamera(fx=28.0, fy=36.0, cx=30.0, mount_xyz_m=(0.05, 0.0, 0.7), mount_rpy_rad=(0.0, 0.0, 0.1))
+    eyes = Eyes(PinholeCamera(), 2)
+    eyes.adopt(0, other)
+    eyes.render(np.arange(2), new_scene_list(scene_sound(scene)[0]), np.zeros(2, np.int64), pose)
+    assert np.array_equal(eyes.depth_m[0], view(scene, other, pose[0]))
+    assert np.array_equal(eyes.depth_m[1], view(scene, PinholeCamera(), pose[0]))
+    with pytest.raises(ValueError, match="expected a camera of 64 x 64 pixels, got 32 x 64"):
+        eyes.adopt(0, PinholeCamera(width=32))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     x=st.one_of(st.integers(0, 60).map(lambda k: k * 0.1), st.floats(-1.0, 7.0)),

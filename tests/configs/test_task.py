@@ -1,0 +1,95 @@
+"""What a task accepts, and what it tells a policy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.task import AudioGoalTask
+
+
+def task(**fields: Any) -> AudioGoalTask:
+    return build(AudioGoalTask, fields, "task.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"drive": {"latency_s": 0.3}}, "latency_s 0.3 is longer than the control period of 0.25 s"),
+        ({"randomise": {"latency_s": [0.0, 0.3]}}, "latency_s 0.3 is longer than the control period"),
+        ({"modalities": ["semantic"]}, "modalities: .*must name depth, and each once"),
+        ({"modalities": ["depth", "depth"]}, "modalities: .*must name depth, and each once"),
+        ({"modalities": ["depth", "colour"]}, r"modalities\.1: .*'depth', 'semantic' or 'color'"),
+        ({"depth_noise": {"min_range_m": 10.0}}, "depth_noise leaves no range: camera 0.1 to 10 m, noise 10.0 to None"),
+        ({"randomise": {"diffuse_noise_dba": 40}}, "needs noise.diffuse_dba"),
+        ({"randomise": {"absorption_scale": [0.5, 2]}}, "randomise.absorption_scale: .*take more scenes"),
+        ({"randomise": {"scattering_scale": [0.5, 2]}}, "randomise.scattering_scale: .*take more scenes"),
+        ({"unit": {"clip_below_full_scale_db": 3.0}}, "clip at full scale"),
+        ({"randomise": {"unit_clip_below_full_scale_db": 3.0}}, "clip at full scale"),
+    ],
+)
+def test_what_cannot_be_is_explained(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        task(**fields)
+
+
+def test_a_latency_of_the_whole_period_is_allowed() -> None:
+    assert task(drive={"latency_s": 0.25}).contract().body.latency_s == 0.25
+
+
+def test_images_stand_in_the_contract_in_one_order() -> None:
+    contract = task(modalities=["color", "depth", "semantic"]).contract()
+    specs = {spec.name: (spec.shape, spec.dtype) for spec in contract.observations()}
+    assert list(specs)[1:4] == ["depth", "semantic", "color"]
+    assert specs["semantic"] == ((64, 64), "uint8")
+    assert specs["color"] == ((64, 64, 3), "uint8")
+    assert contract == task(modalities=["depth", "semantic", "color"]).contract()
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+def test_depth_alone_is_the_default() -> None:
+    names = [spec.name for spec in AudioGoalTask().contract().observations()]
+    assert names == ["audio", "depth", "depth_age_s", "motion", "motion_valid", "episode_start"]
+
+
+def test_a_contract_from_before_there_were_modalities_is_one_of_depth() -> None:
+    contract = AudioGoalTask().contract()
+    old = re.sub(r'"modalities":\["depth"\],', "", contract.to_json())
+    assert old != contract.to_json()
+    assert Contract.from_json(old) == contract
+
+
+def test_the_contract_states_the_drive() -> None:
+    body = AudioGoalTask().contract().body
+    assert (body.max_acceleration_mps2, body.max_angular_acceleration_radps2, body.latency_s) == (None, None, 0.0)
+    drive = {"max_acceleration_mps2": 2.0, "max_angular_acceleration_radps2": 4.0, "latency_s": 0.1}
+    body = task(drive=drive).contract().body
+    assert (body.max_acceleration_mps2, body.max_angular_acceleration_radps2, body.latency_s) == (2.0, 4.0, 0.1)
+
+
+def test_where_the_drive_varies_the_contract_states_the_middle_and_the_widest_body() -> None:
+    varied = task(
+        drive={"max_acceleration_mps2": 9.0},
+        randomise={"max_acceleration_mps2": [2, 4], "latency_s": [0.0, 0.1], "radius_m": [0.15, 0.21]},
+    )
+    body = varied.contract().body
+    assert (body.max_acceleration_mps2, body.latency_s, body.radius_m) == pytest.approx((3.0, 0.05, 0.21))
+    assert body.max_angular_acceleration_radps2 is None
+    assert varied.widest_radius_m == 0.21
+    assert AudioGoalTask().widest_radius_m == 0.18
+
+
+def test_the_example_of_the_documentation_is_a_task(repository: Path) -> None:
+    page = (repository / "docs" / "worlds.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    shown = task(**yaml.safe_load(block))
+    assert len(shown.randomise.ranges()) >= 8
+    plain = AudioGoalTask()
+    for name in ("modalities", "depth_noise", "drive", "air", "noise", "unit"):
+        assert getattr(shown, name) != getattr(plain, name)
