@@ -86,7 +86,7 @@ def test_a_full_library_replaces_fields_that_nobody_uses(task: AudioGoalTask) ->
     world = World(task, 2, library=crowded)
     seeds = np.arange(8)
     found = [digests(world, seeds[k : k + 2]) for k in range(0, 8, 2)]
-    assert len(crowded.fields) <= 2
+    assert len(crowded.fields) <= 2 * (1 + task.sources.distractors)
     assert found == [digests(World(task, 2), seeds[k : k + 2]) for k in range(0, 8, 2)]
 
 

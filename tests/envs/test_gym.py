@@ -55,10 +55,12 @@ def test_checkers_pass(env_id: str, task: AudioGoalTask) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*Box observation space (minimum|maximum) value is:UserWarning")
 def test_checkers_pass_with_everything_on(make_task: Callable[..., AudioGoalTask], everything: dict[str, Any]) -> None:
-    env = AudioGoalEnv(task=make_task(max_steps=6, response_s=0.1, **everything), render_mode="rgb_array")
+    task = make_task(max_steps=6, response_s=0.1, **everything)
+    env = gymnasium.make(IDS[0], task=task, render_mode="rgb_array")
     assert env.observation_space["color"].dtype == env.observation_space["semantic"].dtype == np.uint8
-    check_env(env)
-    check_env_sb3(env, warn=False)
+    check_env(env.unwrapped)
+    check_env_sb3(env.unwrapped, warn=False)
+    env.close()
 
 
 @pytest.mark.parametrize("env_id", IDS)
