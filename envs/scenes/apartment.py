@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from phonotaxis.envs.scenes.walk import components
 CELL_M = 0.1
 DRAWS = 1000  # of a floor plan, 50 us each; with the default options about one in three fails
 Range = tuple[float, float]
+
+_FURTHER_ROOMS = ["bedroom", "bedroom", "dining room", "study"]  # of which some, beside the rooms that every home has
+_MORE_ROOMS = ["bathroom", "bedroom", "bedroom", "study", "bedroom", "bathroom", "bedroom", "study"]
+_BY_PRIVACY = ["bathroom", "bedroom", "study", "dining room"]
 
 
 class ApartmentConfig(Frozen):
@@ -110,19 +115,31 @@ def _cells(random: np.random.Generator, range_m: Range) -> int:
 
 
 def _room_kinds(random: np.random.Generator, plan: FloorPlan) -> list[str]:
-    """Say what each room is: the largest to live in, the smallest to wash in, a hall where doors meet."""
+    """Say what each room is for.
+
+    The largest is to live in, the smallest with one door to wash in, one beside the living room to cook in. Of the
+    rest, those that one passes through are halls and dining rooms, those at the end bedrooms.
+    """
     rooms = len(plan.rooms)
-    by_size = sorted(range(rooms), key=lambda room: plan.rooms[room].rows * plan.rooms[room].columns)
-    kinds = [str(kind) for kind in random.choice(["bedroom", "study", "dining room", "bedroom"], size=rooms)]
-    kinds[by_size[-1]] = "living room"
-    if rooms > 1:
-        kinds[by_size[0]] = "bathroom"
-    if rooms > 2:
-        kinds[by_size[rooms // 2]] = "kitchen"
+    size = [rect.rows * rect.columns for rect in plan.rooms]
     doors = [sum(room in door.rooms for door in plan.doors) for room in range(rooms)]
-    if max(doors) >= 4 and kinds[busiest := int(np.argmax(doors))] not in ("living room", "kitchen"):
+    kinds = {int(np.argmax(size)): "living room"}
+    living = next(iter(kinds))
+    beside = {room for door in plan.doors if living in door.rooms for room in door.rooms}
+
+    def first(key: Callable[[int], tuple[float, ...]]) -> int:
+        return min((room for room in range(rooms) if room not in kinds), key=key)
+
+    if rooms > 1:
+        kinds[first(lambda room: (doors[room] > 1, size[room]))] = "bathroom"
+    if rooms > 2:
+        kinds[first(lambda room: (room not in beside, size[room]))] = "kitchen"
+    if rooms > 4 and doors[busiest := first(lambda room: (-doors[room], size[room]))] >= 3:
         kinds[busiest] = "hall"
-    return kinds
+    rest = sorted((room for room in range(rooms) if room not in kinds), key=lambda room: (doors[room], -size[room]))
+    further = [str(kind) for kind in random.permutation(_FURTHER_ROOMS)]
+    wanted = (["bedroom"] + further + _MORE_ROOMS)[: len(rest)]
+    return [kind for _, kind in sorted((kinds | dict(zip(rest, sorted(wanted, key=_BY_PRIVACY.index)))).items())]
 
 
 def _extrude(

@@ -11,6 +11,7 @@ from phonotaxis.envs.scenes.materials import INDEX
 from phonotaxis.envs.scenes.walk import components, edge_distance
 
 STUB_CELLS = 6  # depth of the doorway that stands for the room behind it
+_TRIES, _TRIES_FIRST = 6, 60  # places that are tried for a piece, and for the one that makes the room
 DOOR_CLEARANCE_CELLS = 8  # floor kept free in front of a door
 
 
@@ -37,13 +38,15 @@ _SIDEBOARD = Piece("sideboard", (1.0, 1.6), (0.4, 0.5), (0.8, 0.95), "cabinet")
 _COUNTER = Piece("counter", (1.8, 2.6), (0.6, 0.6), (0.88, 0.92), "cabinet")
 _FRIDGE = Piece("fridge", (0.6, 0.7), (0.6, 0.7), (1.6, 1.9), "cabinet")
 _BATHTUB = Piece("bathtub", (1.5, 1.7), (0.7, 0.8), (0.5, 0.6), "tiles")
+_TOILET = Piece("toilet", (0.4, 0.4), (0.6, 0.7), (0.4, 0.45), "tiles")
 _BASIN = Piece("basin", (0.5, 0.8), (0.5, 0.5), (0.8, 0.85), "tiles")
 
+# The first piece is what makes the room; it is left out only where it fits nowhere.
 FURNITURE: dict[str, tuple[Piece, ...]] = {
     "living room": (_SOFA, _LOW_TABLE, _BOOKSHELF, _SIDEBOARD, _ARMCHAIR, _BOOKSHELF),
     "bedroom": (_BED, _WARDROBE, _SIDEBOARD, _ARMCHAIR),
     "kitchen": (_COUNTER, _FRIDGE, _TABLE, _COUNTER),
-    "bathroom": (_BATHTUB, _BASIN, _SIDEBOARD),
+    "bathroom": (_TOILET, _BATHTUB, _BASIN, _SIDEBOARD),
     "study": (_DESK, _BOOKSHELF, _BOOKSHELF, _ARMCHAIR, _SIDEBOARD),
     "dining room": (_TABLE, _SIDEBOARD, _BOOKSHELF, _SIDEBOARD),
     "hall": (_SIDEBOARD, _WARDROBE),
@@ -74,7 +77,7 @@ def furnish(
         plan: rooms and doors.
         room: number of the room.
         kind: key of `FURNITURE`.
-        density: share of the room's pieces that are tried, 0..1.
+        density: share of the room's pieces that are tried, 0..1; above 0, what makes the room always is.
         cell_m: edge of a cell, metres.
         walker_radius_m: what has to be able to reach every spot it fits.
 
@@ -86,10 +89,11 @@ def furnish(
     blocked = _stage(rect, doors)
     reserved = _in_front_of_doors(rect, doors)
     boxes: list[Box] = []
-    for piece in FURNITURE[kind]:
-        if random.random() >= density:
+    for number, piece in enumerate(FURNITURE[kind]):
+        makes_the_room = number == 0 and density > 0.0
+        if random.random() >= density and not makes_the_room:
             continue
-        for _ in range(6):
+        for _ in range(_TRIES_FIRST if makes_the_room else _TRIES):
             cells = _draw_place(random, piece, rect, cell_m)
             if cells is not None and _fits(cells, rect, blocked, reserved, walker_radius_m / cell_m):
                 boxes.append(Box(cells, round(random.uniform(*piece.height_m), 2), INDEX[piece.material]))

@@ -188,11 +188,14 @@ def test_a_mesh_of_one_triangle_is_heard_or_refused_in_words(tmp_path: Path) -> 
     corners = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
     for tilt_m in (0.0, 1.0, 30.0):
         corners[2, 2] = tilt_m
+        said = None
         path = save(tmp_path / f"triangle_{tilt_m:.0f}.ply", corners, np.array([[0, 1, 2]]))
         try:
             scene = scenes.load(path, up="z", unit_m=1.0)
         except SceneError as error:
-            assert path in str(error)
+            said = str(error)
+        if said is not None:
+            assert path in said
             continue
         for row, column in np.argwhere(~scene.is_wall)[::97]:
             x, y = scene.centre_of(int(row), int(column))
