@@ -10,7 +10,6 @@ Usage: python tools/soak.py [--steps 1000000] [--scenes 2000] [--worlds 32] [--t
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -198,7 +197,6 @@ def check_clipping(sound: np.ndarray, codes: np.ndarray, marks: np.ndarray) -> N
 
 def resident_mib() -> float:
     """Return the memory of this process that is in RAM, MiB."""
-    gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB
 

@@ -86,7 +86,7 @@ def in_air(scene: Scene, point_m: tuple[float, float, float]) -> bool:
     row, column = scene.cell_of(*point_m[:2])
     rows, columns = scene.shape
     inside = 0 <= row < rows and 0 <= column < columns
-    return inside and bool(scene.floor_m[row, column] <= point_m[2] < scene.ceiling_m[row, column])
+    return inside and float(scene.floor_m[row, column]) <= point_m[2] < float(scene.ceiling_m[row, column])
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
