@@ -17,12 +17,12 @@ import time
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import llvmlite
 import numba
 import numpy as np
 import scipy
+from numba.core.codegen import get_host_cpu_features
 
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound
@@ -112,8 +112,11 @@ class FieldStore:
             path.unlink(missing_ok=True)
             return None
         _touch(path)
-        field = SourceField._make((*(arrays[key] for key in SourceField._fields[:-1]), np.uint64(arrays["key"][0])))
-        return StoredField(field, GeodesicField(*(arrays[key] for key in GeodesicField._fields)))
+        arrays["key"] = np.uint64(arrays["key"][0])
+        return StoredField(
+            SourceField._make(arrays[key] for key in SourceField._fields),
+            GeodesicField._make(arrays[key] for key in GeodesicField._fields),
+        )
 
     def put(self, name: str, stored: StoredField) -> None:
         """Keep a field. Where there is no more room on the disk it is not kept, and a warning says so once."""
@@ -161,14 +164,14 @@ class FieldStore:
             self._bytes -= size
 
 
-def _packed(arrays: dict[str, np.ndarray]) -> bytes:
+def _packed(arrays: dict[str, Any]) -> bytes:
     """Return a checksum and the arrays after it."""
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    np.savez(content, **arrays)  # NumPy before 2.1 takes no allow_pickle here; there is nothing to pickle
     return hashlib.blake2b(content.getbuffer(), digest_size=_CHECKSUM_BYTES).digest() + content.getvalue()
 
 
-def _unpacked(data: bytes) -> dict[str, np.ndarray]:
+def _unpacked(data: bytes) -> dict[str, Any]:
     """Return the arrays of `_packed`; none where the checksum says that something is missing or changed."""
     content = memoryview(data)[_CHECKSUM_BYTES:]
     if hashlib.blake2b(content, digest_size=_CHECKSUM_BYTES).digest() != data[:_CHECKSUM_BYTES]:
@@ -231,9 +234,8 @@ def _code_digest() -> bytes:
     """Hash the text of all that makes a field, and what it runs on."""
     here = Path(__file__).resolve().parent
     files = sorted([*(here / "acoustics").rglob("*.py"), *(here / "scenes").rglob("*.py"), here / "hashing.py"])
-    versions = (np.__version__, scipy.__version__, numba.__version__, llvmlite.__version__)
-    machine = (platform.machine(), llvmlite.binding.get_host_cpu_name())
-    digest = hashlib.sha256(repr((*versions, *machine)).encode())
+    versions = (np.__version__, scipy.__version__, numba.__version__)
+    digest = hashlib.sha256(repr((*versions, platform.machine(), get_host_cpu_features())).encode())
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.digest()
