@@ -24,7 +24,7 @@ def soak(repository: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)  # a minute on a quiet machine
 def test_a_small_soak_finds_nothing(soak: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """Twenty thousand steps through a hundred apartments, of which twelve are kept."""
     assert soak.main(["--steps", "20000", "--scenes", "100", "--worlds", "8"]) == 0
