@@ -35,14 +35,14 @@ ONE_MICROPHONE = MicrophoneArray(name="one", mic_xyz_m=((0.0, 0.0, 0.0),), chann
 # Absorption of floor, walls and ceiling; exact reverberation times are 0.24 to 0.55 s, as furnished rooms have them.
 # Half the absorption takes four times as long and leaves the standing waves as they are.
 ROOMS = (
-    Shoebox("box room", (3.6, 3.0, 2.5), 0.25, 0.25, 0.25, 0.56),
-    Shoebox("bedroom", (4.2, 3.6, 2.6), 0.30, 0.30, 0.30, 0.52),
-    Shoebox("living room", (6.0, 5.0, 2.7), 0.35, 0.35, 0.35, 0.58),
+    Shoebox("box room", (3.6, 3.0, 2.5), 0.25, 0.25, 0.25, 0.62),
+    Shoebox("bedroom", (4.2, 3.6, 2.6), 0.30, 0.30, 0.30, 0.58),
+    Shoebox("living room", (6.0, 5.0, 2.7), 0.35, 0.35, 0.35, 0.62),
     Shoebox("hall", (9.0, 6.5, 3.2), 0.40, 0.40, 0.40, 0.74),
     Shoebox("corridor", (8.0, 2.0, 2.6), 0.40, 0.40, 0.40, 0.74),
     Shoebox("carpeted room", (5.2, 4.4, 2.6), 0.50, 0.25, 0.25, 0.78),
-    Shoebox("office", (6.4, 4.8, 2.8), 0.25, 0.35, 0.60, 0.58),
-    Shoebox("kitchen", (7.0, 4.0, 2.5), 0.35, 0.35, 0.35, 0.62),
+    Shoebox("office", (6.4, 4.8, 2.8), 0.25, 0.35, 0.60, 0.62),
+    Shoebox("kitchen", (7.0, 4.0, 2.5), 0.35, 0.35, 0.35, 0.66),
 )
 
 Point = tuple[float, float, float]
