@@ -164,6 +164,7 @@ def measure(point: Point, seed: int, seconds: float) -> Growth:
     block = session.block(1, seconds)
     library, world = session.library, session.envs[1].world
     scene_s, field_s = making_s(library)
+    scene_mb = scene_bytes(library) / _MB  # before triangles are counted: a simulation builds no mesh
     scenes = list(library.scenes.values())
     return Growth(
         what=point.what,
@@ -178,7 +179,7 @@ def measure(point: Point, seed: int, seconds: float) -> Growth:
         scene_ms=scene_s * _MS,
         field_ms=field_s * _MS,
         field_mb=field_bytes(library) / _MB,
-        scene_mb=scene_bytes(library) / _MB,
+        scene_mb=scene_mb,
         world_mb=memory_of(world).world / _MB,
     )
 

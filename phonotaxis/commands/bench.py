@@ -67,7 +67,7 @@ def _print_parts(figures: Mapping[str, Measure]) -> None:
     )
 
 
-_TABLE_WIDTH = 110
+_TABLE_WIDTH = 150
 _PART_NAMES = {
     "step_us": "all of it",
     "responses_us": "impulse responses",
@@ -100,7 +100,7 @@ def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left")
+        table.add_column(title, justify="right" if number else "left", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)

@@ -11,7 +11,9 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.bench import growth
 from phonotaxis.envs.bench.growth import Point, changed, growth_figures, measure, measure_growth, write_ring
-from phonotaxis.envs.library import load_scene
+from phonotaxis.envs.bench.memory import scene_bytes
+from phonotaxis.envs.bench.wear import fill
+from phonotaxis.envs.library import Library, load_scene
 
 
 @pytest.mark.parametrize("mics", [1, 4, 16])
@@ -27,6 +29,9 @@ def test_a_row_says_what_was_measured(task: AudioGoalTask) -> None:
     assert (row.triangles, row.cells) == (len(scene.mesh.faces), scene.floor_m.size)
     assert row.steps_per_s * row.step_us == pytest.approx(1e6)
     assert row.step_us > row.responses_us + row.convolution_us + row.depth_us > 0.0
+    fresh = Library(task)
+    fill(fresh)
+    assert row.scene_mb == scene_bytes(fresh) / 1e6  # without the mesh that triangles are counted on
     assert min(row.scene_ms, row.field_ms, row.field_mb, row.scene_mb, row.world_mb) > 0.0
     figures = growth_figures([row])
     assert figures["growth_taps_1600_step_us"].value == row.step_us

@@ -111,4 +111,6 @@ def test_the_command_prints_tables_for_people(capsys: pytest.CaptureFixture[str]
     assert "impulse responses" in out
     assert "of which the transforms alone" in out
     assert "13776" in out
+    assert "taps 3200 " in out
+    assert "…" not in out
     assert "see no triangles" in err
