@@ -7,6 +7,7 @@ what leaves one enters the other. Against 24 times as many rays, the error of a 
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse
 
 from phonotaxis.envs.acoustics.regions import Regions
 
@@ -34,7 +35,9 @@ def smooth_in_space(
         if chosen.size and times:
             part = values[:, chosen[0] : chosen[-1] + 1]
             flat = np.ascontiguousarray(part).reshape(len(values), -1)
-            part[:] = (np.linalg.matrix_power(step, times).astype(np.float32) @ flat).reshape(part.shape)
+            for _ in range(times):
+                flat = step @ flat
+            part[:] = flat.reshape(part.shape)
 
 
 def smooth_in_time(energy: np.ndarray) -> None:
@@ -45,22 +48,24 @@ def smooth_in_time(energy: np.ndarray) -> None:
         energy[:, first:-1] = 0.25 * before + 0.5 * here + 0.25 * after
 
 
-def _one_exchange(regions: Regions) -> np.ndarray:
-    """Return what one exchange makes of the regions' energy densities, float64 [regions, regions]."""
-    border = _borders(regions.label, len(regions.volume_m3))
-    flow = _RATE * border / max(border.max(), 1.0)
-    size = regions.volume_m3 / regions.volume_m3.max()
+def _one_exchange(regions: Regions) -> scipy.sparse.csr_array:
+    """Return what one exchange makes of the regions' energy densities, float32 [regions, regions]."""
+    border = _borders(regions.label, len(regions.volume_m3)).tocoo()
+    flow = _RATE * border.data / max(border.data.max(initial=0.0), 1.0)
+    size = regions.volume_m3.astype(np.float64) / regions.volume_m3.max()
+    most = np.bincount(border.row, flow, len(size)).max(initial=0.0)
     # A small region gives and takes no more than it holds: what it exchanges is bounded by its size.
-    flow *= np.minimum(1.0, np.minimum(size[:, None], size[None, :]) / np.maximum(_RATE, flow.sum(axis=1).max()))
-    step: np.ndarray = np.eye(len(size)) - (np.diag(flow.sum(axis=1)) - flow) / size[:, None]
-    return step
+    flow *= np.minimum(1.0, np.minimum(size[border.row], size[border.col]) / max(_RATE, most))
+    kept = 1.0 - np.bincount(border.row, flow, len(size)) / size
+    given = scipy.sparse.coo_array((flow / size[border.row], (border.row, border.col)), shape=border.shape)
+    return (scipy.sparse.diags_array(kept) + given).tocsr().astype(np.float32)
 
 
-def _borders(label: np.ndarray, count: int) -> np.ndarray:
+def _borders(label: np.ndarray, count: int) -> scipy.sparse.csr_array:
     """Return the length of the border of each pair of regions, in cells, float64 [regions, regions]."""
-    border = np.zeros((count, count))
-    for one, other in ((label[:, :-1], label[:, 1:]), (label[:-1], label[1:])):
-        shared = (one >= 0) & (other >= 0) & (one != other)
-        np.add.at(border, (one[shared], other[shared]), 1.0)
-    total: np.ndarray = border + border.T
-    return total
+    one = np.concatenate([label[:, :-1].ravel(), label[:-1].ravel()])
+    other = np.concatenate([label[:, 1:].ravel(), label[1:].ravel()])
+    shared = (one >= 0) & (other >= 0) & (one != other)
+    one, other = one[shared], other[shared]
+    pairs = (np.concatenate([one, other]), np.concatenate([other, one]))
+    return scipy.sparse.coo_array((np.ones(2 * one.size), pairs), shape=(count, count)).tocsr()
