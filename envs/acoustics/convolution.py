@@ -12,11 +12,13 @@ convolution). Each row is transformed by itself, so its bits don't depend on whi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.envs.threads import launch_threads
 
@@ -71,7 +73,8 @@ class StreamingConvolver:
 
     def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int, threads: int = 1) -> None:
         launch_threads()
-        self.taps, self.hop, self.fade, self.threads = taps, hop, fade, threads
+        self.taps, self.hop, self.fade = taps, hop, fade
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.partition = partition_taps(taps, hop)
         self.length = scipy.fft.next_fast_len(self.partition + hop + fade - 1, real=True)
         self.partitions = -(-taps // self.partition)
@@ -105,13 +108,15 @@ class StreamingConvolver:
             return
         _, mics, taps = late.shape
         whole = (self.partitions - 1) * self.partition
-        for first in range(0, worlds.size, _GROUP):
-            group = worlds[first : first + _GROUP]
+
+        def renew(group: np.ndarray) -> None:
             parts = late[group]
             if whole > taps:
                 parts = np.pad(parts, ((0, 0), (0, 0), (0, whole - taps)))
             parts = parts.reshape(group.size, mics, self.partitions - 1, self.partition).transpose(0, 2, 1, 3)
-            self.late[group] = scipy.fft.rfft(parts, n=self.length, axis=-1, workers=self.threads)
+            self.late[group] = scipy.fft.rfft(parts, n=self.length, axis=-1)
+
+        self._share_out(renew, worlds)
 
     def step(
         self,
@@ -134,27 +139,47 @@ class StreamingConvolver:
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
         """
+
+        def convolve(group: np.ndarray) -> None:
+            self._convolve(group, signals, signal_length, emission, early, gain, out)
+
+        self._share_out(convolve, worlds)
+
+    def _share_out(self, work: Callable[[np.ndarray], None], worlds: np.ndarray) -> None:
+        """Do some work for groups of worlds, several at once where there are threads: each group is its own."""
+        groups = [worlds[first : first + _GROUP] for first in range(0, worlds.size, _GROUP)]
+        for _ in map(work, groups) if self._pool is None else self._pool.map(work, groups):
+            pass
+
+    def _convolve(
+        self,
+        group: np.ndarray,
+        signals: np.ndarray,
+        signal_length: np.ndarray,
+        emission: Emission,
+        early: np.ndarray,
+        gain: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
         begin, end = self.partition - 1, self.partition - 1 + self.hop + self.fade
-        for first in range(0, worlds.size, _GROUP):
-            group = worlds[first : first + _GROUP]
-            self._hear_source(group, signals, signal_length, emission)
-            consecutive = group[-1] - group[0] == group.size - 1
-            rows = slice(group[0], group[-1] + 1) if consecutive else group  # a slice is read without a copy
-            wet = scipy.fft.rfft(early[rows], n=self.length, axis=-1, workers=self.threads)
-            _multiply(group, wet, self.past, self.head, self.late)
-            sound = scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
-            _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
+        self._hear_source(group, signals, signal_length, emission)
+        consecutive = group[-1] - group[0] == group.size - 1
+        rows = slice(group[0], group[-1] + 1) if consecutive else group  # a slice is read without a copy
+        wet = scipy.fft.rfft(early[rows], n=self.length, axis=-1)
+        _multiply(group, wet, self.past, self.head, self.late)
+        sound = scipy.fft.irfft(wet, n=self.length, axis=-1, overwrite_x=True)
+        _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
 
     def transform_only(self, worlds: int) -> None:
         """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
         _, mics, bins = self.late.shape[1:]
         for first in range(0, worlds, _GROUP):
             count = min(_GROUP, worlds - first)
-            scipy.fft.rfft(np.zeros((count, self._per_hop, self.length), np.float32), axis=-1, workers=self.threads)
+            scipy.fft.rfft(np.zeros((count, self._per_hop, self.length), np.float32), axis=-1)
             beginning = np.zeros((count, mics, self.partition), np.float32)
-            scipy.fft.rfft(beginning, n=self.length, axis=-1, workers=self.threads)
+            scipy.fft.rfft(beginning, n=self.length, axis=-1)
             wet = np.zeros((count, mics, bins), np.complex64)
-            scipy.fft.irfft(wet, n=self.length, axis=-1, workers=self.threads, overwrite_x=True)
+            scipy.fft.irfft(wet, n=self.length, axis=-1, overwrite_x=True)
 
     def _hear_source(
         self, group: np.ndarray, signals: np.ndarray, signal_length: np.ndarray, emission: Emission
@@ -166,14 +191,14 @@ class StreamingConvolver:
                 continue
             dry = np.empty((chosen.size, newest, self.length), dtype=np.float32)
             _gather(chosen, signals, signal_length, emission, self.partition, dry)
-            spectra = scipy.fft.rfft(dry, axis=-1, workers=self.threads)
+            spectra = scipy.fft.rfft(dry, axis=-1)
             _push(chosen, spectra, self.past, self.head)
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _gather(worlds, signals, signal_length, emission, partition, dry):
     """Copy the stretches of each loop that meet the first partitions, float32 [worlds, partitions, length]."""
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         world = worlds[index]
         sound = emission.sound[world]
         length = signal_length[sound]
