@@ -61,7 +61,9 @@ class Shoebox:
 def _material(absorption: float) -> Material:
     name = f"smooth_{round(1000 * absorption):03d}"
     bands = len(materials.OCTAVE_BANDS_HZ)
-    return Material(name, (absorption,) * bands, (0.0,) * bands, (200, 200, 200), "wall")  # type: ignore[arg-type]
+    same, none = (absorption,) * bands, (0.0,) * bands
+    # A tuple's length is no constant to the type checker where it is multiplied.
+    return Material(name, same, none, (200, 200, 200), "wall")  # type: ignore[arg-type]
 
 
 @contextmanager
