@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
@@ -53,7 +53,7 @@ class Hearing:
         speed_mps: float64 [worlds], of the wheels' rims, for the motors' noise; set by who moves the robot.
     """
 
-    def __init__(self, contract: Contract, library: Library, worlds: int, threads: int) -> None:
+    def __init__(self, contract: Contract, library: Library, worlds: int) -> None:
         task = library.task
         self.library, self.array, self.hop = library, contract.array, contract.hop_samples
         self.rate_hz = contract.sample_rate_hz
@@ -65,7 +65,7 @@ class Hearing:
             contract.array.positions_m(), self.rate_hz, taps, partition_taps(taps, hop),
             build_directivity(contract.array, self.rate_hz), None if task.air == Air() else task.air,
         )  # fmt: skip
-        self.voices = _voices(self.renderer, contract, task, worlds, threads)
+        self.voices = _voices(self.renderer, contract, task, worlds)
         self.codes = np.zeros((worlds, mics, hop), dtype=np.int16)
         self.window = np.zeros((worlds, mics, contract.window_samples), dtype=np.float32)
         self.clipped = np.zeros(worlds, dtype=np.int64)
@@ -195,9 +195,7 @@ class Hearing:
         return state
 
 
-def _voices(
-    renderer: ResponseRenderer, contract: Contract, task: AudioGoalTask, worlds: int, threads: int
-) -> tuple[Voice, ...]:
+def _voices(renderer: ResponseRenderer, contract: Contract, task: AudioGoalTask, worlds: int) -> tuple[Voice, ...]:
     """Allocate as many sources as an episode may have; all are heard at the same poses."""
     fade = max(1, int(round(task.crossfade_s * contract.sample_rate_hz)))
     mics, hop = contract.array.mics, contract.hop_samples
@@ -210,7 +208,7 @@ def _voices(
             Voice(
                 listeners,
                 renderer.responses(worlds),
-                StreamingConvolver(worlds, mics, renderer.taps, hop, fade, threads),
+                StreamingConvolver(worlds, mics, renderer.taps, hop, fade),
                 emissions(worlds),
                 np.zeros(worlds, dtype=np.float32),
                 np.zeros((worlds, mics, hop), dtype=np.float32),
@@ -219,22 +217,22 @@ def _voices(
     return tuple(voices)
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _add(worlds, sound, to):
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         row, added = to[worlds[index]], sound[worlds[index]]
         for mic in range(row.shape[0]):
             for k in range(row.shape[1]):
                 row[mic, k] += added[mic, k]
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _slide(worlds, codes, window):
     """Move windows on by a hop and put the newest codes, full scale ±1, at their ends."""
     hop = codes.shape[2]
     kept = window.shape[2] - hop
     scale = np.float32(1.0 / INT16_FULL_SCALE)
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         for mic in range(codes.shape[1]):
             row, new = window[worlds[index], mic], codes[worlds[index], mic]
             for k in range(kept):

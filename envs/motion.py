@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs.motion import Drive
 from phonotaxis.envs.body import LEAST_RADIUS_CELLS, clearance_at, drive, pieces_of, wrap
@@ -87,7 +87,7 @@ def rest(state: DriveState, worlds: np.ndarray) -> None:
         array[worlds] = 0.0
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def move(
     worlds, grounds, scene_of, pose, v_mps, w_radps, seconds, drives, state, keys, steps, odometry, motion, path_m
 ):
@@ -109,8 +109,7 @@ def move(
         motion: float32 [worlds, 6], the contract's; written.
         path_m: float64 [worlds], metres over ground so far; updated.
     """
-    for index in prange(worlds.size):
-        # A function of its own: numba drops what a parallel loop itself writes into the arrays of a named tuple.
+    for index in range(worlds.size):
         world = worlds[index]
         _move_world(
             world, grounds[scene_of[world]], pose[world], v_mps[world], w_radps[world], seconds, drives, state,

@@ -28,7 +28,7 @@ from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
 from phonotaxis.envs.randomise import Variation, draw_variation, nominal_variation, varied_camera, vary_drive
-from phonotaxis.envs.threads import launch_threads
+from phonotaxis.envs.threads import Crew
 from phonotaxis.envs.vision.eyes import Eyes
 from phonotaxis.envs.vision.noise import DepthCamera
 
@@ -76,13 +76,13 @@ class World:
     ) -> None:
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
-        launch_threads()
         self.task = task
         self.num_worlds = num_worlds
         self.threads = max(1, min(threads, numba.config.NUMBA_NUM_THREADS))
         self.contract: Contract = task.contract()
         self.library = library if library is not None else Library(task)
-        self.hearing = Hearing(self.contract, self.library, num_worlds, self.threads)
+        self.crew = Crew(self.threads)
+        self.hearing = Hearing(self.contract, self.library, num_worlds)
         self.eyes = Eyes(self.contract.camera, num_worlds, self.contract.modalities)
         self.depth_camera = DepthCamera(self.contract.camera, task.depth_noise, num_worlds)
         self.drives = drive_parameters(task.drive, task.radius_m, num_worlds)
@@ -205,12 +205,11 @@ class World:
         worlds = np.flatnonzero(self.active)
         before = self.distance_m.copy()
         motion = self.observation[names.MOTION]
-        with self.own_threads():
-            move(
-                worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
-                self.contract.control_period_s, self.drives, self.drive_state, self._key, self.steps,
-                ODOMETRY[self.contract.motion_source], motion, self._path_m,
-            )  # fmt: skip
+        move(
+            worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
+            self.contract.control_period_s, self.drives, self.drive_state, self._key, self.steps,
+            ODOMETRY[self.contract.motion_source], motion, self._path_m,
+        )  # fmt: skip
         wheels_mps = wheel_speed_mps(self.drive_state.v_mps, self.drive_state.w_radps, self._track_m)
         self.hearing.speed_mps[worlds] = wheels_mps[worlds]
         self._collisions[worlds] += motion[worlds, 5] > 0
@@ -230,20 +229,23 @@ class World:
 
     def _sense(self, worlds: np.ndarray, hops: int) -> None:
         """Render what some worlds hear and see, and measure where they are."""
-        with self.own_threads():
+        listeners = self.hearing.listeners
+
+        def sense(share: np.ndarray) -> None:
             for _ in range(hops):
-                self.hearing.hear(worlds)
-            listeners = self.hearing.listeners
-            self.eyes.render(worlds, self.library.scene_sounds, listeners.scene, self.pose)
-            self.depth_camera.spoil(worlds, self.eyes.depth_m, self._key, self.steps)
+                self.hearing.hear(share)
+            self.eyes.render(share, self.library.scene_sounds, listeners.scene, self.pose)
+            self.depth_camera.spoil(share, self.eyes.depth_m, self._key, self.steps)
             _measure(
-                worlds, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
+                share, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
                 self.distance_m, self.bearing_rad,
             )  # fmt: skip
 
+        self.crew.share(sense, worlds)
+
     @contextmanager
     def own_threads(self) -> Iterator[None]:
-        """Let parallel kernels use this world's number of threads: on a busy machine each more is waited for."""
+        """Let fields be traced by this world's number of threads: on a busy machine each more is waited for."""
         previous = numba.get_num_threads()
         numba.set_num_threads(self.threads)
         try:
@@ -328,7 +330,7 @@ class World:
         return state | {f"world.{name}": array for name, array in own.items()}
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, bearing_rad):
     for index in range(worlds.size):
         world = worlds[index]

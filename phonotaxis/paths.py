@@ -44,7 +44,7 @@ def source_roots() -> tuple[Path, ...]:
 
 
 def kernel_digest(roots: Iterable[Path]) -> str:
-    """Return 12 hex digits over the text of every file that holds a compiled kernel.
+    """Return 12 hex digits over the text of every file that is compiled, or writes what is compiled.
 
     numba renews a cached kernel when the file it stands in changes, but not when a function it inlines from
     another file does; a cache folder named after all of them can't serve a stale kernel.
@@ -52,7 +52,7 @@ def kernel_digest(roots: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(file for root in roots for file in root.rglob("*.py")):
         text = path.read_bytes()
-        if b"njit" in text:
+        if b"numba" in text:
             digest.update(path.name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()[:12]
 

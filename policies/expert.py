@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs.contract import DiscreteActions
 from phonotaxis.envs.body import drive
@@ -40,22 +40,25 @@ def action_regrets(world: World) -> np.ndarray:
     task = world.task
     listeners = world.hearing.listeners
     out = np.zeros((world.num_worlds, len(kind.names)), dtype=np.float32)
-    with world.own_threads():
+
+    def regret(worlds: np.ndarray) -> None:
         _regrets(
-            world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
+            worlds, world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
             np.array(kind.setpoints), world.contract.control_period_s, world.drives.radius_m, task.step_m,
             math.radians(task.turn_deg), task.success_m, world.distance_m, out,
         )  # fmt: skip
+
+    world.crew.share(regret, np.arange(world.num_worlds))
     return out
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _regrets(
-    grounds, walks, scene_of, field_of, pose, setpoints, seconds, radius_m, step_m, turn_rad, success_m, distance_m,
-    out,
+    worlds, grounds, walks, scene_of, field_of, pose, setpoints, seconds, radius_m, step_m, turn_rad, success_m,
+    distance_m, out,
 ):  # fmt: skip
     headings = int(np.round(2.0 * np.pi / turn_rad))
-    for world in prange(out.shape[0]):
+    for world in worlds:
         ground, walk = grounds[scene_of[world]], walks[field_of[world]]
         straight = np.empty(headings)
         x, y, yaw = pose[world, 0], pose[world, 1], pose[world, 2]

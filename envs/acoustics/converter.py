@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import INT16_FULL_SCALE
 from phonotaxis.envs.hashing import fold
-from phonotaxis.envs.threads import launch_threads
 
 REFERENCE_PASCAL = 20e-6
 _BANK = 1 << 18
@@ -66,7 +65,6 @@ class Converter:
     """
 
     def __init__(self, array: MicrophoneArray, sample_rate_hz: int) -> None:
-        launch_threads()
         noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
         self._noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
         self._silence = np.zeros((0, array.mics, 1), dtype=np.float32)
@@ -151,11 +149,11 @@ def _add_loop(row, loop, at, gain, change, gone):
         at = 0
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped):
     mics, hop = sound.shape[1:]
     gone = ramp(hop)
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         world = worlds[index]
         key = fold(episode_key[world], step[world])
         gain = noise_gain[world]

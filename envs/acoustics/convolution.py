@@ -7,22 +7,23 @@ a boundary neither clicks nor costs a second transform.
 The response is cut into partitions of `partition` taps, a whole number of which make a hop. The first is new at every
 step; the spectra of the others are kept until they are renewed, and so are those of the source's past, since a
 stretch of it that meets one partition now meets a later one at the next step (Wefers 2015, uniformly partitioned
-convolution). Each row is transformed by itself, so its bits don't depend on which worlds are rendered along with it.
+convolution).
+
+Two microphones are the real and the imaginary part of one transform: what they are convolved with is real, so they
+come out as they went in. Each world is done by itself, from its own arrays, so its bits don't depend on which worlds
+are rendered along with it, and threads may share the worlds out among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
 from numba import njit
 
-from phonotaxis.envs.threads import launch_threads
+from phonotaxis.envs.fourier.spectra import multiply, part_two
+from phonotaxis.envs.fourier.transform import Plan, fast_length, new_scratch, plan_of, transform
 
-_GROUP = 8  # worlds transformed together: their spectra stay in the cache
 _SWITCH = 80  # samples in which a source comes on or goes off
 
 
@@ -59,8 +60,28 @@ def partition_taps(taps: int, hop: int) -> int:
     return min(half, taps)
 
 
+class _State(NamedTuple):
+    """What steps leave for the next.
+
+    Attributes:
+        continuation: float32 [worlds, mics, fade], what the last response would have gone on with.
+        fresh: bool [worlds], there is nothing to fade from yet.
+        late: float32 [worlds, pairs of mics, partitions - 1, 2, points], spectra of the responses' kept partitions.
+        past: float32 [worlds, partitions, 2, bins], spectra of the source's past, a ring that begins at `head`.
+        head: int64 [worlds].
+    """
+
+    continuation: np.ndarray
+    fresh: np.ndarray
+    late: np.ndarray
+    past: np.ndarray
+    head: np.ndarray
+
+
 class StreamingConvolver:
     """Convolves looped source signals with responses that change from step to step.
+
+    Several threads may call one convolver at once, each for worlds of its own.
 
     Args:
         worlds: how many.
@@ -68,34 +89,32 @@ class StreamingConvolver:
         taps: length of the responses, samples.
         hop: samples a step yields.
         fade: samples of the cross-fade, at most `hop`.
-        threads: that the transforms may use.
     """
 
-    def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int, threads: int = 1) -> None:
-        launch_threads()
+    def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int) -> None:
         self.taps, self.hop, self.fade = taps, hop, fade
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.partition = partition_taps(taps, hop)
-        self.length = scipy.fft.next_fast_len(self.partition + hop + fade - 1, real=True)
         self.partitions = -(-taps // self.partition)
-        bins = self.length // 2 + 1
-        self.continuation = np.zeros((worlds, mics, fade), dtype=np.float32)
-        self.fresh = np.ones(worlds, dtype=np.bool_)  # nothing to fade from yet
-        self.late = np.zeros((worlds, self.partitions - 1, mics, bins), dtype=np.complex64)
-        self.past = np.zeros((worlds, self.partitions, bins), dtype=np.complex64)  # a ring that begins at `head`
-        self.head = np.zeros(worlds, dtype=np.int64)
+        self.plan: Plan = plan_of(fast_length(self.partition + hop + fade - 1))
+        points, self._pairs = self.plan.re.size, (mics + 1) // 2
+        self._state = _State(
+            np.zeros((worlds, mics, fade), dtype=np.float32),
+            np.ones(worlds, dtype=np.bool_),
+            np.zeros((worlds, self._pairs, self.partitions - 1, 2, points), dtype=np.float32),
+            np.zeros((worlds, self.partitions, 2, points // 2 + 1), dtype=np.float32),
+            np.zeros(worlds, dtype=np.int64),
+        )
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
         self._ramp = ramp.astype(np.float32)
         self._per_hop = min(hop // self.partition if hop % self.partition == 0 else self.partitions, self.partitions)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what steps leave for the next: part of a world's snapshot."""
-        names = ("continuation", "fresh", "late", "past", "head")
-        return {name: getattr(self, name) for name in names}
+        return self._state._asdict()
 
     def restart(self, world: int) -> None:
         """Begin a new sound in a world: its next step fades from nothing."""
-        self.fresh[world] = True
+        self._state.fresh[world] = True
 
     def renew_late(self, worlds: np.ndarray, late: np.ndarray) -> None:
         """Take over the late part of some worlds' responses.
@@ -104,19 +123,8 @@ class StreamingConvolver:
             worlds: int64 [k], which.
             late: float32 [worlds, mics, taps - partition], of all worlds.
         """
-        if self.partitions == 1 or worlds.size == 0:
-            return
-        _, mics, taps = late.shape
-        whole = (self.partitions - 1) * self.partition
-
-        def renew(group: np.ndarray) -> None:
-            parts = late[group]
-            if whole > taps:
-                parts = np.pad(parts, ((0, 0), (0, 0), (0, whole - taps)))
-            parts = parts.reshape(group.size, mics, self.partitions - 1, self.partition).transpose(0, 2, 1, 3)
-            self.late[group] = scipy.fft.rfft(parts, n=self.length, axis=-1)
-
-        self._share_out(renew, worlds)
+        if self.partitions > 1 and worlds.size:
+            _renew_late(worlds, late, self.partition, self.plan, self._state)
 
     def step(
         self,
@@ -139,81 +147,109 @@ class StreamingConvolver:
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
         """
-
-        def convolve(group: np.ndarray) -> None:
-            self._convolve(group, signals, signal_length, emission, early, gain, out)
-
-        self._share_out(convolve, worlds)
-
-    def _share_out(self, work: Callable[[np.ndarray], None], worlds: np.ndarray) -> None:
-        """Do some work for groups of worlds, several at once where there are threads: each group is its own."""
-        groups = [worlds[first : first + _GROUP] for first in range(0, worlds.size, _GROUP)]
-        for _ in map(work, groups) if self._pool is None else self._pool.map(work, groups):
-            pass
-
-    def _convolve(
-        self,
-        group: np.ndarray,
-        signals: np.ndarray,
-        signal_length: np.ndarray,
-        emission: Emission,
-        early: np.ndarray,
-        gain: np.ndarray,
-        out: np.ndarray,
-    ) -> None:
-        begin, end = self.partition - 1, self.partition - 1 + self.hop + self.fade
-        self._hear_source(group, signals, signal_length, emission)
-        consecutive = group[-1] - group[0] == group.size - 1
-        rows = slice(group[0], group[-1] + 1) if consecutive else group  # a slice is read without a copy
-        wet = scipy.fft.rfft(early[rows], n=self.length, axis=-1)
-        _multiply(group, wet, self.past, self.head, self.late)
-        sound = scipy.fft.irfft(wet, n=self.length, axis=-1, overwrite_x=True)
-        _crossfade(group, sound[:, :, begin:end], self._ramp, gain, self.continuation, self.fresh, out)
+        _step(
+            worlds, signals, signal_length, emission, early, gain, self._ramp, self._per_hop, self.plan, self._state,
+            out,
+        )  # fmt: skip
 
     def transform_only(self, worlds: int) -> None:
         """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
-        _, mics, bins = self.late.shape[1:]
-        for first in range(0, worlds, _GROUP):
-            count = min(_GROUP, worlds - first)
-            scipy.fft.rfft(np.zeros((count, self._per_hop, self.length), np.float32), axis=-1)
-            beginning = np.zeros((count, mics, self.partition), np.float32)
-            scipy.fft.rfft(beginning, n=self.length, axis=-1)
-            wet = np.zeros((count, mics, bins), np.complex64)
-            scipy.fft.irfft(wet, n=self.length, axis=-1, overwrite_x=True)
-
-    def _hear_source(
-        self, group: np.ndarray, signals: np.ndarray, signal_length: np.ndarray, emission: Emission
-    ) -> None:
-        """Add the newest stretches of the sources to their past; all of them where a sound has just begun."""
-        fresh = self.fresh[group]
-        for chosen, newest in ((group[~fresh], self._per_hop), (group[fresh], self.partitions)):
-            if chosen.size == 0:
-                continue
-            dry = np.empty((chosen.size, newest, self.length), dtype=np.float32)
-            _gather(chosen, signals, signal_length, emission, self.partition, dry)
-            spectra = scipy.fft.rfft(dry, axis=-1)
-            _push(chosen, spectra, self.past, self.head)
+        _transform_only(worlds * (2 * self._pairs + (self._per_hop + 1) // 2), self.plan)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _gather(worlds, signals, signal_length, emission, partition, dry):
-    """Copy the stretches of each loop that meet the first partitions, float32 [worlds, partitions, length]."""
-    for index in range(worlds.size):
-        world = worlds[index]
-        sound = emission.sound[world]
-        length = signal_length[sound]
-        loop = signals[sound, :length]
-        for k in range(dry.shape[1]):
-            begin = emission.clock[world] - (k + 1) * partition + 1
-            at = begin % length
-            row = dry[index, k]
-            done = 0
-            while done < row.size:
-                part = min(length - at, row.size - done)
-                row[done : done + part] = loop[at : at + part]
-                done += part
-                at = 0
-            _switch(row, begin, emission.begins[world], emission.ends[world])
+def _transform_only(times, plan):
+    scratch, room = new_scratch(plan), np.ones((4, plan.re.size), dtype=np.float32)
+    re, im, out_re, out_im = room[0], room[1], room[2], room[3]
+    for _ in range(times):
+        transform(re, im, out_re, out_im, plan, scratch)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _renew_late(worlds, late, partition, plan, state):
+    """Transform the late partitions of responses, two microphones at once."""
+    scratch, room = new_scratch(plan), np.zeros((2, plan.re.size), dtype=np.float32)
+    mics, taps = late.shape[1:]
+    for world in worlds:
+        for pair in range(state.late.shape[1]):
+            for number in range(state.late.shape[2]):
+                begin = number * partition
+                part = late[world, 2 * pair : min(2 * pair + 2, mics), begin : min(begin + partition, taps)]
+                _fill(part, room)
+                spectrum = state.late[world, pair, number]
+                transform(room[0], room[1], spectrum[0], spectrum[1], plan, scratch)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _fill(rows, room):
+    """Put one or two rows at the beginnings of two, and zeros after them."""
+    for number in range(2):
+        to = room[number]
+        count = 0
+        if number < rows.shape[0]:
+            row = rows[number]
+            count = row.size
+            to[:count] = row
+        to[count:] = 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _step(worlds, signals, signal_length, emission, early, gain, ramp, per_hop, plan, state, out):
+    """Render one hop of some worlds, one after the other."""
+    points = plan.re.size
+    scratch, room, sound = new_scratch(plan), np.empty((2, points), np.float32), np.empty((2, points), np.float32)
+    re, im, first_sound, second_sound = room[0], room[1], sound[0], sound[1]
+    mics, partition = early.shape[1:]
+    for world in worlds:
+        newest = state.past.shape[1] if state.fresh[world] else per_hop
+        _hear_source(world, newest, signals, signal_length, emission, partition, plan, scratch, room, state)
+        past, first = state.past[world].reshape(-1), state.head[world]
+        level = gain[world] / np.float32(points)  # the inverse transform leaves a factor
+        for pair in range(state.late.shape[1]):
+            _fill(early[world, 2 * pair : min(2 * pair + 2, mics)], room)
+            transform(re, im, re, im, plan, scratch)
+            multiply(re, im, past, first, state.late[world, pair].reshape(-1))
+            transform(im, re, second_sound, first_sound, plan, scratch)
+            for mic in range(2 * pair, min(2 * pair + 2, mics)):
+                heard = first_sound if mic % 2 == 0 else second_sound
+                held = state.continuation[world, mic]
+                _crossfade(heard[partition - 1 :], level, ramp, state.fresh[world], held, out[world, mic])
+        state.fresh[world] = False
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _hear_source(world, newest, signals, signal_length, emission, partition, plan, scratch, room, state):
+    """Put the spectra of the newest stretches of a source before those of its past, two at a time."""
+    ring, partitions = state.past[world], state.past.shape[1]
+    head = (state.head[world] - newest) % partitions
+    state.head[world] = head
+    nothing = np.empty(ring[0].size, dtype=np.float32)
+    for number in range(0, newest, 2):
+        _gather(world, number, signals, signal_length, emission, partition, room[0])
+        second = nothing
+        room[1, :] = 0.0
+        if number + 1 < newest:
+            _gather(world, number + 1, signals, signal_length, emission, partition, room[1])
+            second = ring[(head + number + 1) % partitions].reshape(-1)
+        transform(room[0], room[1], room[0], room[1], plan, scratch)
+        part_two(room[0], room[1], ring[(head + number) % partitions].reshape(-1), second)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _gather(world, number, signals, signal_length, emission, partition, row):
+    """Copy the stretch of a world's loop that meets partition `number` of the response, float32 [points]."""
+    sound = emission.sound[world]
+    length = signal_length[sound]
+    loop = signals[sound, :length]
+    begin = emission.clock[world] - (number + 1) * partition + 1
+    at = begin % length
+    done = 0
+    while done < row.size:
+        part = min(length - at, row.size - done)
+        row[done : done + part] = loop[at : at + part]
+        done += part
+        at = 0
+    _switch(row, begin, emission.begins[world], emission.ends[world])
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -227,55 +263,14 @@ def _switch(row, at, begins, ends):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _push(worlds, spectra, past, head):
-    """Put spectra before what a ring holds."""
-    partitions, newest = past.shape[1], spectra.shape[1]
-    for index in range(worlds.size):
-        world = worlds[index]
-        head[world] = (head[world] - newest) % partitions
-        for k in range(newest):
-            past[world, (head[world] + k) % partitions] = spectra[index, k]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _multiply(group, wet, past, head, late):
-    """Turn the spectra of responses' beginnings into those of the sound: products summed over partitions."""
-    partitions = past.shape[1]
-    for index in range(group.size):
-        world = group[index]
-        first = head[world] % partitions
-        for mic in range(wet.shape[1]):
-            row, dry = wet[index, mic], past[world, first]
-            if partitions == 4:  # what a task has by default, in one pass
-                x1, x2, x3 = (
-                    past[world, (first + 1) % 4], past[world, (first + 2) % 4], past[world, (first + 3) % 4],
-                )  # fmt: skip
-                h1, h2, h3 = late[world, 0, mic], late[world, 1, mic], late[world, 2, mic]
-                for f in range(row.size):
-                    row[f] = row[f] * dry[f] + x1[f] * h1[f] + x2[f] * h2[f] + x3[f] * h3[f]
-                continue
-            for f in range(row.size):
-                row[f] *= dry[f]
-            for k in range(1, partitions):
-                dry, response = past[world, (first + k) % partitions], late[world, k - 1, mic]
-                for f in range(row.size):
-                    row[f] += dry[f] * response[f]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _crossfade(group, sound, ramp, gain, continuation, fresh, out):
-    """Mix a hop with the previous response's continuation, and keep its own."""
-    mics, hop, fade = out.shape[1], out.shape[2], ramp.size
-    for index in range(group.size):
-        world = group[index]
-        level = gain[world]
-        for mic in range(mics):
-            row, to, held = sound[index, mic], out[world, mic], continuation[world, mic]
-            for k in range(hop):
-                to[k] = row[k] * level
-            if not fresh[world]:
-                for k in range(fade):
-                    to[k] = held[k] + (to[k] - held[k]) * ramp[k]
-            for k in range(fade):
-                held[k] = row[hop + k] * level
-        fresh[world] = False
+def _crossfade(heard, level, ramp, fresh, held, out):
+    """Mix a microphone's hop with the previous response's continuation, and keep its own."""
+    hop, fade = out.size, ramp.size
+    for k in range(hop):
+        out[k] = heard[k] * level
+    if not fresh:
+        for k in range(fade):
+            out[k] = held[k] + (out[k] - held[k]) * ramp[k]
+    rest = heard[hop : hop + fade]
+    for k in range(fade):
+        held[k] = rest[k] * level

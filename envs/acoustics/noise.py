@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray, Vector3
@@ -26,7 +26,6 @@ from phonotaxis.envs.acoustics.noise_loops import (
     loop_of,
     machine_spectrum,
 )
-from phonotaxis.envs.threads import launch_threads
 
 LOOP_S = 16.0
 # The motors' pitch follows their speed in octaves: loops at these shares of full speed, mixed by power in between.
@@ -71,7 +70,6 @@ class NoiseSource:
         noise: Noise,
         air: Air | None = None,
     ) -> None:
-        launch_threads()
         self.noise = noise
         self.bank = _bank(array, sample_rate_hz, noise, air)
         robot = noise.robot
@@ -201,13 +199,13 @@ def _machines(robot: RobotNoise) -> list[tuple[float, tuple[float, float], float
     return machines
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _add(
     worlds: np.ndarray, sound: np.ndarray, streams: NoiseStreams, episode_key: np.ndarray, step: np.ndarray
 ) -> None:
     mics, hop = sound.shape[1:]
     gone = ramp(hop)
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         world = worlds[index]
         for mic in range(mics):
             add_streams(sound[world, mic], streams, index, mic, episode_key[world], step[world] * hop, gone)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.typed import List
 
 from phonotaxis.configs.air import Air
@@ -24,7 +24,6 @@ from phonotaxis.envs.acoustics.response import Ears, add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
-from phonotaxis.envs.threads import launch_threads
 
 LATE_TURN_RAD = np.radians(25.0)
 _MARGIN = PULSE_ROOM // 2 + 48  # samples by which a pulse may reach beyond its own time: kernel, and place in a region
@@ -121,7 +120,6 @@ class ResponseRenderer:
         directivity: Directivity | None = None,
         air: Air | None = None,
     ) -> None:
-        launch_threads()
         self.mic_xyz_m = np.ascontiguousarray(mic_xyz_m, dtype=np.float64)
         self.sample_rate_hz = sample_rate_hz
         self.taps, self.early_taps = taps, early_taps
@@ -220,9 +218,9 @@ def put(items, index, item):
         items[index] = item
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _render(worlds, scenes, fields, listeners, directional, directivity, kernels, surfaces, rate_hz, out):
-    for k in prange(worlds.size):
+    for k in range(worlds.size):
         ears = _ears(listeners, worlds[k], directional, directivity, rate_hz)
         _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out, worlds[k])
 

@@ -125,7 +125,7 @@ def hear_walk(
     hop = round(hop_s * rate_hz)
     task = _task(scene, array, rate_hz, hop)
     stage = _Stage(task, scene, sound, source_m)
-    hearing = Hearing(task.contract(), stage, worlds=1, threads=1)
+    hearing = Hearing(task.contract(), stage, worlds=1)
     world = np.zeros(1, dtype=np.int64)
     start = (float(poses[0, 0]), float(poses[0, 1]), float(poses[0, 2]))
     hearing.begin(0, Episode(seed=0, scene=0, field=0, sound=0, offset=0, level_db_spl=level_db_spl, pose=start))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.typed import List
 
 from phonotaxis.configs.base import did_you_mean
@@ -14,7 +14,6 @@ from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.vision import MODALITIES
 from phonotaxis.envs.scenes.plan import Plan, plan_of
 from phonotaxis.envs.scenes.scene import Scene
-from phonotaxis.envs.threads import launch_threads
 from phonotaxis.envs.vision.camera import CameraModel, camera_model, pixel_tangents, rotation
 from phonotaxis.envs.vision.cast import Matter, cast_ray, draw_column
 from phonotaxis.envs.vision.surfaces import color_table, semantic_table
@@ -56,7 +55,6 @@ class Eyes:
                 raise ValueError(f"no modality '{modality}'{hint} (known: {', '.join(MODALITIES)})")
         if not modalities:
             raise ValueError(f"expected at least one modality of {', '.join(MODALITIES)}, got none")
-        launch_threads()
         self.camera = camera
         self.modalities = tuple(modalities)
         self.model = camera_model(camera, num_worlds)
@@ -206,7 +204,7 @@ def _keep_range(image: np.ndarray, near_m: float, far_m: float) -> None:
                 image[j, i] = 0.0
 
 
-@njit(cache=True, error_model="numpy", fastmath=False, parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", fastmath=False, nogil=True)
 def _draw(
     worlds: np.ndarray,
     scenes: List,
@@ -216,8 +214,8 @@ def _draw(
     depth_m: np.ndarray,
     hits: np.ndarray | None,
 ) -> None:
-    """Draw worlds in parallel; each writes its own images only, so the order plays no part."""
-    for index in prange(worlds.size):
+    """Draw worlds; each writes its own images only, so threads may share them out."""
+    for index in range(worlds.size):
         world = worlds[index]
         plan = scenes[scene_of[world]].plan
         x, y, yaw = pose[world, 0], pose[world, 1], pose[world, 2]
@@ -227,7 +225,7 @@ def _draw(
             draw_world(plan, x, y, yaw, camera, world, depth_m[world], hits[world])
 
 
-@njit(cache=True, error_model="numpy", fastmath=False, parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", fastmath=False, nogil=True)
 def _paint(
     worlds: np.ndarray,
     hits: np.ndarray,
@@ -237,7 +235,7 @@ def _paint(
     color: np.ndarray,
 ) -> None:
     """Turn surfaces into classes and colours, where their images hold worlds at all."""
-    for index in prange(worlds.size):
+    for index in range(worlds.size):
         world = worlds[index]
         for j in range(hits.shape[1]):
             for i in range(hits.shape[2]):

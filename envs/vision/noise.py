@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.special import ndtri
 
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.vision import DepthNoise
 from phonotaxis.envs.hashing import fold
-from phonotaxis.envs.threads import launch_threads
 
 _BITS = 12  # of one normal draw: four fit into one hash, so a pixel costs one
 _STREAM = 0x64657074  # keeps these draws apart from others that are keyed by the same episode
@@ -66,7 +65,6 @@ class DepthCamera:
     """
 
     def __init__(self, camera: PinholeCamera, noise: DepthNoise, num_worlds: int) -> None:
-        launch_threads()
         self.noise = noise
         self.model = noise_model(noise, camera)
         self.gain = np.ones(num_worlds)
@@ -84,7 +82,7 @@ class DepthCamera:
             add_depth_noise(worlds, depth_m, keys, steps, self.gain, self.model)
 
 
-@njit(cache=True, error_model="numpy", fastmath=False, parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", fastmath=False, nogil=True)
 def add_depth_noise(
     worlds: np.ndarray,
     depth_m: np.ndarray,
@@ -93,8 +91,8 @@ def add_depth_noise(
     gain: np.ndarray,
     model: NoiseModel,
 ) -> None:
-    """Add noise to worlds' images in place and in parallel; the arguments are those of `DepthCamera`."""
-    for index in prange(worlds.size):
+    """Add noise to worlds' images in place; the arguments are those of `DepthCamera`."""
+    for index in range(worlds.size):
         world = worlds[index]
         _spoil(depth_m[world], fold(fold(keys[world], _STREAM), steps[world]), gain[world], model)
 
