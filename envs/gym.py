@@ -15,7 +15,7 @@ from phonotaxis.configs.base import did_you_mean
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.world import World
+from phonotaxis.envs.world import Ending, World
 
 Observation = dict[str, np.ndarray]
 _SEEDS = 2**31
@@ -151,7 +151,15 @@ class AudioGoalVectorEnv(VectorEnv):
     def _observe(self) -> Observation:
         if not self.copy:
             return {name: _read_only(array) for name, array in self.world.observation.items()}
-        return {name: array.copy() for name, array in self.world.observation.items()}
+        copies = {name: np.empty_like(array) for name, array in self.world.observation.items()}
+
+        def copy(worlds: np.ndarray) -> None:
+            chosen = slice(worlds[0], worlds[-1] + 1)
+            for name, array in self.world.observation.items():
+                copies[name][chosen] = array[chosen]
+
+        self.world.crew.share(copy, np.arange(self.num_envs))
+        return copies
 
     def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in every world for one control period.
@@ -164,26 +172,21 @@ class AudioGoalVectorEnv(VectorEnv):
         """
         if None in self.world.episodes:
             raise ValueError(f"world {self.world.episodes.index(None)} has no episode yet; call reset() first")
-        outcome = self.world.step(np.asarray(actions))
-        done = outcome.terminated | outcome.truncated
-        info: dict[str, Any] = {}
-        if done.any():
-            worlds = np.flatnonzero(done)
-            info = self._final(worlds, done)
-            self.world.begin(worlds, self._draw(worlds))
+        outcome = self.world.step(np.asarray(actions), self._draw)
+        info = self._final(outcome.endings) if outcome.endings else {}
         reward = outcome.reward.astype(np.float64)
         return self._observe(), reward, outcome.terminated, outcome.truncated, info
 
-    def _final(self, worlds: np.ndarray, done: np.ndarray) -> dict[str, Any]:
+    def _final(self, endings: dict[int, Ending]) -> dict[str, Any]:
         final_obs = np.full(self.num_envs, None, dtype=object)
+        done = np.zeros(self.num_envs, dtype=np.bool_)
         info: dict[str, Any] = {}
-        for world in worlds:
-            final_obs[world] = {name: array[world].copy() for name, array in self.world.observation.items()}
-            result = {"episode_result": self.world.result(int(world)).as_dict()}
-            info = self._add_info(info, result, int(world))
+        for world, ending in sorted(endings.items()):
+            final_obs[world], done[world] = ending.observation, True
+            info = self._add_info(info, {"episode_result": ending.result.as_dict()}, world)
         return {
             "final_obs": final_obs,
-            "_final_obs": done.copy(),
+            "_final_obs": done,
             "final_info": info,
             "_final_info": done.copy(),
         }

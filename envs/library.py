@@ -21,6 +21,7 @@ from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field, nea
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
 from phonotaxis.envs.slots import Slots
+from phonotaxis.envs.threads import ALONE, Crew
 
 
 class Ground(NamedTuple):
@@ -63,6 +64,9 @@ class Library:
         max_field_bytes: that fields may take, likewise.
         store: folder in which fields outlive the process, shared with whoever names it; None for none.
 
+    Attributes:
+        crew: who traces fields; a world lends its own while it draws episodes.
+
     Raises:
         ValueError: room for no field or no scene.
         FieldStoreError: the folder can't be used.
@@ -82,6 +86,7 @@ class Library:
                 f"{max_fields}, {max_scenes} and {max_field_bytes}"
             )
         self.task = task
+        self.crew: Crew = ALONE
         self.max_fields = max_fields
         self.max_scenes = max_scenes
         self.max_field_bytes = max_field_bytes
@@ -186,7 +191,7 @@ class Library:
             kept = self.store.get(name, scene, self.task.response_s)
             if kept is not None:
                 return kept.field, WalkField(*kept.walk, goal_xy)
-        field = source_field(scene, (x, y, z), self.task.response_s)
+        field = source_field(scene, (x, y, z), self.task.response_s, self.crew)
         way = geodesic_field(mask, row, column, scene.cell_m)
         if self.store is not None:
             self.store.put(name, StoredField(field, way))

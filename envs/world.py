@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import njit
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.noise import wheel_speed_mps
-from phonotaxis.envs.body import walk_to_go, wrap
 from phonotaxis.envs.episodes import Episode, draw_episode
 from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.hearing import Hearing
@@ -28,9 +24,22 @@ from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
 from phonotaxis.envs.randomise import Variation, draw_variation, nominal_variation, varied_camera, vary_drive
-from phonotaxis.envs.threads import Crew
+from phonotaxis.envs.threads import Crew, cores
+from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
 from phonotaxis.envs.vision.noise import DepthCamera
+
+
+class Ending(NamedTuple):
+    """How an episode ended in a step that already began the next one in its world.
+
+    Attributes:
+        observation: what the agent saw last, by the contract's names.
+        result: the episode's account.
+    """
+
+    observation: dict[str, np.ndarray]
+    result: EpisodeResult
 
 
 class Outcome(NamedTuple):
@@ -40,11 +49,20 @@ class Outcome(NamedTuple):
         reward: float32 [worlds].
         terminated: bool [worlds], the agent stopped.
         truncated: bool [worlds], its steps were used up.
+        endings: of the worlds, by number, in which the step began another episode.
     """
 
     reward: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+    endings: dict[int, Ending]
+
+
+class _Next(NamedTuple):
+    """An episode that is about to begin, its fields held."""
+
+    episode: Episode
+    variation: Variation
 
 
 class World:
@@ -56,7 +74,7 @@ class World:
     Args:
         task: what to simulate.
         num_worlds: how many.
-        threads: that kernels and transforms may use.
+        threads: among which the worlds are shared out, no more than there are cores.
         library: scenes and fields to share with another world of the same task.
 
     Attributes:
@@ -78,7 +96,7 @@ class World:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
         self.task = task
         self.num_worlds = num_worlds
-        self.threads = max(1, min(threads, numba.config.NUMBA_NUM_THREADS))
+        self.threads = max(1, min(threads, cores()))
         self.contract: Contract = task.contract()
         self.library = library if library is not None else Library(task)
         self.crew = Crew(self.threads)
@@ -126,37 +144,53 @@ class World:
         """
         order = np.argsort(worlds)
         chosen = np.asarray(worlds, dtype=np.int64)[order]
-        with self.own_threads():  # fields are traced
-            for world, seed in zip(chosen, np.asarray(seeds)[order]):
-                self._place(int(world), int(seed))
-        self.active[chosen] = True
-        self.steps[chosen] = 0
-        self._path_m[chosen] = 0.0
-        self._collisions[chosen] = 0
-        self._stopped[chosen] = False
-        rest(self.drive_state, chosen)
-        self.observation[names.MOTION][chosen] = 0.0
-        self.observation[names.MOTION_VALID][chosen] = 1.0
-        self.observation[names.EPISODE_START][chosen] = 1.0
-        self._sense(chosen, hops=math.ceil(self.contract.window_samples / self.contract.hop_samples))
-        self._shortest_m[chosen] = self.distance_m[chosen]
-        self._nearest_m[chosen] = self.distance_m[chosen]
-        self._shortest_actions[chosen] = self.actions_to_go()[chosen]
+        for world in chosen:
+            self._leave(int(world))
+        coming = self._draw(chosen, np.asarray(seeds)[order])
+        self.crew.share(lambda share: self._enter(share, coming), chosen)
 
-    def _place(self, world: int, seed: int) -> None:
+    def _leave(self, world: int) -> None:
+        """Give back what a world's episode holds."""
         previous = self.episodes[world]
         if previous is not None:
             self.library.release(*previous.fields())
             self.episodes[world] = None
-        episode = draw_episode(self.library, seed)
-        variation = draw_variation(self.task.randomise, seed, self._nominal)
-        episode = episode.louder(variation.sound_level_shift_db)
-        self.library.hold(*episode.fields())
-        self.episodes[world], self.variations[world] = episode, variation
-        self._key[world] = key_of(seed)
-        if self._varies:
-            self._vary(world, variation)
-        self.hearing.begin(world, episode, variation)
+
+    def _draw(self, worlds: np.ndarray, seeds: np.ndarray) -> dict[int, _Next]:
+        """Draw episodes for some worlds, building scenes and tracing fields where need be, and hold their fields."""
+        coming: dict[int, _Next] = {}
+        self.library.crew = self.crew
+        for world, seed in zip(worlds, seeds):
+            episode = draw_episode(self.library, int(seed))
+            variation = draw_variation(self.task.randomise, int(seed), self._nominal)
+            episode = episode.louder(variation.sound_level_shift_db)
+            self.library.hold(*episode.fields())
+            coming[int(world)] = _Next(episode, variation)
+        return coming
+
+    def _enter(self, worlds: np.ndarray, coming: dict[int, _Next]) -> None:
+        """Put some worlds at the beginnings of their episodes and render what the agents sense at rest."""
+        for world in worlds:
+            episode, variation = coming[int(world)]
+            self.episodes[world], self.variations[world] = episode, variation
+            self._key[world] = key_of(episode.seed)
+            if self._varies:
+                self._vary(int(world), variation)
+            self.hearing.begin(int(world), episode, variation)
+        self.active[worlds] = True
+        self.steps[worlds] = 0
+        self._path_m[worlds] = 0.0
+        self._collisions[worlds] = 0
+        self._stopped[worlds] = False
+        rest(self.drive_state, worlds)
+        self.observation[names.MOTION][worlds] = 0.0
+        self.observation[names.MOTION_VALID][worlds] = 1.0
+        self.observation[names.EPISODE_START][worlds] = 1.0
+        for _ in range(math.ceil(self.contract.window_samples / self.contract.hop_samples)):
+            self.hearing.hear(worlds)
+        self._look(worlds)
+        self._shortest_m[worlds] = self._nearest_m[worlds] = self.distance_m[worlds]
+        self._shortest_actions[worlds] = self.actions_to_go(worlds)
 
     def _vary(self, world: int, variation: Variation) -> None:
         """Give a world the body and the camera of an episode."""
@@ -164,16 +198,18 @@ class World:
         self.eyes.adopt(world, varied_camera(self.contract.camera, variation))
         self.depth_camera.gain[world] = variation.depth_noise_scale
 
-    def step(self, actions: np.ndarray) -> Outcome:
+    def step(self, actions: np.ndarray, next_seeds: Callable[[np.ndarray], np.ndarray] | None = None) -> Outcome:
         """Act for one control period in every active world.
 
         Args:
             actions: int [worlds], or float [worlds, 3] for continuous actions; those of inactive worlds are ignored.
+            next_seeds: gives the seeds, int [k], of the episodes that worlds, int64 [k], whose own have ended are to
+                begin in this very step; without it they stand still.
 
         Raises:
             ValueError: wrong shape, or an action outside the contract's range.
         """
-        return self.step_setpoints(*self.setpoints(actions))
+        return self.step_setpoints(*self.setpoints(actions), next_seeds)
 
     def setpoints(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Read actions as velocity setpoints: v [worlds] m/s, w [worlds] rad/s, stop [worlds] bool."""
@@ -199,11 +235,60 @@ class World:
             stop,
         )
 
-    def step_setpoints(self, v_mps: np.ndarray, w_radps: np.ndarray, stop: np.ndarray) -> Outcome:
-        """Hold velocity setpoints for one control period; see `setpoints`."""
-        task = self.task
+    def step_setpoints(
+        self,
+        v_mps: np.ndarray,
+        w_radps: np.ndarray,
+        stop: np.ndarray,
+        next_seeds: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Outcome:
+        """Hold velocity setpoints for one control period; see `setpoints` and `step`."""
         worlds = np.flatnonzero(self.active)
-        before = self.distance_m.copy()
+        reward = np.zeros(self.num_worlds, dtype=np.float32)
+        self._move(worlds, v_mps, w_radps)
+        terminated = stop & self.active
+        truncated = (self.steps >= self.task.max_steps) & self.active & ~terminated
+        done = terminated | truncated
+        self._stopped |= terminated
+        self.active &= ~done
+        ended = np.flatnonzero(done)
+        coming: dict[int, _Next] = {}
+        if next_seeds is not None and ended.size:
+            coming = self._draw(ended, next_seeds(ended))
+        endings: dict[int, Ending] = {}
+
+        def live(share: np.ndarray) -> None:
+            before = self.distance_m[share]
+            self.hearing.hear(share)
+            self._look(share)
+            self._nearest_m[share] = np.minimum(self._nearest_m[share], self.distance_m[share])
+            reward[share] = self._rewards(share, before, terminated)
+            over = share[done[share]]
+            if coming and over.size:
+                for world in over:
+                    endings[int(world)] = self._ending(int(world))
+                self._enter(over, coming)
+
+        held = [self.episodes[world] for world in coming]
+        self.crew.share(live, worlds)
+        for episode in held:
+            if episode is not None:
+                self.library.release(*episode.fields())
+        return Outcome(reward, terminated, truncated, endings)
+
+    def _ending(self, world: int) -> Ending:
+        last = {name: array[world].copy() for name, array in self.observation.items()}
+        return Ending(last, self.result(world))
+
+    def _rewards(self, worlds: np.ndarray, before_m: np.ndarray, terminated: np.ndarray) -> np.ndarray:
+        """Return the rewards of a step, float64 [k], for worlds that were so far from their sources before it."""
+        task, distance_m = self.task, self.distance_m[worlds]
+        success = terminated[worlds] & (distance_m < task.success_m)
+        progress = task.progress_reward_per_m * (before_m - distance_m)
+        return np.asarray(task.step_reward + progress + task.success_reward * success)
+
+    def _move(self, worlds: np.ndarray, v_mps: np.ndarray, w_radps: np.ndarray) -> None:
+        """Drive some worlds' bodies, and count their steps."""
         motion = self.observation[names.MOTION]
         move(
             worlds, self.library.grounds, self.hearing.listeners.scene, self.pose, v_mps, w_radps,
@@ -215,54 +300,31 @@ class World:
         self._collisions[worlds] += motion[worlds, 5] > 0
         self.observation[names.EPISODE_START][worlds] = 0.0
         self.steps[worlds] += 1
-        self._sense(worlds, hops=1)
-        self._nearest_m[worlds] = np.minimum(self._nearest_m[worlds], self.distance_m[worlds])
-        terminated = stop & self.active
-        truncated = (self.steps >= task.max_steps) & self.active & ~terminated
-        success = terminated & (self.distance_m < task.success_m)
-        reward = np.where(self.active, task.step_reward, 0.0)
-        reward += np.where(self.active, task.progress_reward_per_m * (before - self.distance_m), 0.0)
-        reward += task.success_reward * success
-        self._stopped |= terminated
-        self.active &= ~(terminated | truncated)
-        return Outcome(reward.astype(np.float32), terminated, truncated)
 
-    def _sense(self, worlds: np.ndarray, hops: int) -> None:
-        """Render what some worlds hear and see, and measure where they are."""
-        listeners = self.hearing.listeners
-
-        def sense(share: np.ndarray) -> None:
-            for _ in range(hops):
-                self.hearing.hear(share)
-            self.eyes.render(share, self.library.scene_sounds, listeners.scene, self.pose)
-            self.depth_camera.spoil(share, self.eyes.depth_m, self._key, self.steps)
-            _measure(
-                share, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
-                self.distance_m, self.bearing_rad,
-            )  # fmt: skip
-
-        self.crew.share(sense, worlds)
-
-    @contextmanager
-    def own_threads(self) -> Iterator[None]:
-        """Let fields be traced by this world's number of threads: on a busy machine each more is waited for."""
-        previous = numba.get_num_threads()
-        numba.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            numba.set_num_threads(previous)
-
-    def actions_to_go(self) -> np.ndarray:
-        """Estimate the actions of the shortest walk to the source, with its turns and the stop, float64 [worlds]."""
-        task = self.task
-        out = np.zeros(self.num_worlds)
-        listeners = self.hearing.listeners
-        _actions_to_go(
-            np.arange(self.num_worlds), self.library.grounds, self.library.walks, listeners.scene, listeners.field,
-            self.pose, self.drives.speed_scale, task.step_m, math.radians(task.turn_deg), task.success_m, out,
+    def _look(self, worlds: np.ndarray) -> None:
+        """Render what some worlds see, and measure where they are."""
+        scene_of = self.hearing.listeners.scene
+        self.eyes.render(worlds, self.library.scene_sounds, scene_of, self.pose)
+        self.depth_camera.spoil(worlds, self.eyes.depth_m, self._key, self.steps)
+        measure(
+            worlds, self.library.grounds, self.library.walks, scene_of, self.hearing.listeners.field, self.pose,
+            self.distance_m, self.bearing_rad,
         )  # fmt: skip
-        return out
+
+    def actions_to_go(self, worlds: np.ndarray | None = None) -> np.ndarray:
+        """Estimate the actions of the shortest walk to the source, with its turns and the stop, float64 [k].
+
+        Args:
+            worlds: int64 [k], which; None for all.
+        """
+        task, listeners = self.task, self.hearing.listeners
+        chosen = np.arange(self.num_worlds) if worlds is None else worlds
+        out = np.zeros(self.num_worlds)
+        actions_to_go(
+            chosen, self.library.grounds, self.library.walks, listeners.scene, listeners.field, self.pose,
+            self.drives.speed_scale, task.step_m, math.radians(task.turn_deg), task.success_m, out,
+        )  # fmt: skip
+        return out[chosen]
 
     @property
     def source_visible(self) -> np.ndarray:
@@ -328,37 +390,3 @@ class World:
         state["depth_camera.gain"] = self.depth_camera.gain
         own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         return state | {f"world.{name}": array for name, array in own.items()}
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, bearing_rad):
-    for index in range(worlds.size):
-        world = worlds[index]
-        walk, ground = walks[field_of[world]], grounds[scene_of[world]]
-        x, y, yaw = pose[world]
-        distance_m[world] = walk_to_go(walk, ground, x, y)[0]
-        bearing_rad[world] = wrap(np.arctan2(walk.goal_xy[1] - y, walk.goal_xy[0] - x) - yaw)
-
-
-@njit(cache=True, error_model="numpy")
-def _actions_to_go(worlds, grounds, walks, scene_of, field_of, pose, scale, step_m, turn_rad, success_m, out):
-    for index in range(worlds.size):
-        world = worlds[index]
-        x, y, yaw = pose[world]
-        out[world] = actions_to_go_from(
-            walks[field_of[world]], grounds[scene_of[world]], x, y, yaw, scale[world] * step_m,
-            scale[world] * turn_rad, success_m,
-        )  # fmt: skip
-
-
-@njit(cache=True, error_model="numpy")
-def actions_to_go_from(walk, ground, x, y, yaw, step_m, turn_rad, success_m):
-    """Estimate the actions that the shortest walk takes from a pose: forward steps, turns and the stop.
-
-    Where the way is already short enough to stop, it is the stop alone.
-    """
-    distance, px, py, bends = walk_to_go(walk, ground, x, y)
-    if distance < success_m:
-        return 1.0
-    away = max(0.0, abs(wrap(np.arctan2(py - y, px - x) - yaw)) - 0.5 * turn_rad)  # less needs no turn
-    return (distance - success_m) / step_m + (away + bends) / turn_rad + 2.0

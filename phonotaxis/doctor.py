@@ -160,7 +160,6 @@ def _facts() -> dict[str, Figure]:
         "python": Figure(platform.python_version()),
         "platform": Figure(f"{platform.system()} {platform.release()} {platform.machine()}"),
         "cores": Figure(len(os.sched_getaffinity(0))),
-        "numba_threads": Figure(int(os.environ.get("NUMBA_NUM_THREADS") or len(os.sched_getaffinity(0)))),
         "engines": Figure(", ".join(_providers()) or None),
         "tensorrt": Figure(importlib.util.find_spec("tensorrt") is not None),
         "pulseaudio": Figure(shutil.which("pulseaudio") is not None),

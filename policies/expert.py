@@ -9,7 +9,8 @@ from numba import njit
 
 from phonotaxis.configs.contract import DiscreteActions
 from phonotaxis.envs.body import drive
-from phonotaxis.envs.world import World, actions_to_go_from
+from phonotaxis.envs.to_go import actions_to_go_from
+from phonotaxis.envs.world import World
 
 WRONG_STOP_REGRET = 5.0
 # Low, so that a step forward in doubt costs no more than a turn to the wrong side: a policy that can't tell left from

@@ -17,6 +17,7 @@ from phonotaxis.envs.hashing import fold, key_of
 from phonotaxis.envs.scenes.plan import Plan, plan_of
 from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import Scene, SceneError
+from phonotaxis.envs.threads import ALONE, Crew
 
 
 class SceneSound(NamedTuple):
@@ -55,13 +56,16 @@ def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
     return _shared[scene]
 
 
-def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: float) -> SourceField:
+def source_field(
+    scene: Scene, source_m: tuple[float, float, float], length_s: float, crew: Crew = ALONE
+) -> SourceField:
     """Trace a source's late field and find the ways round corners to it.
 
     Args:
         scene: where.
         source_m: world x, y, z, metres.
         length_s: of the impulse responses.
+        crew: who traces.
 
     Raises:
         SceneError: the source is outside the scene or inside its matter.
@@ -71,7 +75,7 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     sound, regions = scene_sound(scene)
     scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
-    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)))
+    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)), crew=crew)
     source = np.array([x, y, z])
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)

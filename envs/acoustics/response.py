@@ -13,6 +13,7 @@ from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS, PATH_TAPS, PHASES, PULSE_ROOM
 from phonotaxis.envs.acoustics.directivity import Directivity, direction_index, interpolate_fir
+from phonotaxis.envs.acoustics.rows import add_scaled, mix
 
 _BEFORE_PATH = PATH_TAPS // 2 - 1  # taps of a kernel before its centre
 _BEFORE_PULSE = PULSE_ROOM // 2 - 1
@@ -71,43 +72,46 @@ def add_paths(window, offset, paths, count, ears, kernels):
     mics, taps = window.shape
     shape = np.empty(PATH_TAPS, dtype=np.float32)
     filters = np.empty(ears.directivity.fir.shape[1:], dtype=np.float32)
-    coloured = np.empty(PATH_TAPS + filters.shape[1] - 1, dtype=np.float32)
+    out, table, gains = window.reshape(-1), kernels.reshape(-1), paths.gain.reshape(-1)
     beyond = False
     for path in range(count):
-        gain = paths.gain[path]
-        position = paths.position_m[path]
         if ears.directional:
-            dx, dy = position[0] - ears.centre[0], position[1] - ears.centre[1]
+            dx, dy = paths.position_m[path, 0] - ears.centre[0], paths.position_m[path, 1] - ears.centre[1]
             ahead, left = ears.cos * dx + ears.sin * dy, ears.cos * dy - ears.sin * dx
-            interpolate_fir(ears.directivity, ahead, left, position[2] - ears.centre[2] + 1e-9, filters)
+            up = paths.position_m[path, 2] - ears.centre[2] + 1e-9
+            interpolate_fir(ears.directivity, ahead, left, up, filters)
         for mic in range(mics):
-            dx, dy, dz = ears.xyz[mic, 0] - position[0], ears.xyz[mic, 1] - position[1], ears.xyz[mic, 2] - position[2]
-            metres = paths.extra_m[path] + np.sqrt(dx * dx + dy * dy + dz * dz)
+            metres = paths.extra_m[path] + _apart_m(paths.position_m, path, ears.xyz, mic)
             whole, phase = _split(metres * ears.per_metre + ears.late_by[mic])
             first = whole - _BEFORE_PATH - offset
-            kernel = kernels[phase]
-            shape[:] = (gain[0] * ears.gain[mic]) * kernel[0]
-            for band in range(1, BANDS):
-                shape += (gain[band] * ears.gain[mic]) * kernel[band]
+            mix(
+                shape, table, phase * BANDS * PATH_TAPS, PATH_TAPS, (BANDS, PATH_TAPS), gains, path * BANDS,
+                ears.gain[mic],
+            )  # fmt: skip
             if ears.directional:
-                coloured[:] = 0.0
+                first -= ears.directivity.fir_delay_samples
                 for k in range(filters.shape[1]):
-                    coloured[k : k + PATH_TAPS] += filters[mic, k] * shape
-                beyond |= _write(window[mic], coloured, first - ears.directivity.fir_delay_samples)
+                    _add(out, mic * taps, taps, first + k, shape, 0, PATH_TAPS, filters[mic, k])
+                beyond |= first + filters.shape[1] - 1 + PATH_TAPS > taps
             else:
-                beyond |= _write(window[mic], shape, first)
+                _add(out, mic * taps, taps, first, shape, 0, PATH_TAPS, np.float32(1.0))
+                beyond |= first + PATH_TAPS > taps
     return beyond
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _write(row, shape, first):
-    """Add a shape where it overlaps a row; returns whether it reaches beyond the row's end."""
-    start, stop = max(0, -first), min(shape.size, row.size - first)
+def _apart_m(a_m, a, b_m, b):
+    """Return how far row `a` of some points is from row `b` of others."""
+    dx, dy, dz = b_m[b, 0] - a_m[a, 0], b_m[b, 1] - a_m[a, 1], b_m[b, 2] - a_m[a, 2]
+    return np.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _add(out, begin, taps, first, row, at, count, factor):
+    """Add a row, scaled, to what begins at `begin` and is `taps` long, from tap `first` on, where it overlaps."""
+    start, stop = max(0, -first), min(count, taps - first)
     if stop > start:
-        out, part = row[first + start : first + stop], shape[start:stop]
-        for k in range(part.size):
-            out[k] += part[k]
-    return first + shape.size > row.size
+        add_scaled(out, begin + first + start, row, at + start, stop - start, factor)
 
 
 @njit(cache=True, error_model="numpy")
@@ -123,28 +127,23 @@ def add_pulses(window, offset, pulses, around, ears, kernels):
         kernels: a `BandKernels`.
     """
     mics, taps = window.shape
+    out, table = window.reshape(-1), kernels.pulse.reshape(-1)
     cell = 0
     for index in range(pulses.shape[0]):
-        pulse = pulses[index]
-        band = int(pulse[5])
+        x, y, z = pulses[index, 2], pulses[index, 3], pulses[index, 4]
+        band = int(pulses[index, 5])
         begin, width = kernels.pulse_first[band], kernels.pulse_taps[band]
         if ears.directional:
-            ahead, left = ears.cos * pulse[2] + ears.sin * pulse[3], ears.cos * pulse[3] - ears.sin * pulse[2]
-            cell = direction_index(ears.directivity, ahead, left, pulse[4])
+            ahead, left = ears.cos * x + ears.sin * y, ears.cos * y - ears.sin * x
+            cell = direction_index(ears.directivity, ahead, left, z)
         for mic in range(mics):
-            early_m = pulse[2] * (ears.xyz[mic, 0] - around[0]) + pulse[3] * (ears.xyz[mic, 1] - around[1])
-            early_m += pulse[4] * (ears.xyz[mic, 2] - ears.centre[2])
-            arrival = pulse[0] - early_m * ears.per_metre + ears.late_by[mic]
-            amplitude = pulse[1] * ears.gain[mic]
+            early_m = x * (ears.xyz[mic, 0] - around[0]) + y * (ears.xyz[mic, 1] - around[1])
+            early_m += z * (ears.xyz[mic, 2] - ears.centre[2])
+            arrival = pulses[index, 0] - early_m * ears.per_metre + ears.late_by[mic]
+            amplitude = pulses[index, 1] * ears.gain[mic]
             if ears.directional:
                 arrival += ears.directivity.delay[cell, mic]
                 amplitude *= ears.directivity.gain[cell, mic, band]
             whole, phase = _split(arrival)
-            first = whole - _BEFORE_PULSE + begin - offset
-            start, stop = max(0, -first), min(width, taps - first)
-            if stop <= start:
-                continue
-            kernel = kernels.pulse[phase, band, begin + start : begin + stop]
-            out = window[mic, first + start : first + stop]
-            for k in range(kernel.size):
-                out[k] += amplitude * kernel[k]
+            row = (phase * BANDS + band) * PULSE_ROOM + begin
+            _add(out, mic * taps, taps, whole - _BEFORE_PULSE + begin - offset, table, row, width, amplitude)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
@@ -23,7 +23,7 @@ from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
 from phonotaxis.envs.hashing import fold, key_of, unit
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.scene import Scene
-from phonotaxis.envs.threads import launch_threads
+from phonotaxis.envs.threads import ALONE, Crew
 
 BIN_S = 0.01
 RAYS = 1000
@@ -66,8 +66,9 @@ def trace_late_field(
     length_s: float,
     seed: int = 0,
     rays: int = RAYS,
+    crew: Crew = ALONE,
 ) -> LateField:
-    """Trace the late field of a source, by as many threads as numba is told to use; the bits don't depend on them.
+    """Trace the late field of a source; the bits don't depend on who does it.
 
     Args:
         scene: where.
@@ -76,19 +77,23 @@ def trace_late_field(
         length_s: how much of the impulse response to fill.
         seed: of the rays.
         rays: how many.
+        crew: who traces.
     """
-    launch_threads()
     bins = int(np.ceil(length_s / BIN_S))
     energies = np.zeros((CHUNKS, len(regions.volume_m3), bins, BANDS), dtype=np.float32)
     heards = np.zeros((CHUNKS, len(regions.volume_m3), slot_of(bins - 1) + 1, DIRECTIONS), dtype=np.float32)
     first = np.full((CHUNKS, len(regions.volume_m3)), np.inf, dtype=np.float32)
     scatter = scattering_table().mean(axis=1)
-    _trace(
-        scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
-        regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
-        absorption_table(), scatter.astype(np.float32),
-        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energies, heards, first,
-    )  # fmt: skip
+
+    def trace(chunks: np.ndarray) -> None:
+        _trace(
+            chunks, scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
+            regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
+            absorption_table(), scatter.astype(np.float32),
+            float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energies, heards, first,
+        )  # fmt: skip
+
+    crew.share(trace, np.arange(CHUNKS))
     energy, heard = energies[0], heards[0]
     for chunk in range(1, CHUNKS):  # always in this order: the bits must not depend on threads
         energy += energies[chunk]
@@ -106,13 +111,13 @@ def trace_late_field(
     return LateField(energy, np.rint(share).astype(np.uint8), first.min(axis=0))
 
 
-@njit(cache=True, error_model="numpy", parallel=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def _trace(
-    floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+    chunks, floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
     absorb, scatter, sx, sy, sz, rays, seed, energies, heards, first,
 ):  # fmt: skip
-    """Trace every `CHUNKS`-th ray into a chunk of its own."""
-    for chunk in prange(CHUNKS):
+    """Trace some of the chunks; every `CHUNKS`-th ray belongs to one."""
+    for chunk in chunks:
         _trace_chunk(
             floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
             absorb, scatter, sx, sy, sz, rays, seed, chunk, energies[chunk], heards[chunk], first[chunk],

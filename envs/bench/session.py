@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
@@ -14,6 +13,7 @@ from phonotaxis.envs.bench.stopwatch import Stopwatch
 from phonotaxis.envs.bench.wear import Wear, fill
 from phonotaxis.envs.gym import AudioGoalVectorEnv
 from phonotaxis.envs.library import Library
+from phonotaxis.envs.threads import cores
 
 _TRANSFORMS = 3  # how often a block times the transforms of a step
 
@@ -63,10 +63,9 @@ class Session:
     def __init__(self, worlds: int, threads: Sequence[int], seed: int, task: AudioGoalTask, wears: bool = True) -> None:
         if task.actions != "discrete":
             raise ValueError("the random walk takes discrete actions; make the task with actions='discrete'")
-        if max(threads) > numba.config.NUMBA_NUM_THREADS:
+        if max(threads) > cores():
             raise ValueError(
-                f"{max(threads)} threads asked for, numba has {numba.config.NUMBA_NUM_THREADS} on this machine "
-                "(one a core, or NUMBA_NUM_THREADS); ask for no more"
+                f"{max(threads)} threads asked for, but this process may use {cores()} cores; ask for no more"
             )
         warm_up(task, threads)
         self.rng = np.random.Generator(np.random.PCG64([0x62656E, seed]))
@@ -86,29 +85,22 @@ class Session:
         env.reset(seed=seed)
         spread = self.rng.integers(env.world.task.max_steps, size=env.num_envs)
         env.world.steps[:] = spread  # so that they don't all begin anew together
-        watch_parts(self._watch, env)
+        if env.world.threads == 1:  # a watch is passed from part to part, which takes one thread
+            watch_parts(self._watch, env)
         return env
 
     def block(self, threads: int, seconds: float) -> Block:
-        """Step the batch of a number of threads for a while.
-
-        Nothing but these threads works: kernels that would take all cores are held to them, too.
-        """
+        """Step the batch of a number of threads for a while."""
         env = self.envs[threads]
-        before = numba.get_num_threads()
-        numba.set_num_threads(threads)
-        try:
-            self._step(env)  # fetches into the caches what another block has driven out
-            self._watch.take()
-            steps = episodes = 0
-            began, cpu_began = time.perf_counter(), time.process_time()
-            while (elapsed := time.perf_counter() - began) < seconds or steps == 0:
-                episodes += self._step(env)
-                steps += env.num_envs
-            cpu_s = time.process_time() - cpu_began
-            return Block(steps, episodes, elapsed, cpu_s, self._watch.take(), transforms_s(env))
-        finally:
-            numba.set_num_threads(before)
+        self._step(env)  # fetches into the caches what another block has driven out
+        self._watch.take()
+        steps = episodes = 0
+        began, cpu_began = time.perf_counter(), time.process_time()
+        while (elapsed := time.perf_counter() - began) < seconds or steps == 0:
+            episodes += self._step(env)
+            steps += env.num_envs
+        cpu_s = time.process_time() - cpu_began
+        return Block(steps, episodes, elapsed, cpu_s, self._watch.take(), transforms_s(env))
 
     def _step(self, env: AudioGoalVectorEnv) -> int:
         """Take a step of the random walk; returns how many episodes it ended."""
@@ -146,7 +138,8 @@ def watch_parts(watch: Stopwatch, env: AudioGoalVectorEnv) -> None:
     for owner, method, part in (
         (env, "step", "observations"),
         (world, "step", "motion"),
-        (world, "begin", "resets"),
+        (world, "_draw", "resets"),
+        (world, "_enter", "resets"),
         (hearing, "hear", "hearing"),
         (hearing.renderer, "render", "responses"),
         *((convolver, method, "convolution") for convolver in convolvers for method in ("step", "renew_late")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from phonotaxis.configs.noise import Noise, RobotNoise
@@ -16,6 +15,7 @@ from phonotaxis.envs.bench.memory import memory_figures
 from phonotaxis.envs.bench.reference import SETTINGS, jobs_of, record_walks
 from phonotaxis.envs.bench.session import Block, Session
 from phonotaxis.envs.bench.stopwatch import PARTS
+from phonotaxis.envs.threads import cores
 from phonotaxis.envs.truth import ReferenceMissing
 
 EPISODE_STEPS = 60
@@ -89,7 +89,7 @@ def bench_sim(
         raise ValueError(f"seconds must be more than 0, got {seconds}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
-    counts = sorted({1, min(threads, numba.config.NUMBA_NUM_THREADS)})
+    counts = sorted({1, min(threads, cores())})
     progress(0.0, "building scenes, tracing fields")
     session = Session(worlds, counts, seed, task)
     memory = memory_figures(session.envs[1].world)  # before anything of the bench's own lies in the library
@@ -176,8 +176,8 @@ def _left_out(runs: Runs, threads: int, reference: bool) -> list[str]:
     lines = [f"ratio_rlr_*: {line}" for line in runs.left_out]
     if not reference:
         lines.append("ratio_rlr_*: not asked for")
-    if threads > numba.config.NUMBA_NUM_THREADS:
-        lines.append(f"speedup_{threads}_threads: numba has {numba.config.NUMBA_NUM_THREADS} on this machine")
+    if threads > cores():
+        lines.append(f"speedup_{threads}_threads: this process may use {cores()} cores")
     return lines
 
 

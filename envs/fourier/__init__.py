@@ -3,6 +3,6 @@
 Sound costs a simulator mostly its transforms, and a kernel that has to return to Python for each of them can share
 its work neither with a cache nor with another thread. These are as exact as a library's and a third of the price.
 
-`vectors` are the machine's words of several numbers, `butterflies` the short transforms, `transform` puts them
-together to long ones, `spectra` multiplies and parts what comes out.
+`butterflies` are short transforms, written in vectors (`envs.vectors`), `transform` puts them together to long ones,
+`spectra` multiplies and parts what comes out.
 """

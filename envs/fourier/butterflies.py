@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from phonotaxis.envs.fourier.vectors import LANES, Complex, Vectors, index, pointer
+from phonotaxis.envs.vectors import LANES, Complex, Vectors, index, pointer
 
 PLAIN, SAME_IN_LANES, OWN_IN_LANES = 0, 1, 2  # kinds of twiddles
 

@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from phonotaxis.envs.fourier.vectors import LANES, WORD, Complex, Vectors, index, pointer
+from phonotaxis.envs.vectors import LANES, WORD, Complex, Vectors, index, pointer
 
 
 @intrinsic

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.fourier import butterflies as bf
-from phonotaxis.envs.fourier.vectors import LANES
+from phonotaxis.envs.vectors import LANES
 
 
 class Passes(NamedTuple):

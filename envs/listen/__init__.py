@@ -6,10 +6,7 @@ The route is planned (`route`), walked (`poses`), heard by the engine that polic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import numba
+from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
 """Told of the share that is done, 0..1, and a few words on how it goes."""
@@ -21,14 +18,3 @@ class ListenError(ValueError):
 
 def silent(share: float, note: str = "") -> None:
     """Tell nobody: the `Progress` of a walk that isn't watched."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let parallel kernels use one thread: a hop of one world is no work for two that wait for each other."""
-    previous = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(previous)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from phonotaxis.configs.contract import PinholeCamera
-from phonotaxis.envs.listen import Progress, one_thread, silent
+from phonotaxis.envs.listen import Progress, silent
 from phonotaxis.envs.listen.route import Route
 from phonotaxis.envs.scenes.render import PATH_COLORS, SOURCE_COLOR, draw_plan, draw_source
 from phonotaxis.envs.scenes.scene import Scene
@@ -156,9 +156,7 @@ class Film:
             progress(number / count, f"frame {number} of {count}")
             at_s = number / frames_per_s
             index = min(int(at_s * rate_hz), len(poses) - 1)
-            with one_thread():
-                picture = self.frame(poses[index], at_s, bool(in_sight[index]))
-            yield picture
+            yield self.frame(poses[index], at_s, bool(in_sight[index]))
 
     def _paste_views(self, picture: Image.Image, color: np.ndarray, depth: np.ndarray) -> None:
         draw = ImageDraw.Draw(picture)

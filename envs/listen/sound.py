@@ -16,7 +16,7 @@ from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list
 from phonotaxis.envs.episodes import Episode
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.listen import ListenError, Progress, one_thread, silent
+from phonotaxis.envs.listen import ListenError, Progress, silent
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.sounds import Sound
 from phonotaxis.envs.sounds.files import SUFFIXES
@@ -131,13 +131,12 @@ def hear_walk(
     hearing.begin(0, Episode(seed=0, scene=0, field=0, sound=0, offset=0, level_db_spl=level_db_spl, pose=start))
     audio = np.zeros((hearing.codes.shape[1], len(poses) * hop), dtype=np.float32)
     in_sight = np.zeros(len(poses), dtype=np.bool_)
-    with one_thread():
-        for index, pose in enumerate(poses):
-            progress(index / len(poses), f"{index * hop_s:.1f} s heard")
-            hearing.listeners.pose[0] = pose
-            hearing.hear(world)
-            audio[:, index * hop : (index + 1) * hop] = audio_from_int16(hearing.codes[0])
-            in_sight[index] = hearing.listeners.visible[0]
+    for index, pose in enumerate(poses):
+        progress(index / len(poses), f"{index * hop_s:.1f} s heard")
+        hearing.listeners.pose[0] = pose
+        hearing.hear(world)
+        audio[:, index * hop : (index + 1) * hop] = audio_from_int16(hearing.codes[0])
+        in_sight[index] = hearing.listeners.visible[0]
     return Heard(audio, rate_hz, in_sight)
 
 

@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from phonotaxis.envs.threads import Crew
 
 CODE = """
 import numpy as np, torch
@@ -49,3 +52,33 @@ def test_torch_keeps_the_threads_it_was_given(threads: int, first: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_a_crew_does_each_number_once(threads: int, count: int) -> None:
+    done = np.zeros(count, dtype=np.int64)
+
+    def work(share: np.ndarray) -> None:
+        done[share] += 1
+
+    Crew(threads).share(work, np.arange(count))
+    assert (done == 1).all()
+
+
+def test_what_a_share_raises_is_raised_when_all_have_ended() -> None:
+    done: list[int] = []
+
+    def work(share: np.ndarray) -> None:
+        if 0 in share:
+            raise RuntimeError("share of 0")
+        done.extend(share.tolist())
+
+    with pytest.raises(RuntimeError, match="share of 0"):
+        Crew(2).share(work, np.arange(8))
+    assert sorted(done) == list(range(2, 8))
+
+
+def test_a_crew_of_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        Crew(0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 
-import numba
 import numpy as np
 import pytest
 
@@ -13,6 +13,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import world as world_module
 from phonotaxis.envs.library import Library
+from phonotaxis.envs.threads import cores
 from phonotaxis.envs.world import World
 
 STOP, FORWARD, LEFT, RIGHT = range(4)
@@ -238,11 +239,43 @@ def test_misuse_is_named(task: AudioGoalTask, library: Library) -> None:
 
 
 def test_a_world_uses_no_more_threads_than_it_was_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    for kernel in ("move", "_measure"):
-        monkeypatch.setattr(world_module, kernel, lambda *arguments: seen.append(numba.get_num_threads()))
+    seen: list[str] = []
+    measure = world_module.measure
+
+    def noted(*arguments: object) -> None:
+        seen.append(threading.current_thread().name)
+        measure(*arguments)
+
+    monkeypatch.setattr(world_module, "measure", noted)
     world.step(np.array([FORWARD, FORWARD]))
-    assert seen == [1, 1]
-    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
+    assert seen == [threading.main_thread().name]
     many = World(world.task, threads=1000, library=world.library)
-    assert many.threads == numba.config.NUMBA_NUM_THREADS
+    assert many.threads == many.crew.threads == cores()
+
+
+def test_a_step_may_begin_the_next_episode_of_a_world_that_is_done(task: AudioGoalTask, library: Library) -> None:
+    """What it ends on and what it begins with are those of a step and of a beginning by themselves."""
+    asked: list[list[int]] = []
+
+    def seeds_for(worlds: np.ndarray) -> np.ndarray:
+        asked.append(worlds.tolist())
+        return worlds + 10
+
+    flowing, halting = World(task, 3, library=library), World(task, 3, library=library)
+    for one in (flowing, halting):
+        one.begin(np.arange(3), np.arange(3))
+        one.step(np.array([FORWARD, 2, 3]))
+    outcome = flowing.step(np.array([FORWARD, 0, 2]), seeds_for)
+    expected = halting.step(np.array([FORWARD, 0, 2]))
+    assert asked == [[1]]
+    assert list(outcome.endings) == [1]
+    assert outcome.terminated.tolist() == [False, True, False]
+    np.testing.assert_array_equal(outcome.reward, expected.reward)
+    assert outcome.endings[1].result == halting.result(1)
+    for name, array in outcome.endings[1].observation.items():
+        np.testing.assert_array_equal(array, halting.observation[name][1])
+    halting.begin(np.array([1]), np.array([11]))
+    for name, array in flowing.observation.items():
+        np.testing.assert_array_equal(array, halting.observation[name])
+    assert flowing.active.all()
+    assert flowing.steps.tolist() == halting.steps.tolist() == [2, 0, 2]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numba
 import numpy as np
 import pytest
 
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import metrics
+from phonotaxis.envs.threads import Crew
 from phonotaxis.envs.world import World
-from phonotaxis.policies import expert
 from phonotaxis.policies.baselines import ExpertDecider
 from phonotaxis.policies.expert import MAX_REGRET, WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.rollout import run_episodes
@@ -104,8 +103,7 @@ def test_only_discrete_actions(make_task: MakeTask) -> None:
         action_regrets(world)
 
 
-def test_it_keeps_to_the_worlds_threads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(expert, "_regrets", lambda *arguments: seen.append(numba.get_num_threads()))
-    action_regrets(world)
-    assert seen == [1]
+def test_threads_share_the_worlds_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = action_regrets(world)
+    monkeypatch.setattr(world, "crew", Crew(3))
+    np.testing.assert_array_equal(action_regrets(world), alone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 from scipy.signal import csd
@@ -18,6 +17,7 @@ from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource, motor_factors, wheel_speed_mps
 from phonotaxis.envs.acoustics.noise_loops import directive_coherence, isotropic_coherence
 from phonotaxis.envs.hashing import key_of
+from phonotaxis.envs.threads import Crew
 
 RATE_HZ = 16000
 HOP = 4000
@@ -211,11 +211,9 @@ def test_bits_depend_on_neither_batch_nor_threads(array: MicrophoneArray) -> Non
 
     def run(batches: list[list[int]], threads: int) -> np.ndarray:
         sound = clean.copy()
-        usual = numba.get_num_threads()
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        crew = Crew(threads)
         for batch in batches:
-            source.add(np.array(batch), sound, keys, steps, before, now, gains)
-        numba.set_num_threads(usual)
+            crew.share(lambda part: source.add(part, sound, keys, steps, before, now, gains), np.array(batch))
         return sound
 
     together = run([[0, 1, 2, 3, 4]], 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import pytest
 
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs import world as world_module
+from phonotaxis.envs.bench import session as session_module
 from phonotaxis.envs.bench.session import Session
+from phonotaxis.envs.threads import cores
 
 
 @pytest.fixture(scope="module")
@@ -31,28 +33,11 @@ def test_worlds_begin_anew_at_different_times(session: Session) -> None:
     assert len({int(steps) for steps in session.envs[1].world.steps}) > 1
 
 
-def test_kernels_get_no_more_threads_than_asked_for(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    library = session.library
-    inner = library.field_slot
-
-    def spy(scene: int, number: int) -> int:  # runs outside of what the world itself limits
-        seen.append(numba.get_num_threads())
-        return inner(scene, number)
-
-    monkeypatch.setattr(library, "field_slot", spy)
-    before = numba.get_num_threads()
-    session.block(1, seconds=0.1)
-    assert seen
-    assert set(seen) == {1}
-    assert numba.get_num_threads() == before
-
-
 def test_batches_of_a_session_share_scenes_and_fields_but_not_episodes(
     task: AudioGoalTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 2)
+    for module in (session_module, world_module):
+        monkeypatch.setattr(module, "cores", lambda: 2)
     session = Session(worlds=2, threads=(1, 2), seed=0, task=task, wears=False)
     one, two = session.envs[1].world, session.envs[2].world
     assert one.library is two.library is session.library
@@ -63,6 +48,6 @@ def test_batches_of_a_session_share_scenes_and_fields_but_not_episodes(
 def test_misuse_is_named(task: AudioGoalTask) -> None:
     with pytest.raises(ValueError, match="discrete"):
         Session(1, (1,), 0, task.model_copy(update={"actions": "continuous"}))
-    many = numba.config.NUMBA_NUM_THREADS + 1
+    many = cores() + 1
     with pytest.raises(ValueError, match=f"{many} threads asked for"):
         Session(1, (1, many), 0, task)

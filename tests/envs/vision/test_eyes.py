@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from phonotaxis.envs.acoustics.field import scene_sound
 from phonotaxis.envs.acoustics.renderer import new_scene_list, put
 from phonotaxis.envs.scenes.materials import INDEX, MATERIALS
 from phonotaxis.envs.scenes.scene import Scene
+from phonotaxis.envs.threads import Crew
 from phonotaxis.envs.vision.camera import rotation
 from phonotaxis.envs.vision.eyes import Eyes, look
 
@@ -134,15 +134,10 @@ def test_a_batch_is_bitwise_what_its_worlds_are_for_any_number_of_threads():
     slot = np.array([0, 2, 1, 1, 0, 2, 2], np.int64)
     pose = np.stack([random_poses(loaded[s], 1, i)[0] for i, s in enumerate(slot)])
     renderer = Eyes(PinholeCamera(), 7)
-    before = numba.get_num_threads()
     images = []
-    try:
-        for threads in sorted({1, before}):
-            numba.set_num_threads(threads)
-            renderer.render(np.arange(7), listed, slot, pose)
-            images.append(renderer.depth_m.copy())
-    finally:
-        numba.set_num_threads(before)
+    for threads in (1, 2):
+        Crew(threads).share(lambda part: renderer.render(part, listed, slot, pose), np.arange(7))
+        images.append(renderer.depth_m.copy())
     assert all(np.array_equal(images[0], image) for image in images)
     for world in range(7):
         assert np.array_equal(view(loaded[slot[world]], PinholeCamera(), pose[world]), images[0][world])

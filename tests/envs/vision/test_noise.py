@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 
@@ -9,6 +8,7 @@ from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.vision import DepthNoise
 from phonotaxis.envs import scenes
 from phonotaxis.envs.hashing import key_of
+from phonotaxis.envs.threads import Crew
 from phonotaxis.envs.vision.eyes import look
 from phonotaxis.envs.vision.noise import DepthCamera, mark_edges
 
@@ -132,15 +132,10 @@ def test_noise_depends_on_episode_step_and_pixel_and_on_nothing_else():
     clean = rooms()
     keys, steps = keys_of(1, 2, 3, 4, 5, 6, 7), np.arange(7) * 11
     camera = DepthCamera(CAMERA, EVERYTHING, 7)
-    before = numba.get_num_threads()
     images = []
-    try:
-        for threads in sorted({1, before}):
-            numba.set_num_threads(threads)
-            images.append(clean.copy())
-            camera.spoil(np.arange(7), images[-1], keys, steps)
-    finally:
-        numba.set_num_threads(before)
+    for threads in (1, 2):
+        images.append(clean.copy())
+        Crew(threads).share(lambda part: camera.spoil(part, images[-1], keys, steps), np.arange(7))
     assert all(np.array_equal(images[0], image) for image in images)
     alone = clean.copy()
     for world in (4, 2):

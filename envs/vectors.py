@@ -1,4 +1,4 @@
-"""Vectors of eight float32, as code for LLVM: the arithmetic that kernels of the transforms are written in.
+"""Vectors of eight float32, as code for LLVM: the arithmetic that the innermost kernels are written in.
 
 numba knows numbers and arrays. What stands here is called while a kernel is compiled and writes LLVM's instructions
 on eight neighbouring numbers into it; LLVM turns them into what the processor has (AVX, NEON, or two of SSE). Sums are
@@ -52,7 +52,10 @@ class Vectors:
 
     def spread(self, pointer: Any, at: Any) -> Any:
         """Read one number into all lanes."""
-        one = self.builder.load(self.builder.gep(pointer, [at]))
+        return self.everywhere(self.builder.load(self.builder.gep(pointer, [at])))
+
+    def everywhere(self, one: Any) -> Any:
+        """Put one number in all lanes."""
         first = self.builder.insert_element(ir.Constant(WORD, ir.Undefined), one, ir.Constant(ir.IntType(32), 0))
         return self.choose(first, first, [0] * LANES)
 
