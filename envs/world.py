@@ -27,7 +27,14 @@ from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
-from phonotaxis.envs.randomise import Variation, draw_variation, nominal_variation, varied_camera, vary_drive
+from phonotaxis.envs.randomise import (
+    Variation,
+    draw_variation,
+    materials_of,
+    nominal_variation,
+    varied_camera,
+    vary_drive,
+)
 from phonotaxis.envs.threads import launch_threads
 from phonotaxis.envs.vision.eyes import Eyes
 from phonotaxis.envs.vision.noise import DepthCamera
@@ -150,6 +157,7 @@ class World:
             self.episodes[world] = None
         episode = draw_episode(self.library, seed)
         variation = draw_variation(self.task.randomise, seed, self._nominal)
+        variation = materials_of(self.library.scenes[episode.scene], variation)
         episode = episode.louder(variation.sound_level_shift_db)
         self.library.hold(*episode.fields())
         self.episodes[world], self.variations[world] = episode, variation
