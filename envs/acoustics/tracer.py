@@ -141,7 +141,7 @@ def _trace_chunk(
         flat = np.sqrt(1.0 - dz * dz)
         dx, dy = flat * np.cos(turn + _GOLDEN_ANGLE * ray), flat * np.sin(turn + _GOLDEN_ANGLE * ray)
         x, y, z = sx, sy, sz
-        row, column = int((y - oy) / cell), int((x - ox) / cell)
+        row, column = int((y - oy) * (1.0 / cell)), int((x - ox) * (1.0 / cell))  # as `Scene.cell_of`
         ray_energy[:] = 4.0 * np.pi / rays
         if sends.gain.shape[0] > 0:
             gain_towards(sends.gain, dx * sends.heading[0] + dy * sends.heading[1], gain)

@@ -85,8 +85,9 @@ class Scene:
 
     def cell_of(self, x_m: float, y_m: float) -> tuple[int, int]:
         """Return the row and column of the cell that holds a point (which may lie outside the plan)."""
-        column = int(np.floor((x_m - self.origin_m[0]) / self.cell_m))
-        row = int(np.floor((y_m - self.origin_m[1]) / self.cell_m))
+        inv = 1.0 / self.cell_m  # as kernels have it, so that both find the same cell on a border
+        column = int(np.floor((x_m - self.origin_m[0]) * inv))
+        row = int(np.floor((y_m - self.origin_m[1]) * inv))
         return row, column
 
     def centre_of(self, row: int, column: int) -> tuple[float, float]:
