@@ -27,7 +27,8 @@ _TONES = 24  # of a band, whose energies are averaged
 
 # Levels of running speech in octave bands about the head, horizontal plane, dB over the front: B. B. Monson, E. J.
 # Hunter and B. H. Story, Horizontal directivity of low- and high-frequency energy in speech and singing, J. Acoust.
-# Soc. Am. 132 (2012) 433-441, normal speech, every 30 degrees, as tabulated with the filter that goes with the paper.
+# Soc. Am. 132 (2012) 433-441, normal speech, every 30 degrees; taken from a published filter after the paper, not
+# from its own figures.
 _TALKER_DEG = np.arange(0.0, 181.0, 30.0)
 _TALKER_DB = np.array(
     [

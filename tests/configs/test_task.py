@@ -96,5 +96,5 @@ def test_the_example_of_the_documentation_is_a_task(repository: Path) -> None:
     shown = task(**yaml.safe_load(block))
     assert len(shown.randomise.ranges()) >= 8
     plain = AudioGoalTask()
-    for name in ("modalities", "depth_noise", "drive", "air", "noise", "unit"):
+    for name in ("modalities", "depth_noise", "drive", "air", "noise", "unit", "sources"):
         assert getattr(shown, name) != getattr(plain, name)
