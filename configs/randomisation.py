@@ -52,8 +52,9 @@ class Randomisation(Frozen):
         sound_level_shift_db: of the sources' level, dB.
         air_temperature_c: see `Air`.
         air_relative_humidity_percent: see `Air`.
-        absorption_scale: of all materials' absorption (each band ends at 1).
-        scattering_scale: of all materials' scattering (each band ends at 1).
+        absorption_scale: of all materials' absorption (each band ends at 1); drawn by the scene, not by the episode,
+            since episodes share the traced sound of their scene.
+        scattering_scale: of all materials' scattering (each band ends at 1); likewise drawn by the scene.
         diffuse_noise_dba: level of the room's background, dB(A).
         robot_noise_shift_db: of the level of motors and fan, dB.
         self_noise_shift_db: of the microphones' self-noise, dB.

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from phonotaxis.configs.base import Frozen
+from phonotaxis.configs.source_directivity import OmnidirectionalSource, SourceDirectivities
 
 MAX_DISTRACTORS = 7
 WAYPOINT_M = 1.0
@@ -26,6 +27,8 @@ class Sources(Frozen):
         goal_speed_mps: the goal walks to and fro between its place and another of the scene; 0 stands still. Its
             distance is that of the nearest way-point, which are at most `WAYPOINT_M` apart.
         distractor_speed_mps: likewise of distractors.
+        directivity: how sources radiate, see `configs.source_directivity`; of several, each place of a scene has one,
+            drawn as its heading is. What walks looks ahead.
     """
 
     plays: Literal["loop", "once"] = "loop"
@@ -36,6 +39,7 @@ class Sources(Frozen):
     distractor_kinds: tuple[str, ...] = ()
     goal_speed_mps: float = Field(default=0.0, ge=0.0, le=3.0)
     distractor_speed_mps: float = Field(default=0.0, ge=0.0, le=3.0)
+    directivity: SourceDirectivities = (OmnidirectionalSource(),)
 
     @model_validator(mode="after")
     def _ordered(self) -> Sources:

@@ -131,18 +131,6 @@ class AudioGoalTask(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _can_be_simulated(self) -> AudioGoalTask:
-        for name in ("absorption_scale", "scattering_scale"):
-            if getattr(self.randomise, name) is not None:
-                raise ValueError(
-                    f"randomise.{name}: sound is traced once for all episodes of a source, so that materials can't "
-                    "vary between them; leave it out and take more scenes"
-                )
-        if self.unit.clip_below_full_scale_db or self.randomise.unit_clip_below_full_scale_db is not None:
-            raise ValueError("clip_below_full_scale_db: the simulator's microphones clip at full scale; leave it out")
-        return self
-
-    @model_validator(mode="after")
     def _sees_something(self) -> AudioGoalTask:
         noise, camera = self.depth_noise, self.camera
         nearest_m = max(camera.min_range_m, noise.min_range_m or 0.0)

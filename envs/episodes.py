@@ -9,6 +9,7 @@ import numpy as np
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.sources import Sources
 from phonotaxis.envs.library import Library
+from phonotaxis.envs.routes import Route
 from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import SceneError
 
@@ -30,7 +31,7 @@ class Sounding(NamedTuple):
         level_db_spl: at 1 m.
         begins_s: when it is heard from, seconds since the episode began; -`FOREVER_S` has been playing.
         ends_s: when it falls silent.
-        route: slots of the fields along its way, to and fro, of which `field` is the first; empty stands still.
+        route: its way, to and fro, which begins at `field`'s place; empty stands still.
         speed_mps: on the way.
     """
 
@@ -40,7 +41,7 @@ class Sounding(NamedTuple):
     level_db_spl: float
     begins_s: float = -FOREVER_S
     ends_s: float = FOREVER_S
-    route: tuple[int, ...] = ()
+    route: Route = Route()
     speed_mps: float = 0.0
 
 
@@ -68,7 +69,7 @@ class Episode(NamedTuple):
     begins_s: float = -FOREVER_S
     ends_s: float = FOREVER_S
     others: tuple[Sounding, ...] = ()
-    route: tuple[int, ...] = ()
+    route: Route = Route()
     speed_mps: float = 0.0
 
     def goal(self) -> Sounding:
@@ -82,7 +83,7 @@ class Episode(NamedTuple):
 
     def fields(self) -> tuple[int, ...]:
         """Return the slots of all its sources' fields."""
-        routes = (self.route, *(other.route for other in self.others))
+        routes = (slots for way in (self.route, *(other.route for other in self.others)) for slots in way)
         return (self.field, *(other.field for other in self.others), *(slot for route in routes for slot in route))
 
 

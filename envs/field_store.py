@@ -26,6 +26,7 @@ from numba.core.codegen import get_host_cpu_features
 
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound
+from phonotaxis.envs.acoustics.source_directivity import Beam
 from phonotaxis.envs.acoustics.tracer import BIN_S, DIRECTIONS, slot_of
 from phonotaxis.envs.scenes.geodesic import GeodesicField
 from phonotaxis.envs.scenes.scene import Scene
@@ -76,7 +77,9 @@ class FieldStore:
         self._bytes = sum(size for _, _, size in self._files())
         self._full = False
 
-    def name_of(self, scene: Scene, passable: np.ndarray, source_m: tuple[float, float, float], length_s: float) -> str:
+    def name_of(
+        self, scene: Scene, passable: np.ndarray, source_m: tuple[float, float, float], length_s: float, sends: Beam
+    ) -> str:
         """Return the name of a source's field: 32 hex digits over all that it depends on.
 
         Args:
@@ -84,22 +87,25 @@ class FieldStore:
             passable: bool [rows, columns], where walks may lead.
             source_m: world x, y, z, metres.
             length_s: of the impulse responses.
+            sends: what the source sends where.
         """
         digest = hashlib.sha256(_code_digest())
-        numbers = np.array([scene.cell_m, *scene.origin_m, scene.height_m, *source_m, length_s])
+        materials = (scene.absorption_scale, scene.scattering_scale)
+        numbers = np.array([scene.cell_m, *scene.origin_m, scene.height_m, *materials, *source_m, length_s])
         grids = (scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material)
         digest.update(f"{scene.name}\0{scene.shape}\0".encode())
-        for array in (numbers, *grids, passable):
+        for array in (numbers, *grids, passable, *sends):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:32]
 
-    def get(self, name: str, scene: Scene, length_s: float) -> StoredField | None:
+    def get(self, name: str, scene: Scene, length_s: float, sends: Beam) -> StoredField | None:
         """Read a field; None where there is none, or none that is whole.
 
         Args:
             name: of `name_of`.
             scene: where.
             length_s: of the impulse responses.
+            sends: what the source sends where; the name stands for it, and it isn't kept.
         """
         path = self.folder / (name + SUFFIX)
         try:
@@ -112,7 +118,7 @@ class FieldStore:
             path.unlink(missing_ok=True)
             return None
         _touch(path)
-        arrays["key"] = np.uint64(arrays["key"][0])
+        arrays |= {"key": np.uint64(arrays["key"][0]), "beam": sends}
         return StoredField(
             SourceField._make(arrays[key] for key in SourceField._fields),
             GeodesicField._make(arrays[key] for key in GeodesicField._fields),
@@ -121,6 +127,7 @@ class FieldStore:
     def put(self, name: str, stored: StoredField) -> None:
         """Keep a field. Where there is no more room on the disk it is not kept, and a warning says so once."""
         arrays = {**stored.field._asdict(), **stored.walk._asdict(), "key": np.array([stored.field.key])}
+        del arrays["beam"]
         try:
             self._bytes += self._write(self.folder / (name + SUFFIX), _packed(arrays))
         except OSError as error:
@@ -204,7 +211,7 @@ def _forms(scene: Scene, length_s: float) -> dict[str, tuple[str, tuple[int, ...
     bins = int(np.ceil(length_s / BIN_S))
     return {
         "source_m": ("float64", (3,)),
-        "energy": ("float32", (count, bins, BANDS)),
+        "energy": ("uint16", (count, bins, BANDS)),
         "directions": ("uint8", (count, slot_of(bins - 1) + 1, DIRECTIONS)),
         "edge_m": ("float32", (edges,)),
         "edge_next": ("int32", (edges,)),

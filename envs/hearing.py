@@ -49,7 +49,7 @@ class Hearing:
     Attributes:
         codes: int16 [worlds, mics, hop], the last hop as the converter delivers it.
         window: float32 [worlds, mics, window], what the policy sees: the last `window_samples`, full scale ±1.
-        clipped: int64 [worlds], samples of the last hop that lay beyond full scale, over all microphones.
+        clipped: int64 [worlds], samples of the last hop that lay beyond where their microphone clips, over all.
         speed_mps: float64 [worlds], of the wheels' rims, for the motors' noise; set by who moves the robot.
     """
 
@@ -76,6 +76,7 @@ class Hearing:
         self._key = np.zeros(worlds, dtype=np.uint64)
         self._gains = NoiseGains(np.ones(worlds, dtype=np.float32), np.ones(worlds, dtype=np.float32))
         self._self_noise_gain = np.ones(worlds, dtype=np.float32)
+        self._clip = np.ones((worlds, mics), dtype=np.float32)
 
     @property
     def listeners(self) -> Listeners:
@@ -112,7 +113,7 @@ class Hearing:
             return
         listeners.field[world] = sounding.field
         listeners.source_m[world] = self.library.fields[sounding.field].source_m
-        listeners.moves[world] = len(sounding.route) > 1
+        listeners.moves[world] = len(sounding.route.there) > 1
         listeners.moving_key[world] = self.library.fields[sounding.field].key
         voice.gain[world] = level_gain(self.array, sounding.level_db_spl)
         emission = voice.emission
@@ -123,6 +124,7 @@ class Hearing:
     def _vary(self, world: int, episode: Episode, variation: Variation) -> None:
         """Take over an episode's own array, air and noise."""
         unit = draw_unit(self.array, varied_unit(variation), episode.seed, self.rate_hz)
+        self._clip[world] = unit.clip
         air = varied_air(variation, self.library.task.air.pressure_kpa)
         speed_mps = SPEED_OF_SOUND_MPS if air == Air() else speed_of_sound_mps(air)
         for voice in self.voices:
@@ -151,24 +153,32 @@ class Hearing:
             streams = self.noise.streams(worlds, self._speed_before_mps, self.speed_mps, self._gains)
             self._speed_before_mps[worlds] = self.speed_mps[worlds]
         self.converter.convert(
-            worlds, goal.sound, self._key, self.hops, self.codes, streams, self._self_noise_gain, self.clipped
-        )
+            worlds, goal.sound, self._key, self.hops, self.codes, streams, self._self_noise_gain, self.clipped,
+            self._clip,
+        )  # fmt: skip
         self.hops[worlds] += 1
         _slide(worlds, self.codes, self.window)
 
     def _move(self, number: int, world: int) -> None:
         """Move a source on along its way, to and fro, to where it is at the end of the hop."""
         listeners, sounding = self.voices[number].listeners, self._soundings[world][number]
-        places = np.array([self.library.fields[slot].source_m for slot in sounding.route])
+        route = sounding.route.there
+        places = np.array([self.library.fields[slot].source_m for slot in route])
         along_m = np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(places, axis=0) ** 2).sum(axis=1)))])
         gone_m = sounding.speed_mps * (self.hops[world] + 1) * self.hop / self.rate_hz
-        at_m = along_m[-1] - abs(gone_m % (2.0 * along_m[-1]) - along_m[-1])
+        past_end_m = gone_m % (2.0 * along_m[-1]) - along_m[-1]
+        at_m = along_m[-1] - abs(past_end_m)
         leg = min(int(np.searchsorted(along_m, at_m, side="right")) - 1, len(along_m) - 2)
         share = (at_m - along_m[leg]) / (along_m[leg + 1] - along_m[leg])
         nearest = leg + (share > 0.5)
         first, second = (leg, leg + 1) if nearest == leg else (leg + 1, leg)
         listeners.source_m[world] = places[leg] + share * (places[leg + 1] - places[leg])
-        listeners.field[world], listeners.next_field[world] = sounding.route[first], sounding.route[second]
+        ahead = places[leg + 1, :2] - places[leg, :2]
+        listeners.heading[world] = ahead / max(np.hypot(*ahead), 1e-9)
+        if past_end_m > 0.0:
+            route = sounding.route.back or route
+            listeners.heading[world] *= -1.0
+        listeners.field[world], listeners.next_field[world] = route[first], route[second]
         listeners.blend[world] = share if nearest == leg else 1.0 - share
 
     def _render(self, number: int, worlds: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -11,12 +12,14 @@ from numba import njit
 from numba.typed import List
 from scipy import ndimage
 
-from phonotaxis.configs.sources import WAYPOINT_M
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs import scenes, sounds
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
+from phonotaxis.envs.acoustics.source_directivity import Beam, gain_table
 from phonotaxis.envs.field_store import FieldStore, StoredField
+from phonotaxis.envs.randomise import vary_materials
+from phonotaxis.envs.routes import Route, headings, way_points
 from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field, nearest_passable
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
@@ -41,6 +44,9 @@ class WalkField(NamedTuple):
     parent: np.ndarray  # int32 [rows, columns]
     turn_rad: np.ndarray  # float32 [rows, columns]
     goal_xy: np.ndarray  # float64 [2], where the walks end
+
+
+_AIM = 0x61696D  # keeps the draws of headings apart from those of places
 
 
 @njit(cache=True)
@@ -107,14 +113,16 @@ class Library:
         self._field_slots = Slots[tuple[int, int]](max_fields)  # by scene slot and number
         self._scene_of: dict[int, int] = {}  # scene slot, by field slot
         self._field_bytes: dict[int, int] = {}  # by field slot
-        self._places: dict[tuple[int, int], tuple[float, float, float]] = {}  # of sources on their way, by field key
+        # Of sources on their way, while they are traced: where they are, and what they send from there.
+        self._places: dict[tuple[int, int], tuple[tuple[float, float, float], Beam]] = {}
+        self._gain_tables = [gain_table(directivity) for directivity in task.sources.directivity]
 
     def scene_slot(self, index: int) -> int:
         """Return the slot of a scene of the task's set, loading the scene if need be."""
         found = self._scene_slots.find(index)
         if found is not None:
             return found
-        scene = load_scene(self.task.scenes, index)
+        scene = self._load(index)
         mask = self._walkable_of(scene)
         slot, previous = self._scene_slots.vacant()
         if previous is not None:
@@ -122,6 +130,11 @@ class Library:
         self._put_scene(slot, scene, mask)
         self._scene_slots.give(index, slot)
         return slot
+
+    def _load(self, index: int) -> Scene:
+        """Load a scene, where materials vary with its own."""
+        scene_set = self.task.scenes
+        return vary_materials(load_scene(scene_set, index), self.task.randomise, scene_set.first_seed + index)
 
     def _walkable_of(self, scene: Scene) -> np.ndarray:
         task = self.task
@@ -185,13 +198,13 @@ class Library:
         """Find a source's field and walks in the store, or trace them."""
         scene, mask = self.scenes[scene_slot], self._walk_mask[scene_slot]
         x, y, z, row, column = self._source(scene_slot, number)
-        goal_xy = np.array([x, y])
+        goal_xy, sends = np.array([x, y]), self._sends(scene_slot, number)
         if self.store is not None:
-            name = self.store.name_of(scene, mask, (x, y, z), self.task.response_s)
-            kept = self.store.get(name, scene, self.task.response_s)
+            name = self.store.name_of(scene, mask, (x, y, z), self.task.response_s, sends)
+            kept = self.store.get(name, scene, self.task.response_s, sends)
             if kept is not None:
                 return kept.field, WalkField(*kept.walk, goal_xy)
-        field = source_field(scene, (x, y, z), self.task.response_s, self.crew)
+        field = source_field(scene, (x, y, z), self.task.response_s, sends, self.crew)
         way = geodesic_field(mask, row, column, scene.cell_m)
         if self.store is not None:
             self.store.put(name, StoredField(field, way))
@@ -208,47 +221,51 @@ class Library:
 
     def reload_scene(self, index: int) -> None:
         """Load a scene of the task's set again, and what is worked out from it."""
-        slot, scene = self.scene_slot(index), load_scene(self.task.scenes, index)
+        slot, scene = self.scene_slot(index), self._load(index)
         self._put_scene(slot, scene, self._walkable_of(scene))
 
-    def route(self, scene_slot: int, field_slot: int, number: int) -> tuple[int, ...]:
+    def route(self, scene_slot: int, field_slot: int, number: int) -> Route:
         """Return the slots along a source's way to another place of its scene, each held for the caller.
+
+        A directive source looks where it goes, so that its way back has fields of its own.
 
         Args:
             scene_slot: of the scene.
             field_slot: of the source, which is held.
             number: of the way; the same source has several.
         """
-        start = self.fields[field_slot].source_m
-        others = self.walks[field_slot].distance_m
-        mask = self._walk_mask[scene_slot]
-        rng = np.random.Generator(np.random.PCG64([zlib.crc32(np.asarray(start).tobytes()), number]))
-        near = np.argwhere(mask & (others > 2.0) & (others < 6.0))
-        if len(near) == 0:
-            near = np.argwhere(mask & np.isfinite(others))
-        scene = self.scenes[scene_slot]
-        end = scene.centre_of(*(int(v) for v in near[rng.integers(len(near))]))
-        points = _spaced(scene.shortest_path((start[0], start[1]), end, self.task.radius_m), WAYPOINT_M)
-        slots = [field_slot]
-        self.hold(field_slot)
-        for x, y in points[1:]:
-            row, column = scene.cell_of(float(x), float(y))
-            place = (float(x), float(y), float(start[2]))
-            slots.append(self._slot_at(scene_slot, (row, column, round(place[2] * 1000.0)), place))
-            self.hold(slots[-1])
-        return tuple(slots)
+        field, walk = self.fields[field_slot], self.walks[field_slot]
+        points = way_points(
+            self.scenes[scene_slot], self._walk_mask[scene_slot], field.source_m, walk.distance_m,
+            self.task.radius_m, number,
+        )  # fmt: skip
+        z, gain = float(field.source_m[2]), field.beam.gain
+        if len(gain) == 0 or len(points) < 2:
+            self.hold(field_slot)
+            rest = (self._hold_at(scene_slot, point, z, field.beam) for point in points[1:])
+            return Route((field_slot, *rest))
+        there, back = (
+            tuple(self._hold_at(scene_slot, at, z, Beam(gain, np.copy(faces))) for at, faces in zip(points, facing))
+            for facing in (headings(points), headings(points[::-1])[::-1])
+        )
+        return Route(there, back)
 
-    def _slot_at(self, scene_slot: int, name: tuple[int, ...], place: tuple[float, float, float]) -> int:
-        """Return the slot of a source at a place, tracing it if need be; the key is a number of its own."""
-        number = -1 - zlib.crc32(repr(name).encode())
-        self._places[(scene_slot, number)] = place
-        return self.field_slot(scene_slot, number)
+    def _hold_at(self, scene_slot: int, at_m: np.ndarray, z: float, sends: Beam) -> int:
+        """Return the slot of a source at a place on its way, tracing it if need be; the caller holds it."""
+        place = (float(at_m[0]), float(at_m[1]), z)
+        name = repr((place, *sends.heading.tolist(), zlib.crc32(sends.gain.tobytes())))
+        key = (scene_slot, -1 - int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "little"))
+        self._places[key] = place, sends
+        slot = self.field_slot(*key)
+        del self._places[key]
+        self.hold(slot)
+        return slot
 
     def _source(self, scene_slot: int, number: int) -> tuple[float, float, float, int, int]:
         """Draw a source's position (a walkable cell's centre) by scene and number: x, y, z, row, column."""
         scene = self.scenes[scene_slot]
         if number < 0:
-            x, y, z = self._places[(scene_slot, number)]
+            (x, y, z), _ = self._places[(scene_slot, number)]
             row, column = scene.cell_of(x, y)
             if not self._walk_mask[scene_slot][row, column]:
                 row, column = nearest_passable(self._walk_mask[scene_slot], row, column) or (row, column)
@@ -260,6 +277,22 @@ class Library:
         low, high = self.task.source_height_m
         top = float(scene.ceiling_m[row, column]) - 0.05
         return x, y, float(min(rng.uniform(low, high), top)), row, column
+
+    def _sends(self, scene_slot: int, number: int) -> Beam:
+        """Draw how a source radiates and where it faces, by scene and number."""
+        if number < 0:
+            return self._places[(scene_slot, number)][1]
+        if self.is_omnidirectional:
+            return Beam(self._gain_tables[0], np.array([1.0, 0.0]))
+        name = zlib.crc32(self.scenes[scene_slot].name.encode())
+        rng = np.random.Generator(np.random.PCG64([name, number, _AIM]))
+        gain, heading_rad = self._gain_tables[rng.integers(len(self._gain_tables))], rng.uniform(-np.pi, np.pi)
+        return Beam(gain, np.array([np.cos(heading_rad), np.sin(heading_rad)]))
+
+    @property
+    def is_omnidirectional(self) -> bool:
+        """Whether all sources are as loud in every direction."""
+        return all(len(table) == 0 for table in self._gain_tables)
 
     def hold(self, *field_slots: int) -> None:
         """Keep fields from being replaced until they are released."""
@@ -282,15 +315,6 @@ class Library:
             "fields": sum(self._field_bytes.values()),
             "sounds": self.signals.nbytes,
         }
-
-
-def _spaced(way: np.ndarray, most_m: float) -> np.ndarray:
-    """Return points along a way, float64 [points, 2], evenly and at most so far apart, with both ends."""
-    if len(way) < 2:
-        return way
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(way, axis=0).T))])
-    at = np.linspace(0.0, along[-1], max(2, int(np.ceil(along[-1] / most_m)) + 1))
-    return np.stack([np.interp(at, along, way[:, 0]), np.interp(at, along, way[:, 1])], axis=1)
 
 
 Arrays = TypeVar("Arrays", SourceField, WalkField)

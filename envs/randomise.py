@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from typing import NamedTuple
@@ -9,14 +10,19 @@ from typing import NamedTuple
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.motion import Drive
-from phonotaxis.configs.randomisation import Randomisation
+from phonotaxis.configs.randomisation import Randomisation, Range
 from phonotaxis.configs.unit_variation import UnitVariation
 from phonotaxis.envs.motion import DriveParameters
+from phonotaxis.envs.scenes.scene import Scene
 
 _DRIVE_FIELDS = (
     "max_acceleration_mps2", "max_angular_acceleration_radps2", "latency_s", "speed_scale", "slip_v", "slip_w",
     "slip_turn_radpm", "radius_m",
 )  # fmt: skip
+
+
+# Drawn by the scene: its sound is traced once for all the episodes in it.
+OF_THE_SCENE = ("absorption_scale", "scattering_scale")
 
 
 class Variation(NamedTuple):
@@ -87,7 +93,7 @@ def nominal_variation(
 
 
 def draw_variation(randomisation: Randomisation, seed: int, nominal: Variation | None = None) -> Variation:
-    """Draw the values of one episode.
+    """Draw the values of one episode; those of materials stay nominal, see `vary_materials`.
 
     Each field is drawn by a hash of the seed and its own name: the same seed gives the same values whatever else was
     drawn, and a field that is added changes no other's.
@@ -99,9 +105,38 @@ def draw_variation(randomisation: Randomisation, seed: int, nominal: Variation |
     """
     drawn = {}
     for name, among in randomisation.ranges().items():
-        value = among.low + (among.high - among.low) * _unit_of(name, seed)
-        drawn[name] = min(value, among.high)  # rounding may go past it
+        if name not in OF_THE_SCENE:
+            drawn[name] = _drawn(among, _unit_of(name, seed))
     return (nominal or Variation())._replace(**drawn)
+
+
+def vary_materials(scene: Scene, randomisation: Randomisation, scene_seed: int) -> Scene:
+    """Return a scene whose materials absorb and scatter more or less than they are listed with.
+
+    The factors are those of the scene's seed. Episodes in one scene share them, as they share its traced sound;
+    episodes in another have others. So an episode is the same whatever was loaded, traced or dropped before.
+
+    Args:
+        scene: as its source builds it.
+        randomisation: the ranges; without one of materials the scene is returned as it is.
+        scene_seed: that it was built with.
+    """
+    ranges = {name: among for name, among in randomisation.ranges().items() if name in OF_THE_SCENE}
+    scales = {name: _drawn(among, _unit_of(f"{name} of scene", scene_seed)) for name, among in ranges.items()}
+    if not scales:
+        return scene
+    absorption, scattering = (scales.get(name, 1.0) for name in OF_THE_SCENE)
+    return dataclasses.replace(scene, absorption_scale=absorption, scattering_scale=scattering)
+
+
+def materials_of(scene: Scene, variation: Variation) -> Variation:
+    """Return an episode's values with those of its scene's materials."""
+    return variation._replace(absorption_scale=scene.absorption_scale, scattering_scale=scene.scattering_scale)
+
+
+def _drawn(among: Range, share: float) -> float:
+    """Return the value at a share of a range."""
+    return min(among.low + (among.high - among.low) * share, among.high)  # rounding may go past it
 
 
 def _unit_of(name: str, seed: int) -> float:

@@ -23,7 +23,14 @@ from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
-from phonotaxis.envs.randomise import Variation, draw_variation, nominal_variation, varied_camera, vary_drive
+from phonotaxis.envs.randomise import (
+    Variation,
+    draw_variation,
+    materials_of,
+    nominal_variation,
+    varied_camera,
+    vary_drive,
+)
 from phonotaxis.envs.threads import Crew, cores
 from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
@@ -163,6 +170,7 @@ class World:
         for world, seed in zip(worlds, seeds):
             episode = draw_episode(self.library, int(seed))
             variation = draw_variation(self.task.randomise, int(seed), self._nominal)
+            variation = materials_of(self.library.scenes[episode.scene], variation)
             episode = episode.louder(variation.sound_level_shift_db)
             self.library.hold(*episode.fields())
             coming[int(world)] = _Next(episode, variation)

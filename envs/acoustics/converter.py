@@ -80,6 +80,7 @@ class Converter:
         streams: NoiseStreams | None = None,
         self_noise_gain: np.ndarray | None = None,
         clipped: np.ndarray | None = None,
+        clip: np.ndarray | None = None,
     ) -> None:
         """Convert one hop of some worlds.
 
@@ -88,11 +89,12 @@ class Converter:
             sound: float32 [worlds, mics, hop], full scale ±1.
             episode_key: uint64 [worlds].
             step: int64 [worlds], number of the hop within the episode.
-            codes: int16 [worlds, mics, hop], filled where asked for; clipped at full scale.
+            codes: int16 [worlds, mics, hop], filled where asked for; clipped where the microphone clips.
             streams: noise to add, in the order of `worlds`; None adds none.
             self_noise_gain: float32 [worlds], factor on the self-noise; None is 1.
-            clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond full scale, over
-                all microphones.
+            clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond where their
+                microphone clips, over all microphones.
+            clip: float32 [worlds, mics], where each microphone clips, 0 (excluded) to 1, full scale; None is 1.
         """
         if streams is None:
             none = np.zeros((worlds.size, 0), dtype=np.float32)
@@ -101,7 +103,9 @@ class Converter:
             self_noise_gain = np.ones(sound.shape[0], dtype=np.float32)
         if clipped is None:
             clipped = np.zeros(sound.shape[0], dtype=np.int64)
-        _convert(worlds, sound, self._noise, self_noise_gain, streams, episode_key, step, codes, clipped)
+        if clip is None:
+            clip = np.ones(sound.shape[:2], dtype=np.float32)
+        _convert(worlds, sound, self._noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -150,7 +154,7 @@ def _add_loop(row, loop, at, gain, change, gone):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped):
+def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
     mics, hop = sound.shape[1:]
     gone = ramp(hop)
     for index in range(worlds.size):
@@ -165,15 +169,16 @@ def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes
             for k in range(hop):
                 row[k] = clean[k] + hiss[k] * gain
             add_streams(row, streams, index, mic, episode_key[world], step[world] * hop, gone)
-            over += _quantise(row, codes[world, mic])
+            over += _quantise(row, codes[world, mic], clip[world, mic])
         clipped[world] = over
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _quantise(row, codes):
-    """Round a row to 16 bits and return how many of its samples lay beyond full scale."""
+def _quantise(row, codes, clip):
+    """Round a row to 16 bits and return how many of its samples lay beyond where its microphone clips."""
     scale = np.float32(INT16_FULL_SCALE)
-    low, high = np.float32(-INT16_FULL_SCALE), np.float32(INT16_FULL_SCALE - 1)
+    limit = np.rint(scale * clip)
+    low, high = -limit, min(limit, np.float32(INT16_FULL_SCALE - 1))
     highest, lowest = np.int16(0), np.int16(0)
     for k in range(row.size):
         code = np.rint(row[k] * scale)

@@ -45,8 +45,8 @@ class Edges(NamedTuple):
     between_m: np.ndarray
 
 
-def scene_edges(plan: Plan) -> Edges:
-    """Find the edges of a scene."""
+def scene_edges(plan: Plan, absorption_scale: float = 1.0) -> Edges:
+    """Find the edges of a scene, of its plan and the factor on what its materials absorb."""
     tall = ~((plan.floor < SOUND_PASSES_OVER_M) & (plan.ceiling > SOUND_PASSES_OVER_M))
     corners = _corners(tall, plan)
     ends, used = _wall_ends(corners, plan.cell)
@@ -66,7 +66,7 @@ def scene_edges(plan: Plan) -> Edges:
         open_m,
         np.array([edge.start_rad for edge in chosen]),
         np.array([edge.exterior_rad for edge in chosen]),
-        np.sqrt(1.0 - absorption_table()[material]).reshape(-1, BANDS).astype(np.float32),
+        np.sqrt(1.0 - absorption_table(absorption_scale)[material]).reshape(-1, BANDS).astype(np.float32),
         between,
     )
 

@@ -10,10 +10,13 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen, scene_edges, ways_to_source
+from phonotaxis.envs.acoustics.energy_codes import encode
 from phonotaxis.envs.acoustics.faces import wall_faces
 from phonotaxis.envs.acoustics.regions import Regions, listening_regions
+from phonotaxis.envs.acoustics.source_directivity import Beam, beam
 from phonotaxis.envs.acoustics.tracer import trace_late_field
 from phonotaxis.envs.hashing import fold, key_of
+from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.plan import Plan, plan_of
 from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import Scene, SceneError
@@ -28,18 +31,21 @@ class SceneSound(NamedTuple):
     centre_m: np.ndarray  # float32 [regions, 2]
     faces: np.ndarray  # float32 [faces, 6]
     edges: Edges
+    absorb: np.ndarray  # float32 [materials, bands]
+    scatter: np.ndarray  # float32 [materials]
 
 
 class SourceField(NamedTuple):
     """What one source leaves in a scene, as kernels take it."""
 
     source_m: np.ndarray  # float64 [3]
-    energy: np.ndarray  # float32 [regions, bins, bands]
+    energy: np.ndarray  # uint16 [regions, bins, bands], codes of `energy_codes`
     directions: np.ndarray  # uint8 [regions, slots, directions]
     edge_m: np.ndarray  # float32 [edges], way to the source
     edge_next: np.ndarray  # int32 [edges], next edge on it
     first_m: np.ndarray  # float32 [regions], way of the late field's first sound to the region's centre
     key: np.uint64
+    beam: Beam  # what it sends where
 
 
 _shared: WeakKeyDictionary[Scene, tuple[SceneSound, Regions]] = WeakKeyDictionary()
@@ -49,15 +55,22 @@ def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
     """Return what a scene's sources share, computed once for as long as the scene lives."""
     if scene not in _shared:
         regions, plan = listening_regions(scene), plan_of(scene)
+        edges = scene_edges(plan, scene.absorption_scale)
+        absorb = absorption_table(scene.absorption_scale)
+        scatter = scattering_table(scene.scattering_scale).mean(axis=1).astype(np.float32)
         _shared[scene] = (
-            SceneSound(plan, regions.label, regions.centre_m, wall_faces(scene), scene_edges(plan)),
+            SceneSound(plan, regions.label, regions.centre_m, wall_faces(scene), edges, absorb, scatter),
             regions,
         )
     return _shared[scene]
 
 
 def source_field(
-    scene: Scene, source_m: tuple[float, float, float], length_s: float, crew: Crew = ALONE
+    scene: Scene,
+    source_m: tuple[float, float, float],
+    length_s: float,
+    sends: Beam | None = None,
+    crew: Crew = ALONE,
 ) -> SourceField:
     """Trace a source's late field and find the ways round corners to it.
 
@@ -65,6 +78,7 @@ def source_field(
         scene: where.
         source_m: world x, y, z, metres.
         length_s: of the impulse responses.
+        sends: what the source sends where; None for the same everywhere.
         crew: who traces.
 
     Raises:
@@ -75,14 +89,15 @@ def source_field(
     sound, regions = scene_sound(scene)
     scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
-    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)), crew=crew)
+    sends = sends or beam()
+    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)), sends=sends, crew=crew)
     source = np.array([x, y, z])
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)
     _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
     reached = np.isfinite(late.first_m)
     first_m[reached] = np.maximum(first_m, late.first_m)[reached]  # no pulse comes before the rays it stands for
-    return SourceField(source, late.energy, late.directions, edge_m, edge_next, first_m, key)
+    return SourceField(source, encode(late.energy), late.directions, edge_m, edge_next, first_m, key, sends)
 
 
 @njit(cache=True, error_model="numpy")

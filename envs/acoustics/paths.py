@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.departure import leave
 from phonotaxis.envs.acoustics.ways import MAX_WAYS, lit_level, way_over, ways_round
 from phonotaxis.envs.scenes.raycast import line_of_sight
 
@@ -32,11 +33,13 @@ class Paths(NamedTuple):
         position_m: float64 [MAX_PATHS, 3], virtual sources, world.
         extra_m: float64 [MAX_PATHS], metres travelled before them.
         gain: float32 [MAX_PATHS, bands], pressure relative to the source's own at 1 m.
+        leaves: float64 [MAX_PATHS, 2], x and y of the unit vector in which the path leaves the source.
     """
 
     position_m: np.ndarray
     extra_m: np.ndarray
     gain: np.ndarray
+    leaves: np.ndarray
 
 
 class Surfaces(NamedTuple):
@@ -49,7 +52,8 @@ class Surfaces(NamedTuple):
 
 def empty_paths() -> Paths:
     """Allocate room for the paths of one pose."""
-    return Paths(np.zeros((MAX_PATHS, 3)), np.zeros(MAX_PATHS), np.zeros((MAX_PATHS, BANDS), dtype=np.float32))
+    gain = np.zeros((MAX_PATHS, BANDS), dtype=np.float32)
+    return Paths(np.zeros((MAX_PATHS, 3)), np.zeros(MAX_PATHS), gain, np.zeros((MAX_PATHS, 2)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -129,6 +133,7 @@ def _keep(paths, count, image, listener, air):
     spread(paths.gain[count], _distance(image, listener), air)
     paths.position_m[count, :] = image
     paths.extra_m[count] = 0.0
+    leave(paths.leaves[count], image, listener)
     return min(count + 1, MAX_PATHS - 1)
 
 
@@ -138,6 +143,7 @@ def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
     ways_m = np.empty((MAX_WAYS, 2))  # in plan view: whole way, and to its first corner
     corner_xy = np.empty((MAX_WAYS, 2))
     level = np.empty((MAX_WAYS, BANDS))
+    first_xy = np.empty((MAX_WAYS, 2))
     count = 0
     if way_over(plan, source, listener, level[0], paths.position_m[0]):
         top = paths.position_m[0]
@@ -146,8 +152,9 @@ def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
         for band in range(BANDS):
             paths.gain[0, band] = level[0, band]
         spread(paths.gain[0], first_m + paths.extra_m[0], surfaces.air)
+        leave(paths.leaves[0], source, top)
         return 1
-    found = ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, level)
+    found = ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, first_xy, level)
     for way in range(found):
         flat_m, first_m = ways_m[way]
         for stack in range(_STACK):
@@ -163,6 +170,9 @@ def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
             paths.position_m[count, 0], paths.position_m[count, 1] = corner_xy[way]
             paths.position_m[count, 2] = listener[2] + (z - listener[2]) * share
             paths.extra_m[count] = whole_m * (1.0 - share)
+            dx, dy = first_xy[way, 0] - source[0], first_xy[way, 1] - source[1]
+            level_share = flat_m / whole_m / max(np.hypot(dx, dy), _NUDGE_M)  # the way climbs evenly
+            paths.leaves[count, 0], paths.leaves[count, 1] = dx * level_share, dy * level_share
             count += 1
     return count
 
@@ -206,7 +216,9 @@ def _wall_images(plan, faces, surfaces, source, listener, reach_m, paths, count)
                 plan, surfaces, listener, image, axis, face[1], face[4], int(face[5]), paths.gain[count]
             )
             if reaches:
+                before = count
                 count = _keep(paths, count, image, listener, surfaces.air)
+                paths.leaves[before, axis] *= -1.0  # the image is turned round at the wall
     return count
 
 

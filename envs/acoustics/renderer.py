@@ -16,6 +16,7 @@ from numba.typed import List
 from phonotaxis.configs.air import Air
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m, speed_of_sound_mps
 from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, band_kernels
+from phonotaxis.envs.acoustics.departure import aim
 from phonotaxis.envs.acoustics.directivity import Directivity
 from phonotaxis.envs.acoustics.edges import find_ways
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField
@@ -23,7 +24,6 @@ from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, early_pa
 from phonotaxis.envs.acoustics.response import Ears, add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
-from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 
 LATE_TURN_RAD = np.radians(25.0)
 _MARGIN = PULSE_ROOM // 2 + 48  # samples by which a pulse may reach beyond its own time: kernel, and place in a region
@@ -41,8 +41,10 @@ class Listeners(NamedTuple):
         next_field: int64 [worlds], index into the fields.
         blend: float64 [worlds], how far it has come, 0 to 1.
         moving_key: uint64 [worlds], of its late field, the same all the way.
+        heading: float64 [worlds, 2], cosine and sine of the azimuth it faces on its way.
         visible: bool [worlds], the source was in line of sight at the last render.
-        path_position_m, path_extra_m, path_gain: fields of `Paths` with a first axis of worlds, of `paths_at`.
+        path_position_m, path_extra_m, path_gain, path_leaves: fields of `Paths` with a first axis of worlds, of
+            `paths_at`.
         path_count: int64 [worlds].
         paths_at: float64 [worlds, 2]; NaN for none.
         pulses: float32 [worlds, capacity, 6], of region `region`; those that end early come first.
@@ -63,10 +65,12 @@ class Listeners(NamedTuple):
     next_field: np.ndarray
     blend: np.ndarray
     moving_key: np.ndarray
+    heading: np.ndarray
     visible: np.ndarray
     path_position_m: np.ndarray
     path_extra_m: np.ndarray
     path_gain: np.ndarray
+    path_leaves: np.ndarray
     path_count: np.ndarray
     paths_at: np.ndarray
     pulses: np.ndarray
@@ -124,9 +128,7 @@ class ResponseRenderer:
         self.sample_rate_hz = sample_rate_hz
         self.taps, self.early_taps = taps, early_taps
         self.kernels = band_kernels(sample_rate_hz)
-        self.surfaces = Surfaces(
-            absorption_table(), scattering_table().mean(axis=1).astype(np.float32), amplitude_exponent_per_m(air)
-        )
+        self.air = amplitude_exponent_per_m(air)
         self.directional = directivity is not None
         self.directivity = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
         self.speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
@@ -143,10 +145,12 @@ class ResponseRenderer:
             next_field=np.zeros(worlds, dtype=np.int64),
             blend=np.zeros(worlds),
             moving_key=np.zeros(worlds, dtype=np.uint64),
+            heading=np.zeros((worlds, 2)),
             visible=np.zeros(worlds, dtype=np.bool_),
             path_position_m=np.zeros((worlds, MAX_PATHS, 3)),
             path_extra_m=np.zeros((worlds, MAX_PATHS)),
             path_gain=np.zeros((worlds, MAX_PATHS, BANDS), dtype=np.float32),
+            path_leaves=np.zeros((worlds, MAX_PATHS, 2)),
             path_count=np.zeros(worlds, dtype=np.int64),
             paths_at=np.full((worlds, 2), np.nan),
             pulses=np.zeros((worlds, capacity, PULSE_FIELDS), dtype=np.float32),
@@ -179,7 +183,7 @@ class ResponseRenderer:
             out: filled where asked for.
         """
         _render(
-            worlds, scenes, fields, listeners, self.directional, self.directivity, self.kernels, self.surfaces,
+            worlds, scenes, fields, listeners, self.directional, self.directivity, self.kernels, self.air,
             self.sample_rate_hz, out,
         )  # fmt: skip
 
@@ -219,29 +223,36 @@ def put(items, index, item):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _render(worlds, scenes, fields, listeners, directional, directivity, kernels, surfaces, rate_hz, out):
+def _render(worlds, scenes, fields, listeners, directional, directivity, kernels, air, rate_hz, out):
     for k in range(worlds.size):
         ears = _ears(listeners, worlds[k], directional, directivity, rate_hz)
-        _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out, worlds[k])
+        _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, worlds[k])
 
 
 @njit(cache=True, error_model="numpy")
-def _render_one(scenes, fields, listeners, ears, kernels, surfaces, rate_hz, out, world):
+def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, world):
     scene, field = scenes[listeners.scene[world]], fields[listeners.field[world]]
     x, y, yaw = listeners.pose[world]
     early, late = out.early[world], out.late[world]
     early_taps, taps = early.shape[1], early.shape[1] + late.shape[1]
-    paths = Paths(listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world])
+    paths = Paths(
+        listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world],
+        listeners.path_leaves[world],
+    )  # fmt: skip
     moves = listeners.moves[world]
     if moves or listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y:
         edge_m, edge_next = field.edge_m, field.edge_next
         if moves:
             edge_m, edge_next = np.empty_like(edge_m), np.empty_like(edge_next)
             find_ways(scene.plan, scene.edges, listeners.source_m[world], edge_m, edge_next)
+        surfaces = Surfaces(scene.absorb, scene.scatter, air)
         listeners.path_count[world], listeners.visible[world] = early_paths(
-            scene.plan, scene.faces, scene.edges, edge_m, edge_next, surfaces, listeners.source_m[world],
-            ears.centre, taps / ears.per_metre, paths,
+            scene.plan, scene.faces, scene.edges, edge_m, edge_next, surfaces, listeners.source_m[world], ears.centre,
+            taps / ears.per_metre, paths,
         )  # fmt: skip
+        if field.beam.gain.shape[0] > 0:
+            heading = listeners.heading[world] if moves else field.beam.heading
+            aim(paths, listeners.path_count[world], field.beam.gain, heading)
         listeners.paths_at[world, 0], listeners.paths_at[world, 1] = x, y
     count = listeners.path_count[world]
     region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]

@@ -14,12 +14,14 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.energy_codes import STEPS, amplitude_of
 from phonotaxis.envs.acoustics.tracer import AZIMUTHS, BIN_S, CERTAIN, DIRECTIONS, ELEVATIONS, slot_of
 from phonotaxis.envs.hashing import fold, unit
 
 # Pulses per second and band: several per period of the band's width, where noise statistics are reached.
 PULSES_PER_S = np.array([120.0, 200.0, 350.0, 600.0, 900.0, 1300.0])
 FLOOR_RATIO = 1e-6  # pulses 60 dB below their band's strongest bin are left out
+_FLOOR_CODES = int(np.rint(-np.log2(FLOOR_RATIO) * STEPS))
 _SHORTEST_S = 0.002  # into which a bin's energy is narrowed
 PULSE_FIELDS = 6  # arrival in samples at the region's centre, amplitude, direction x, y, z, band
 
@@ -37,8 +39,8 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
     what precedes it would be taken for its direction. The bin in which it arrives is narrowed to what follows.
 
     Args:
-        energy: float32 [bins, bands] of a `LateField`.
-        directions: uint8 [slots, DIRECTIONS] of it.
+        energy: uint16 [bins, bands], codes of a `SourceField`.
+        directions: uint8 [slots, DIRECTIONS] of it, as of a `LateField`.
         other_energy: of a second field, like `energy`.
         other_directions: likewise.
         blend: share of the pulses that stand for the second field, 0 to 1: so fields blend without more pulses.
@@ -53,23 +55,24 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
     bins = energy.shape[0]
     count = 0
     for band in range(BANDS):
-        strongest = 0.0
+        strongest = 0
         for k in range(bins):
-            strongest = max(strongest, energy[k, band])
+            strongest = max(strongest, int(energy[k, band]))
             if blend > 0.0:
-                strongest = max(strongest, other_energy[k, band])
-        if strongest <= 0.0:
+                strongest = max(strongest, int(other_energy[k, band]))
+        if strongest == 0:
             continue
         rate = PULSES_PER_S[band]
-        per_pulse = 1.0 / (rate * BIN_S)
+        per_pulse = np.sqrt(1.0 / (rate * BIN_S))
+        weakest = max(strongest - _FLOOR_CODES, 1)
         band_key = fold(key, band)
         for slot in range(int(bins * BIN_S * rate)):
             pulse_key = fold(band_key, slot)
             seconds = (slot + unit(pulse_key)) / rate
             k = min(int(seconds / BIN_S), bins - 1)
             of_other = blend > 0.0 and unit(fold(pulse_key, 3)) < blend
-            strength = other_energy[k, band] if of_other else energy[k, band]
-            if strength < FLOOR_RATIO * strongest or count == pulses.shape[0]:
+            strength = int(other_energy[k, band]) if of_other else int(energy[k, band])
+            if strength < weakest or count == pulses.shape[0]:
                 continue
             begin, end = k * BIN_S, (k + 1) * BIN_S
             if end <= earliest_s:
@@ -79,7 +82,7 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
             sign_key = fold(pulse_key, 1)
             sign = 1.0 if unit(sign_key) < 0.5 else -1.0
             pulses[count, 0] = seconds * sample_rate_hz
-            pulses[count, 1] = sign * np.sqrt(strength * per_pulse)
+            pulses[count, 1] = sign * amplitude_of(strength) * per_pulse
             from_where = other_directions if of_other else directions
             _direction(from_where[slot_of(k)], fold(pulse_key, 2), pulses[count])
             pulses[count, 5] = band

@@ -18,8 +18,10 @@ from numba import njit
 from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.departure import gain_towards
 from phonotaxis.envs.acoustics.regions import Regions
 from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
+from phonotaxis.envs.acoustics.source_directivity import Beam, beam
 from phonotaxis.envs.hashing import fold, key_of, unit
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.scene import Scene
@@ -66,6 +68,7 @@ def trace_late_field(
     length_s: float,
     seed: int = 0,
     rays: int = RAYS,
+    sends: Beam | None = None,
     crew: Crew = ALONE,
 ) -> LateField:
     """Trace the late field of a source; the bits don't depend on who does it.
@@ -77,20 +80,22 @@ def trace_late_field(
         length_s: how much of the impulse response to fill.
         seed: of the rays.
         rays: how many.
+        sends: what the source sends where; None for the same everywhere.
         crew: who traces.
     """
     bins = int(np.ceil(length_s / BIN_S))
     energies = np.zeros((CHUNKS, len(regions.volume_m3), bins, BANDS), dtype=np.float32)
     heards = np.zeros((CHUNKS, len(regions.volume_m3), slot_of(bins - 1) + 1, DIRECTIONS), dtype=np.float32)
     first = np.full((CHUNKS, len(regions.volume_m3)), np.inf, dtype=np.float32)
-    scatter = scattering_table().mean(axis=1)
+    scatter = scattering_table(scene.scattering_scale).mean(axis=1)
+    beamed = sends or beam()
 
     def trace(chunks: np.ndarray) -> None:
         _trace(
             chunks, scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
             regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
-            absorption_table(), scatter.astype(np.float32),
-            float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energies, heards, first,
+            absorption_table(scene.absorption_scale), scatter.astype(np.float32),
+            float(source_m[0]), float(source_m[1]), float(source_m[2]), beamed, rays, seed, energies, heards, first,
         )  # fmt: skip
 
     crew.share(trace, np.arange(CHUNKS))
@@ -114,25 +119,25 @@ def trace_late_field(
 @njit(cache=True, error_model="numpy", nogil=True)
 def _trace(
     chunks, floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, energies, heards, first,
+    absorb, scatter, sx, sy, sz, sends, rays, seed, energies, heards, first,
 ):  # fmt: skip
     """Trace some of the chunks; every `CHUNKS`-th ray belongs to one."""
     for chunk in chunks:
         _trace_chunk(
             floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-            absorb, scatter, sx, sy, sz, rays, seed, chunk, energies[chunk], heards[chunk], first[chunk],
+            absorb, scatter, sx, sy, sz, sends, rays, seed, chunk, energies[chunk], heards[chunk], first[chunk],
         )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
 def _trace_chunk(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, chunk, energy, heard, first,
+    absorb, scatter, sx, sy, sz, sends, rays, seed, chunk, energy, heard, first,
 ):  # fmt: skip
     bins = energy.shape[1]
     bin_m = BIN_S * SPEED_OF_SOUND_MPS
     reach = bins * bin_m
-    ray_energy = np.empty(BANDS)
+    ray_energy, gain = np.empty(BANDS), np.empty(BANDS)
     root = key_of(seed)
     turn = unit(root) * 2.0 * np.pi
     for ray in range(chunk, rays, CHUNKS):
@@ -141,8 +146,11 @@ def _trace_chunk(
         flat = np.sqrt(1.0 - dz * dz)
         dx, dy = flat * np.cos(turn + _GOLDEN_ANGLE * ray), flat * np.sin(turn + _GOLDEN_ANGLE * ray)
         x, y, z = sx, sy, sz
-        row, column = int((y - oy) / cell), int((x - ox) / cell)
+        row, column = int((y - oy) * (1.0 / cell)), int((x - ox) * (1.0 / cell))  # as `Scene.cell_of`
         ray_energy[:] = 4.0 * np.pi / rays
+        if sends.gain.shape[0] > 0:
+            gain_towards(sends.gain, dx * sends.heading[0] + dy * sends.heading[1], gain)
+            ray_energy *= np.square(gain)
         travelled = 0.0
         bounces = walls = 0
         exact = True  # so far an arrival that `paths` renders

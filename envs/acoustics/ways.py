@@ -35,7 +35,7 @@ def _by_length(edges, edge_m, listener):
 
 
 @njit(cache=True, error_model="numpy")
-def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, level):
+def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, first_xy, level):
     """Collect the ways from a source that isn't seen.
 
     Args:
@@ -47,6 +47,7 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
         listener: float64 [3], world.
         ways_m: float64 [MAX_WAYS, 2], filled: a way's length and its part up to the first corner, plan view.
         corner_xy: float64 [MAX_WAYS, 2], filled: the corner nearest to the listener.
+        first_xy: float64 [MAX_WAYS, 2], filled: the corner nearest to the source.
         level: float64 [MAX_WAYS, bands], filled: signed amplitude relative to a free wave over the whole way.
 
     Returns:
@@ -69,9 +70,20 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
         ways_m[found, 0] = whole_m
         ways_m[found, 1] = whole_m - edge_m[edge]
         corner_xy[found, :] = edges.at_m[edge]
+        first_xy[found, :] = edges.at_m[_first_of(edge_next, edge)]
         _over_edges(edges, edge_m, edge_next, edge, whole_m, source, listener, level[found])
         found += 1
     return found
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _first_of(edge_next, edge):
+    """Return the edge on a way to the source that is nearest to it."""
+    for _ in range(_MAX_BENDS):
+        if edge_next[edge] < 0:
+            break
+        edge = edge_next[edge]
+    return edge
 
 
 @njit(cache=True, error_model="numpy")

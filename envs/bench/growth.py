@@ -46,6 +46,7 @@ class Growth(NamedTuple):
         cells: of a scene's plan, mean.
         steps_per_s: of all worlds together, one thread.
         step_us: microseconds per step of one world.
+        cpu_us: of processor time, which a neighbour on the machine doesn't add to.
         responses_us: of them for impulse responses; likewise convolution and depth.
         scene_ms: to build a scene, with what its sources share.
         field_ms: to trace a source.
@@ -58,6 +59,7 @@ class Growth(NamedTuple):
     cells: int
     steps_per_s: float
     step_us: float
+    cpu_us: float
     responses_us: float
     convolution_us: float
     depth_us: float
@@ -173,6 +175,7 @@ def measure(point: Point, seed: int, seconds: float) -> Growth:
         cells=round(float(np.mean([scene.floor_m.size for scene in scenes]))),
         steps_per_s=block.steps / block.seconds,
         step_us=block.seconds / block.steps * _US,
+        cpu_us=block.cpu_s / block.steps * _US,
         responses_us=_part_us(block, "responses"),
         convolution_us=_part_us(block, "convolution"),
         depth_us=_part_us(block, "depth"),

@@ -54,11 +54,15 @@ MATERIALS: tuple[Material, ...] = (
 INDEX = {material.name: index for index, material in enumerate(MATERIALS)}
 
 
-def absorption_table() -> np.ndarray:
-    """Return absorption coefficients, float32 [materials, bands]."""
-    return np.array([material.absorption for material in MATERIALS], dtype=np.float32)
+def absorption_table(scale: float = 1.0) -> np.ndarray:
+    """Return absorption coefficients times a scale, 1 at most, float32 [materials, bands]."""
+    return _scaled([material.absorption for material in MATERIALS], scale)
 
 
-def scattering_table() -> np.ndarray:
-    """Return scattering coefficients, float32 [materials, bands]."""
-    return np.array([material.scattering for material in MATERIALS], dtype=np.float32)
+def scattering_table(scale: float = 1.0) -> np.ndarray:
+    """Return scattering coefficients times a scale, 1 at most, float32 [materials, bands]."""
+    return _scaled([material.scattering for material in MATERIALS], scale)
+
+
+def _scaled(coefficients: list[tuple[float, ...]], scale: float) -> np.ndarray:
+    return np.minimum(np.array(coefficients) * scale, 1.0).astype(np.float32)

@@ -35,6 +35,8 @@ class Scene:
         floor_material: uint8 [rows, columns], of the face that looks up.
         ceiling_material: uint8 [rows, columns], of the face that looks down.
         room: int16 [rows, columns], number of the room; -1 in walls.
+        absorption_scale: factor on what its materials absorb, each band up to 1.
+        scattering_scale: factor on what they scatter, likewise.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Scene:
     ceiling_material: np.ndarray
     room: np.ndarray
     info: dict[str, str] = field(default_factory=dict)
+    absorption_scale: float = 1.0
+    scattering_scale: float = 1.0
     # What `walk` has worked out so far.
     cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
@@ -81,8 +85,9 @@ class Scene:
 
     def cell_of(self, x_m: float, y_m: float) -> tuple[int, int]:
         """Return the row and column of the cell that holds a point (which may lie outside the plan)."""
-        column = int(np.floor((x_m - self.origin_m[0]) / self.cell_m))
-        row = int(np.floor((y_m - self.origin_m[1]) / self.cell_m))
+        inv = 1.0 / self.cell_m  # as kernels have it, so that both find the same cell on a border
+        column = int(np.floor((x_m - self.origin_m[0]) * inv))
+        row = int(np.floor((y_m - self.origin_m[1]) * inv))
         return row, column
 
     def centre_of(self, row: int, column: int) -> tuple[float, float]:

@@ -23,7 +23,10 @@ def sim(
     threads: Annotated[int, typer.Option(help="Threads to hold against one; 1 measures one alone.", min=1)] = 2,
     reference: Annotated[bool, typer.Option("--rlr/--no-rlr", help="Time RLR too, where it is installed.")] = True,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Measure how the cost grows, too: triangles, microphones, taps, worlds.")
+        bool,
+        typer.Option(
+            "--growth", help="Measure how the cost grows, too: triangles, microphones, sources, taps, worlds."
+        ),
     ] = False,
     seed: Seed = 0,
     json: Json = False,

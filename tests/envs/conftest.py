@@ -25,13 +25,17 @@ EVERYTHING: dict[str, Any] = {
     },
     "air": {"temperature_c": 28.0, "relative_humidity_percent": 30.0},
     "noise": {"diffuse_dba": 40.0, "robot": {"motor_dba_at_full_speed": 55.0, "fan_dba": 30.0}},
-    "unit": {"gain_std_db": 1.0, "delay_std_us": 5.0, "position_std_m": 0.001, "dead_probability": 0.05},
-    "sources": {"distractors": 1, "starts_after_s": (0.0, 0.5)},
+    "unit": {
+        "gain_std_db": 1.0, "delay_std_us": 5.0, "position_std_m": 0.001, "dead_probability": 0.05,
+        "clip_below_full_scale_db": 20.0,
+    },
+    "sources": {"distractors": 1, "starts_after_s": (0.0, 0.5), "directivity": ("talker", "loudspeaker")},
     "randomise": {
         "sound_level_shift_db": [-6, 6], "air_temperature_c": [10, 30], "diffuse_noise_dba": [30, 50],
         "robot_noise_shift_db": [-6, 6], "self_noise_shift_db": [-6, 6], "unit_gain_std_db": [0, 2],
         "camera_x_shift_m": [-0.02, 0.02], "camera_pitch_shift_rad": [-0.05, 0.05], "camera_fov_scale": [0.9, 1.1],
         "depth_noise_scale": [0.5, 2.0], "radius_m": [0.14, 0.2], "speed_scale": [0.9, 1.1],
+        "absorption_scale": [0.5, 2.0], "scattering_scale": [0.5, 2.0], "unit_clip_below_full_scale_db": [0, 20],
         "max_acceleration_mps2": [2, 6], "latency_s": [0.0, 0.1], "slip_w": [0.0, 0.1],
     },
 }  # fmt: skip

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phonotaxis.configs.source_directivity import Loudspeaker, Talker
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import field_store, library
+from phonotaxis.envs.acoustics.source_directivity import Beam, beam
 from phonotaxis.envs.field_store import SUFFIX, FieldStore, FieldStoreError, StoredField
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.scenes.scene import Scene
@@ -28,7 +30,8 @@ def task(make_task: MakeTask) -> AudioGoalTask:
 
 
 def arrays_of(made: Library, slot: int = 0) -> list[bytes]:
-    return [np.asarray(value).tobytes() for value in (*made.fields[slot], *made.walks[slot])]
+    *field, sends = made.fields[slot]
+    return [np.asarray(value).tobytes() for value in (*field, *sends, *made.walks[slot])]
 
 
 @pytest.fixture
@@ -46,9 +49,9 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, ...]]:
     found: list[tuple[float, ...]] = []
     trace = library.source_field
 
-    def noted(scene: Scene, source_m: tuple[float, ...], length_s: float) -> object:
+    def noted(scene: Scene, source_m: tuple[float, ...], length_s: float, sends: Beam) -> object:
         found.append(source_m)
-        return trace(scene, source_m, length_s)
+        return trace(scene, source_m, length_s, sends)
 
     monkeypatch.setattr(library, "source_field", noted)
     return found
@@ -91,7 +94,7 @@ def stored_of(made: Library) -> StoredField:
     walk = made.walks[0]
     found = made.store
     assert found is not None
-    got = found.get(name_in(made), made.scenes[0], made.task.response_s)
+    got = found.get(name_in(made), made.scenes[0], made.task.response_s, made.fields[0].beam)
     assert got is not None
     assert np.array_equal(got.walk.parent, walk.parent)
     return got
@@ -106,8 +109,8 @@ def name_in(made: Library) -> str:
 @pytest.mark.parametrize(
     ("part", "change"),
     [
+        ("field", {"energy": np.zeros((1, 10, 6), np.uint16)}),
         ("field", {"energy": np.zeros((1, 10, 6), np.float32)}),
-        ("field", {"energy": np.zeros((1, 10, 6), np.float64)}),
         ("field", {"edge_next": 10**6}),
         ("walk", {"parent": 10**9}),
         ("walk", {"parent": -2}),
@@ -126,7 +129,7 @@ def test_what_kernels_would_trip_over_is_not_used(
     old = getattr(getattr(stored, part), key)
     new = np.full_like(old, value) if isinstance(value, int) else value
     made.store.put(name, stored._replace(**{part: getattr(stored, part)._replace(**{key: new})}))
-    assert made.store.get(name, made.scenes[0], task.response_s) is None
+    assert made.store.get(name, made.scenes[0], task.response_s, made.fields[0].beam) is None
     assert not file.exists()
 
 
@@ -135,25 +138,30 @@ def test_names_tell_apart_all_that_a_field_depends_on(
 ) -> None:
     made = Library(task)
     store, scene = FieldStore(tmp_path), made.scenes[made.scene_slot(0)]
-    mask, place = made.walkable(0), (2.0, 2.0, 1.0)
+    mask, place, plain = made.walkable(0), (2.0, 2.0, 1.0), beam()
     floor, side = scene.floor_m.copy(), scene.side_material.copy()
     floor[5, 5] += 0.01
     side[5, 5] += 1
     names = [
-        store.name_of(scene, mask, place, 0.5),
-        store.name_of(scene, mask, place, 0.25),
-        store.name_of(scene, mask, (2.0, 2.0, 1.1), 0.5),
-        store.name_of(scene, ~mask, place, 0.5),
-        store.name_of(dataclasses.replace(scene, name="other"), mask, place, 0.5),
-        store.name_of(dataclasses.replace(scene, floor_m=floor), mask, place, 0.5),
-        store.name_of(dataclasses.replace(scene, side_material=side), mask, place, 0.5),
-        store.name_of(dataclasses.replace(scene, origin_m=(0.1, 0.0)), mask, place, 0.5),
+        store.name_of(scene, mask, place, 0.5, plain),
+        store.name_of(scene, mask, place, 0.25, plain),
+        store.name_of(scene, mask, (2.0, 2.0, 1.1), 0.5, plain),
+        store.name_of(scene, ~mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, name="other"), mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, floor_m=floor), mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, side_material=side), mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, origin_m=(0.1, 0.0)), mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, absorption_scale=1.1), mask, place, 0.5, plain),
+        store.name_of(dataclasses.replace(scene, scattering_scale=1.1), mask, place, 0.5, plain),
+        store.name_of(scene, mask, place, 0.5, beam(Talker())),
+        store.name_of(scene, mask, place, 0.5, beam(Talker(), 0.1)),
+        store.name_of(scene, mask, place, 0.5, beam(Loudspeaker())),
     ]
     monkeypatch.setattr(field_store, "_code_digest", lambda: b"another version")
-    names.append(store.name_of(scene, mask, place, 0.5))
+    names.append(store.name_of(scene, mask, place, 0.5, plain))
     assert len(set(names)) == len(names)
     monkeypatch.undo()
-    assert store.name_of(scene, mask, place, 0.5) == names[0]
+    assert store.name_of(scene, mask, place, 0.5, plain) == names[0]
     assert len(names[0]) == 32
 
 
@@ -187,7 +195,7 @@ def test_the_oldest_fields_make_room(task: AudioGoalTask, kept: tuple[list[bytes
     for number in range(8):
         store.put(f"{number:032x}", stored)
         os.utime(file.parent / f"{number:032x}{SUFFIX}", (number + 1.0, number + 1.0))
-        store.get(f"{0:032x}", made.scenes[0], task.response_s)  # used: it counts as new
+        store.get(f"{0:032x}", made.scenes[0], task.response_s, made.fields[0].beam)  # used: it counts as new
     left = sorted(int(path.name[:32], 16) for path in file.parent.glob(f"*{SUFFIX}") if path != file)
     assert left[0] == 0
     assert left[-1] == 7

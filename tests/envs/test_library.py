@@ -88,7 +88,7 @@ def test_arrays_in_lists_of_kernels_go_when_they_are_replaced(
 
     def traced(*args: object, **options: object) -> object:
         late = trace(*args, **options)
-        watched.append(weakref.ref(late.energy))
+        watched.append(weakref.ref(late.directions))
         return late
 
     monkeypatch.setattr(field_module, "trace_late_field", traced)

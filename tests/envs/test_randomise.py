@@ -10,23 +10,55 @@ from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.motion import Drive
 from phonotaxis.configs.randomisation import Randomisation, Range, bounds
 from phonotaxis.configs.unit_variation import UnitVariation
+from phonotaxis.envs import scenes
 from phonotaxis.envs.motion import drive_parameters
 from phonotaxis.envs.randomise import (
+    OF_THE_SCENE,
     Variation,
     draw_variation,
+    materials_of,
     nominal_variation,
     varied_air,
     varied_camera,
     varied_unit,
     vary_drive,
+    vary_materials,
 )
+from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 
-NAMES = tuple(Randomisation.model_fields)
-EVERYTHING = Randomisation.model_validate({name: bounds(name)[:2] for name in NAMES})
+NAMES = tuple(name for name in Randomisation.model_fields if name not in OF_THE_SCENE)
+EVERYTHING = Randomisation.model_validate({name: bounds(name)[:2] for name in Randomisation.model_fields})
+
+
+def drawn() -> np.ndarray:
+    """Return the draws of 400 episodes, [episodes, NAMES]."""
+    variations = [draw_variation(EVERYTHING, seed) for seed in range(400)]
+    return np.array([[getattr(variation, name) for name in NAMES] for variation in variations])
+
+
+def test_materials_are_the_scenes_own_and_even_in_their_range() -> None:
+    room = scenes.load("empty_room")
+    rooms = [vary_materials(room, EVERYTHING, seed) for seed in range(400)]
+    for name in OF_THE_SCENE:
+        scales = np.array([getattr(one, name) for one in rooms])
+        assert scales.min() < 0.3
+        assert scales.max() > 9.7
+        assert scales.mean() == pytest.approx(5.0, abs=0.6)  # 4 standard errors
+        assert getattr(vary_materials(room, EVERYTHING, 7), name) == scales[7]
+        assert getattr(materials_of(rooms[7], Variation()), name) == scales[7]
+        assert all(getattr(draw_variation(EVERYTHING, seed), name) == 1.0 for seed in range(9))
+    assert vary_materials(room, Randomisation(latency_s=Range(low=0.0, high=0.1)), 7) is room
+
+
+def test_scaled_materials_end_at_one() -> None:
+    for table in (absorption_table, scattering_table):
+        np.testing.assert_allclose(table(2.0), np.minimum(2.0 * table(), 1.0), rtol=1e-6)
+        assert table(10.0).max() == 1.0
+        assert not table(0.0).any()
 
 
 def test_a_variation_has_the_fields_of_the_configuration() -> None:
-    assert Variation._fields == NAMES
+    assert Variation._fields == tuple(Randomisation.model_fields)
 
 
 def test_nothing_varies_by_default() -> None:
@@ -38,7 +70,7 @@ def test_nothing_varies_by_default() -> None:
 
 
 def test_every_draw_lies_in_its_range_and_fills_it() -> None:
-    draws = np.array([draw_variation(EVERYTHING, seed) for seed in range(400)])
+    draws = drawn()
     for name, column in zip(NAMES, draws.T):
         low, high, _ = bounds(name)
         assert low <= column.min() < low + 0.03 * (high - low)
@@ -47,7 +79,7 @@ def test_every_draw_lies_in_its_range_and_fills_it() -> None:
 
 
 def test_fields_are_drawn_independently_of_each_other() -> None:
-    draws = np.array([draw_variation(EVERYTHING, seed) for seed in range(400)])
+    draws = drawn()
     correlations = np.abs(np.corrcoef(draws.T) - np.eye(len(NAMES)))
     assert correlations.max() < 0.25  # 5 standard errors of 400 draws
 

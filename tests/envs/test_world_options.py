@@ -14,7 +14,7 @@ from phonotaxis.configs.compatibility import covered_in_period
 from phonotaxis.configs.motion import Drive
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.randomise import draw_variation, nominal_variation, varied_camera
+from phonotaxis.envs.randomise import draw_variation, materials_of, nominal_variation, varied_camera
 from phonotaxis.envs.simulated_world import WorldRobot
 from phonotaxis.envs.vision.eyes import look
 from phonotaxis.envs.world import World
@@ -211,7 +211,9 @@ def test_a_variation_goes_with_the_episode_not_with_the_world(make_task: MakeTas
     nominal = nominal_variation(task.radius_m, task.drive, task.air, task.unit, task.noise.diffuse_dba)
     world = World(task, 2)
     world.begin(np.array([1, 0]), np.array([8, 9]))
-    assert world.variations == [draw_variation(task.randomise, seed, nominal) for seed in (9, 8)]
+    (scene,) = world.library.scenes.values()
+    drawn = [materials_of(scene, draw_variation(task.randomise, seed, nominal)) for seed in (9, 8)]
+    assert world.variations == drawn
     assert world.variations[0] != world.variations[1]
     world.begin(np.array([0]), np.array([8]))
     assert world.variations[0] == world.variations[1]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.configs.training import PolicyConfig
 
@@ -34,3 +35,24 @@ def tiny() -> PolicyConfig:
     return PolicyConfig(
         memory_size=8, audio_hidden=8, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
     )
+
+
+@pytest.fixture(scope="session")
+def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> Callable[..., ImitationConfig]:
+    """Configure a training of a few small rounds; fields can be overridden."""
+
+    def make(**changes: Any) -> ImitationConfig:
+        fields: dict[str, Any] = {
+            "task": make_task(),
+            "policy": tiny,
+            "worlds": 4,
+            "chunk": 6,
+            "updates": 3,
+            "batch_chunks": 4,
+            "buffer_frames": 1024,
+            "episode_steps": 20,
+            "max_frames": 3 * 24,
+        }
+        return ImitationConfig(**(fields | changes))
+
+    return make

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.expert import WRONG_STOP_REGRET
 from phonotaxis.policies.policy import Policy
 
 MakeConfig = Callable[..., ImitationConfig]
-
-
-@pytest.fixture(scope="module")
-def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> MakeConfig:
-    def make(**changes: Any) -> ImitationConfig:
-        fields: dict[str, Any] = {
-            "task": make_task(),
-            "policy": tiny,
-            "worlds": 4,
-            "chunk": 6,
-            "batch_chunks": 4,
-            "buffer_frames": 1024,
-            "episode_steps": 10,
-        }
-        return ImitationConfig(**(fields | changes))
-
-    return make
 
 
 def collector(config: ImitationConfig) -> Collector:

@@ -106,6 +106,28 @@ def test_what_lies_over_full_scale_is_counted(array: MicrophoneArray) -> None:
     assert (codes[2, 3, 7:12] == 32767).all()
 
 
+def test_each_microphone_of_each_world_clips_at_its_own_level(array: MicrophoneArray) -> None:
+    """What is over it is cut and counted as at full scale: what rounds to the level is not, one more is."""
+    clip = np.array([[1.0, 0.5, 0.25, 0.125], [0.5, 1.0, 1.0, 1.0]], dtype=np.float32)
+    sound = np.zeros((2, 4, 4000), dtype=np.float32)
+    sound[:, :, :4] = np.array([0.4, -0.4, 2.0, -2.0])
+    sound[:, 1, 8:12] = np.array([16384.4, 16384.6, -16384.4, -16384.6]) / 32768
+    clipped, codes = np.zeros(2, dtype=np.int64), np.zeros(sound.shape, dtype=np.int16)
+    keys, steps, mute = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.float32)
+    Converter(array, RATE_HZ).convert(
+        np.arange(2), sound, keys, steps, codes, self_noise_gain=mute, clipped=clipped, clip=clip
+    )
+    assert codes[0, :, :4].tolist() == [
+        [13107, -13107, 32767, -32768],
+        [13107, -13107, 16384, -16384],
+        [8192, -8192, 8192, -8192],
+        [4096, -4096, 4096, -4096],
+    ]
+    assert codes[0, 1, 8:12].tolist() == [16384, 16384, -16384, -16384]
+    assert codes[1, 1, 8:12].tolist() == [16384, 16385, -16384, -16385]
+    assert clipped.tolist() == [2 + 2 + 2 + 4 + 4, 4 * 2]
+
+
 def test_self_noise_is_scaled_for_each_world(array: MicrophoneArray) -> None:
     loud = array.model_copy(update={"self_noise_dba": 50.0})
     silence, codes = np.zeros((3, 4, 4000), dtype=np.float32), np.zeros((3, 4, 4000), dtype=np.int16)

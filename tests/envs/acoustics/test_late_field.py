@@ -13,6 +13,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.envs import scenes
 from phonotaxis.envs.acoustics import impulse_response
 from phonotaxis.envs.acoustics.air import ATTENUATION_DB_PER_KM, SPEED_OF_SOUND_MPS
+from phonotaxis.envs.acoustics.energy_codes import decode
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.regions import listening_regions
 from phonotaxis.envs.acoustics.tracer import AZIMUTHS, BIN_S, CERTAIN, DIRECTIONS, ELEVATIONS, slot_of
@@ -72,7 +73,7 @@ def test_a_shoebox_decays_as_eyring_says(materials: tuple[str, str, str]) -> Non
 def test_the_field_decays_band_by_band() -> None:
     """Carpet all over: bands whose decay times differ by a factor of six, each within 25 % of Eyring."""
     room = scenes.load("empty_room", floor="carpet", walls="carpet", ceiling="carpet")
-    energy = source_field(room, (1.7, 1.3, 1.1), 1.5).energy.sum(axis=0)
+    energy = decode(source_field(room, (1.7, 1.3, 1.1), 1.5).energy).sum(axis=0)
     for band in (1, 2, 3, 4):
         expected = eyring_s((6.0, 5.0, 2.6), ("carpet",) * 3, band)
         assert decay_s(energy[:, band].astype(float), BIN_S) == pytest.approx(expected, rel=0.25)
@@ -81,7 +82,7 @@ def test_the_field_decays_band_by_band() -> None:
 def test_late_energy_fills_a_room_as_its_absorption_says() -> None:
     """Diffuse steady state: 16 pi / A over the direct sound at 1 m (Kuttruff, Room Acoustics), within 1.5 dB."""
     room = scenes.load("empty_room", floor="cabinet", walls="cabinet", ceiling="cabinet")
-    energy = source_field(room, (1.7, 1.3, 1.1), 1.5).energy
+    energy = decode(source_field(room, (1.7, 1.3, 1.1), 1.5).energy)
     band, area = 3, 2 * (6 * 5 + 6 * 2.6 + 5 * 2.6)
     absorption = 0.08
     late = 16 * np.pi * (1 - absorption) / (area * absorption)  # what has been reflected at least once
@@ -129,7 +130,7 @@ def flow_of(field: SourceField, region: int) -> np.ndarray:
     azimuth = 2.0 * np.pi * (cell % AZIMUTHS + 0.5) / AZIMUTHS
     towards = np.stack([np.sqrt(1 - z**2) * np.cos(azimuth), np.sqrt(1 - z**2) * np.sin(azimuth), z], axis=1)
     energy = np.zeros(shares.shape[0])
-    per_bin = field.energy[region].sum(axis=1)
+    per_bin = decode(field.energy[region]).sum(axis=1)
     np.add.at(energy, [slot_of(k) for k in range(per_bin.size)], per_bin)
     mean: np.ndarray = (energy @ shares @ towards) / energy.sum()
     return mean
@@ -137,7 +138,7 @@ def flow_of(field: SourceField, region: int) -> np.ndarray:
 
 def test_shares_of_directions_are_whole_where_there_is_energy(two_rooms: Scene) -> None:
     field = source_field(two_rooms, SOURCES[0], 0.5)
-    assert (field.energy >= 0).all()
+    assert field.energy.any()
     shares = field.directions.astype(int)
     assert (np.diff(shares, axis=2) >= 0).all()
     assert set(np.unique(shares[:, :, -1])) <= {0, CERTAIN}
@@ -222,7 +223,9 @@ def test_mirrors_that_no_image_renders_are_traced() -> None:
     early = [source_field(scene, source, 0.1) for scene in (bare, furnished)]
     region = [scene_sound(scene)[0].label[scene.cell_of(*listener[:2])] for scene in (bare, furnished)]
     arrives = int((8.9 - 6.0 + 8.9 - 6.5) / SPEED_OF_SOUND_MPS / BIN_S)
-    with_it, without = (field.energy[k, arrives : arrives + 2, 3].sum() for field, k in zip(early[::-1], region[::-1]))
+    with_it, without = (
+        decode(field.energy[k, arrives : arrives + 2, 3]).sum() for field, k in zip(early[::-1], region[::-1])
+    )
     image = 0.95 * 0.98 / (8.9 - 6.0 + 8.9 - 6.5) ** 2
     assert with_it - without > 0.6 * image
 

@@ -22,6 +22,7 @@ class Found(NamedTuple):
     position_m: np.ndarray
     extra_m: np.ndarray
     gain: np.ndarray
+    leaves: np.ndarray
     visible: bool
 
 
@@ -35,7 +36,7 @@ def paths_of(scene: Scene, source: tuple[float, ...], listener: tuple[float, ...
     points = (np.array(source, dtype=float), np.array(listener, dtype=float))
     count, visible = early_paths(sound.plan, sound.faces, *way, surfaces, *points, reach_m, paths)
     assert count <= MAX_PATHS
-    return Found(paths.position_m[:count], paths.extra_m[:count], paths.gain[:count], bool(visible))
+    return Found(*(part[:count] for part in paths), bool(visible))
 
 
 def test_in_sight_the_first_path_is_the_source_itself() -> None:
@@ -168,3 +169,47 @@ def test_something_low_between_is_heard_over() -> None:
     bearing = np.arctan2(found.position_m[0, 1] - 2.5, found.position_m[0, 0] - 1.5)
     assert abs(bearing) < 0.1
     assert 0.5 < found.gain[0, 0] * 3.0 * np.sqrt(3.0) < 1.0
+
+
+def three_rooms() -> Scene:
+    """Build rooms in a row: the wall at x = 3.3 m has a door at y = 0.5 to 1.4 m, that at 6.6 m at y = 3.6 to 4.5 m."""
+    room = scenes.load("empty_room", size_m=[10.0, 5.0])
+    floor = room.floor_m.copy()
+    for x, low, high in ((3.35, 0.5, 1.4), (6.65, 3.6, 4.5)):
+        column = room.cell_of(x, 1.0)[1]
+        floor[:, column] = room.height_m
+        floor[room.cell_of(x, low + 0.05)[0] : room.cell_of(x, high - 0.05)[0] + 1, column] = 0.0
+    return dataclasses.replace(room, name="three_rooms", floor_m=floor)
+
+
+def test_round_several_corners_sound_leaves_towards_the_first_and_comes_from_the_last() -> None:
+    source, listener = np.array([8.5, 1.0, 1.2]), np.array([1.5, 4.0, 0.5])
+    found = paths_of(three_rooms(), tuple(source), tuple(listener))
+    first, last = np.array([6.65, 3.6]), np.array([3.35, 1.4])  # ends of thin walls are edges in their middle
+    np.testing.assert_allclose(found.position_m[0, :2], last, atol=1e-6)
+    towards = (first - source[:2]) / np.hypot(*(first - source[:2]))
+    np.testing.assert_allclose(found.leaves[0] / np.hypot(*found.leaves[0]), towards, atol=1e-6)
+    # Unfolded, the way climbs evenly: level it is as long as its three legs.
+    flat = sum(np.hypot(*(b - a)) for a, b in ((source[:2], first), (first, last), (last, listener[:2])))
+    assert np.hypot(*found.leaves[0]) == pytest.approx(flat / np.hypot(flat, 0.7))
+
+
+def test_mirror_images_leave_towards_where_they_are_reflected() -> None:
+    """Of each image at a wall, the line from the source meets that wall where the line from the listener does."""
+    source, listener = np.array([7.0, 1.45, 1.0]), np.array([3.0, 3.05, 1.2])
+    found = paths_of(scenes.load("empty_room", size_m=[10.0, 5.0]), tuple(source), tuple(listener))
+    at_walls = 0
+    for image, leaves in zip(found.position_m, found.leaves):
+        assert np.hypot(*leaves) <= 1.0
+        length = np.sqrt(((image - listener) ** 2).sum())
+        ends = source[:2] + leaves * length  # unfolded once more, from the source's side
+        (axis,) = np.flatnonzero(np.abs(image[:2] - source[:2]) > 1e-9) if np.any(image[:2] != source[:2]) else (None,)
+        if axis is None:
+            np.testing.assert_allclose(ends, listener[:2], atol=1e-9)
+            continue
+        at_walls += 1
+        wall = 0.5 * (image[axis] + source[axis])
+        mirrored = listener[:2].copy()
+        mirrored[axis] = 2.0 * wall - listener[axis]
+        np.testing.assert_allclose(ends, mirrored, atol=1e-6)
+    assert at_walls >= 4

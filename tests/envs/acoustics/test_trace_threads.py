@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,9 +49,9 @@ def test_a_world_traces_with_its_own_threads(
     seen = []
     trace = library_module.source_field
 
-    def noted(scene: Scene, source_m: tuple[float, float, float], length_s: float, crew: Crew) -> SourceField:
-        seen.append(crew.threads)
-        return trace(scene, source_m, length_s, crew)
+    def noted(*arguments: Any) -> SourceField:
+        seen.append(next(argument.threads for argument in arguments if isinstance(argument, Crew)))
+        return trace(*arguments)
 
     monkeypatch.setattr(library_module, "source_field", noted)
     World(make_task(response_s=0.1), 1, threads).begin(np.array([0]), np.array([0]))

@@ -28,6 +28,7 @@ def test_a_row_says_what_was_measured(task: AudioGoalTask) -> None:
     scene = load_scene(task.scenes, 0)
     assert (row.triangles, row.cells) == (len(scene.mesh.faces), scene.floor_m.size)
     assert row.steps_per_s * row.step_us == pytest.approx(1e6)
+    assert 0.0 < row.cpu_us < 1.1 * row.step_us  # one thread; clocks tick apart
     assert row.step_us > row.responses_us + row.convolution_us + row.depth_us > 0.0
     fresh = Library(task)
     fill(fresh)
@@ -54,7 +55,7 @@ def test_the_table_has_every_size_that_can_be_had(task: AudioGoalTask, monkeypat
 
     def note(point: Point, seed: int, seconds: float) -> growth.Growth:
         asked.append(point)
-        return growth.Growth(point.what, point.size, *([1] * 12))
+        return growth.Growth(point.what, point.size, *([1] * 13))
 
     monkeypatch.setattr(growth, "measure", note)
     monkeypatch.setattr(growth.detail, "share_for", lambda scene, refine, times: 0.25)
