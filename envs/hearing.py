@@ -11,16 +11,27 @@ from phonotaxis.configs.air import Air
 from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import Converter, level_gain
-from phonotaxis.envs.acoustics.convolution import Emission, StreamingConvolver, emissions, partition_taps
+from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, convert, level_gain
+from phonotaxis.envs.acoustics.convolution import (
+    Emission,
+    Kept,
+    StreamingConvolver,
+    convolve,
+    emissions,
+    partition_taps,
+    renew_late,
+)
 from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource
-from phonotaxis.envs.acoustics.renderer import Listeners, ResponseRenderer, Responses
+from phonotaxis.envs.acoustics.renderer import Listeners, ResponseRenderer, Responses, render
 from phonotaxis.envs.acoustics.unit_variation import draw_unit
 from phonotaxis.envs.episodes import Episode, Sounding
 from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.randomise import Variation, varied_air, varied_unit
+from phonotaxis.envs.ticks import ticks
+
+PARTS = ("responses", "convolution", "converter", "window")  # of a hop, as its time is counted
 
 
 class Voice(NamedTuple):
@@ -42,6 +53,35 @@ class Voice(NamedTuple):
     gain: np.ndarray
     sound: np.ndarray
 
+    def arrays(self) -> _VoiceArrays:
+        """Return it as kernels take it."""
+        return _VoiceArrays(
+            self.listeners, self.responses, self.convolver.kept, self.emission, self.gain, self.sound
+        )  # fmt: skip
+
+
+class _VoiceArrays(NamedTuple):
+    """A `Voice` as kernels take it."""
+
+    listeners: Listeners
+    responses: Responses
+    state: Kept
+    emission: Emission
+    gain: np.ndarray
+    sound: np.ndarray
+
+
+class _Worlds(NamedTuple):
+    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`."""
+
+    key: np.ndarray
+    hops: np.ndarray
+    self_noise_gain: np.ndarray
+    clip: np.ndarray
+    codes: np.ndarray
+    window: np.ndarray
+    clipped: np.ndarray
+
 
 class Hearing:
     """Renders the microphones of a number of worlds, hop by hop.
@@ -51,6 +91,7 @@ class Hearing:
         window: float32 [worlds, mics, window], what the policy sees: the last `window_samples`, full scale ±1.
         clipped: int64 [worlds], samples of the last hop that lay beyond where their microphone clips, over all.
         speed_mps: float64 [worlds], of the wheels' rims, for the motors' noise; set by who moves the robot.
+        ticks: int64 [worlds, `PARTS`], the processor's ticks that each part has taken so far; for benchmarks.
     """
 
     def __init__(self, contract: Contract, library: Library, worlds: int) -> None:
@@ -77,6 +118,7 @@ class Hearing:
         self._gains = NoiseGains(np.ones(worlds, dtype=np.float32), np.ones(worlds, dtype=np.float32))
         self._self_noise_gain = np.ones(worlds, dtype=np.float32)
         self._clip = np.ones((worlds, mics), dtype=np.float32)
+        self.ticks = np.zeros((worlds, len(PARTS)), dtype=np.int64)
 
     @property
     def listeners(self) -> Listeners:
@@ -141,23 +183,23 @@ class Hearing:
 
     def hear(self, worlds: np.ndarray) -> None:
         """Render the next hop of some worlds at the poses in `listeners`, int64 [k], ascending."""
-        goal = self.voices[0]
-        self._render(0, worlds)
-        for number, voice in enumerate(self.voices[1:], start=1):
-            there = worlds[voice.gain[worlds] > 0.0]
-            if there.size:
-                self._render(number, there)
-                _add(there, voice.sound, goal.sound)
-        streams = None
-        if not self.noise.is_silent:
-            streams = self.noise.streams(worlds, self._speed_before_mps, self.speed_mps, self._gains)
-            self._speed_before_mps[worlds] = self.speed_mps[worlds]
-        self.converter.convert(
-            worlds, goal.sound, self._key, self.hops, self.codes, streams, self._self_noise_gain, self.clipped,
-            self._clip,
+        for number, voice in enumerate(self.voices):
+            for world in worlds[voice.listeners.moves[worlds] & (voice.gain[worlds] > 0.0)]:
+                self._move(number, int(world))
+        streams = self.noise.streams(worlds, self._speed_before_mps, self.speed_mps, self._gains)
+        self._speed_before_mps[worlds] = self.speed_mps[worlds]
+        library = self.library
+        _hear(
+            worlds, library.scene_sounds, library.fields, library.signals, library.signal_length,
+            tuple(voice.arrays() for voice in self.voices), self.renderer.constants, self.voices[0].convolver.constants,
+            streams, self.converter.noise, self._worlds(), self.ticks,
         )  # fmt: skip
         self.hops[worlds] += 1
-        _slide(worlds, self.codes, self.window)
+
+    def _worlds(self) -> _Worlds:
+        return _Worlds(
+            self._key, self.hops, self._self_noise_gain, self._clip, self.codes, self.window, self.clipped
+        )  # fmt: skip
 
     def _move(self, number: int, world: int) -> None:
         """Move a source on along its way, to and fro, to where it is at the end of the hop."""
@@ -181,21 +223,9 @@ class Hearing:
         listeners.field[world], listeners.next_field[world] = route[first], route[second]
         listeners.blend[world] = share if nearest == leg else 1.0 - share
 
-    def _render(self, number: int, worlds: np.ndarray) -> None:
-        voice = self.voices[number]
-        library, responses = self.library, voice.responses
-        for world in worlds[voice.listeners.moves[worlds]]:
-            self._move(number, int(world))
-        self.renderer.render(worlds, library.scene_sounds, library.fields, voice.listeners, responses)
-        voice.convolver.renew_late(worlds[responses.renewed[worlds]], responses.late)
-        voice.convolver.step(
-            worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, voice.sound
-        )
-        voice.emission.clock[worlds] += self.hop
-
     def state(self) -> dict[str, np.ndarray]:
         """Return every array that the next hop depends on, by name: part of a world's snapshot."""
-        state = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        state = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray) and name != "ticks"}
         state |= {f"gains.{name}": array for name, array in self._gains._asdict().items()}
         for number, voice in enumerate(self.voices):
             parts = {"listeners": voice.listeners._asdict(), "emission": voice.emission._asdict()}
@@ -228,24 +258,74 @@ def _voices(renderer: ResponseRenderer, contract: Contract, task: AudioGoalTask,
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _add(worlds, sound, to):
+def _hear(
+    worlds, scenes, fields, signals, signal_length, voices, rendering, convolving, streams, self_noise, own, spent
+):
+    """Render a hop of some worlds, one after the other, so that what passes from part to part stays in the cache.
+
+    Args:
+        worlds: int64 [k].
+        scenes: typed list of `SceneSound`.
+        fields: typed list of `SourceField`.
+        signals: float32 [sounds, longest], loops.
+        signal_length: int64 [sounds].
+        voices: a tuple of `_VoiceArrays`, the goal's first.
+        rendering: constants of the renderer.
+        convolving: constants of the convolvers.
+        streams: `NoiseStreams` in the order of `worlds`.
+        self_noise: float32, the converter's bank.
+        own: `_Worlds`.
+        spent: int64 [worlds, PARTS], the processor's ticks, added to.
+    """
+    sum_of_all = voices[0].sound
     for index in range(worlds.size):
-        row, added = to[worlds[index]], sound[worlds[index]]
-        for mic in range(row.shape[0]):
-            for k in range(row.shape[1]):
-                row[mic, k] += added[mic, k]
+        one = worlds[index : index + 1]
+        world = worlds[index]
+        for number in range(len(voices)):
+            voice = voices[number]
+            if number > 0 and voice.gain[world] <= 0.0:
+                continue
+            begun = ticks()
+            render(one, scenes, fields, voice.listeners, rendering, voice.responses)
+            rendered = ticks()
+            if voice.responses.renewed[world]:
+                renew_late(one, voice.responses.late, convolving, voice.state)
+            convolve(
+                one, signals, signal_length, voice.emission, voice.responses.early, voice.gain, convolving, voice.state,
+                voice.sound,
+            )  # fmt: skip
+            voice.emission.clock[world] += own.codes.shape[2]
+            if number > 0:
+                _add(world, voice.sound, sum_of_all)
+            spent[world, 0] += rendered - begun
+            spent[world, 1] += ticks() - rendered
+        begun = ticks()
+        noise = NoiseStreams(streams.bank, streams.before[index : index + 1], streams.now[index : index + 1])
+        convert(
+            one, sum_of_all, self_noise, own.self_noise_gain, noise, own.key, own.hops, own.codes, own.clipped, own.clip
+        )
+        converted = ticks()
+        _slide(world, own.codes, own.window)
+        spent[world, 2] += converted - begun
+        spent[world, 3] += ticks() - converted
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _slide(worlds, codes, window):
-    """Move windows on by a hop and put the newest codes, full scale ±1, at their ends."""
+def _add(world, sound, to):
+    row, added = to[world].reshape(-1), sound[world].reshape(-1)
+    for k in range(row.size):
+        row[k] += added[k]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _slide(world, codes, window):
+    """Move a world's window on by a hop and put the newest codes, full scale ±1, at its end."""
     hop = codes.shape[2]
     kept = window.shape[2] - hop
     scale = np.float32(1.0 / INT16_FULL_SCALE)
-    for index in range(worlds.size):
-        for mic in range(codes.shape[1]):
-            row, new = window[worlds[index], mic], codes[worlds[index], mic]
-            for k in range(kept):
-                row[k] = row[k + hop]
-            for k in range(hop):
-                row[kept + k] = new[k] * scale
+    for mic in range(codes.shape[1]):
+        row, new = window[world, mic], codes[world, mic]
+        for k in range(kept):
+            row[k] = row[k + hop]
+        for k in range(hop):
+            row[kept + k] = new[k] * scale

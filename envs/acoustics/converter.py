@@ -62,11 +62,14 @@ class Converter:
     Args:
         array: whose self-noise to add.
         sample_rate_hz: of the samples.
+
+    Attributes:
+        noise: float32 [any], the bank of self-noise, full scale ±1.
     """
 
     def __init__(self, array: MicrophoneArray, sample_rate_hz: int) -> None:
         noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
-        self._noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
+        self.noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
         self._silence = np.zeros((0, array.mics, 1), dtype=np.float32)
         self._silence.flags.writeable = False  # like the loops of a NoiseSource: one type, compiled once
 
@@ -105,7 +108,7 @@ class Converter:
             clipped = np.zeros(sound.shape[0], dtype=np.int64)
         if clip is None:
             clip = np.ones(sound.shape[:2], dtype=np.float32)
-        _convert(worlds, sound, self._noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
+        convert(worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -154,7 +157,8 @@ def _add_loop(row, loop, at, gain, change, gone):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
+def convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
+    """Convert one hop of some worlds, see `Converter.convert`; `noise` is the converter's."""
     mics, hop = sound.shape[1:]
     gone = ramp(hop)
     for index in range(worlds.size):

@@ -60,7 +60,7 @@ def partition_taps(taps: int, hop: int) -> int:
     return min(half, taps)
 
 
-class _State(NamedTuple):
+class Kept(NamedTuple):
     """What steps leave for the next.
 
     Attributes:
@@ -78,6 +78,22 @@ class _State(NamedTuple):
     head: np.ndarray
 
 
+class ConvolverConstants(NamedTuple):
+    """What a convolver's worlds share.
+
+    Attributes:
+        plan: of the transforms.
+        partition: taps of a partition.
+        per_hop: stretches of the source that are new at each step.
+        ramp: float32 [fade], 0 to 1.
+    """
+
+    plan: Plan
+    partition: int
+    per_hop: int
+    ramp: np.ndarray
+
+
 class StreamingConvolver:
     """Convolves looped source signals with responses that change from step to step.
 
@@ -89,15 +105,19 @@ class StreamingConvolver:
         taps: length of the responses, samples.
         hop: samples a step yields.
         fade: samples of the cross-fade, at most `hop`.
+
+    Attributes:
+        constants: what its kernels take beside what it keeps.
+        kept: what steps leave for the next.
     """
 
     def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int) -> None:
         self.taps, self.hop, self.fade = taps, hop, fade
         self.partition = partition_taps(taps, hop)
         self.partitions = -(-taps // self.partition)
-        self.plan: Plan = plan_of(fast_length(self.partition + hop + fade - 1))
-        points, self._pairs = self.plan.re.size, (mics + 1) // 2
-        self._state = _State(
+        least = self.partition + hop + fade - 1
+        points, self._pairs = fast_length(least), (mics + 1) // 2
+        self.kept = Kept(
             np.zeros((worlds, mics, fade), dtype=np.float32),
             np.ones(worlds, dtype=np.bool_),
             np.zeros((worlds, self._pairs, self.partitions - 1, 2, points), dtype=np.float32),
@@ -105,16 +125,18 @@ class StreamingConvolver:
             np.zeros(worlds, dtype=np.int64),
         )
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
-        self._ramp = ramp.astype(np.float32)
-        self._per_hop = min(hop // self.partition if hop % self.partition == 0 else self.partitions, self.partitions)
+        per_hop = min(hop // self.partition if hop % self.partition == 0 else self.partitions, self.partitions)
+        self.constants = ConvolverConstants(
+            plan_of(fast_length(least)), self.partition, per_hop, ramp.astype(np.float32)
+        )
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what steps leave for the next: part of a world's snapshot."""
-        return self._state._asdict()
+        return self.kept._asdict()
 
     def restart(self, world: int) -> None:
         """Begin a new sound in a world: its next step fades from nothing."""
-        self._state.fresh[world] = True
+        self.kept.fresh[world] = True
 
     def renew_late(self, worlds: np.ndarray, late: np.ndarray) -> None:
         """Take over the late part of some worlds' responses.
@@ -124,7 +146,7 @@ class StreamingConvolver:
             late: float32 [worlds, mics, taps - partition], of all worlds.
         """
         if self.partitions > 1 and worlds.size:
-            _renew_late(worlds, late, self.partition, self.plan, self._state)
+            renew_late(worlds, late, self.constants, self.kept)
 
     def step(
         self,
@@ -147,14 +169,11 @@ class StreamingConvolver:
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
         """
-        _step(
-            worlds, signals, signal_length, emission, early, gain, self._ramp, self._per_hop, self.plan, self._state,
-            out,
-        )  # fmt: skip
+        convolve(worlds, signals, signal_length, emission, early, gain, self.constants, self.kept, out)
 
     def transform_only(self, worlds: int) -> None:
         """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
-        _transform_only(worlds * (2 * self._pairs + (self._per_hop + 1) // 2), self.plan)
+        _transform_only(worlds * (2 * self._pairs + (self.constants.per_hop + 1) // 2), self.constants.plan)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -166,8 +185,9 @@ def _transform_only(times, plan):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _renew_late(worlds, late, partition, plan, state):
-    """Transform the late partitions of responses, two microphones at once."""
+def renew_late(worlds, late, constants, state):
+    """Transform the late partitions of responses, see `StreamingConvolver.renew_late`; `state` is its `Kept`."""
+    plan, partition = constants.plan, constants.partition
     scratch, room = new_scratch(plan), np.zeros((2, plan.re.size), dtype=np.float32)
     mics, taps = late.shape[1:]
     for world in worlds:
@@ -194,8 +214,9 @@ def _fill(rows, room):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _step(worlds, signals, signal_length, emission, early, gain, ramp, per_hop, plan, state, out):
-    """Render one hop of some worlds, one after the other."""
+def convolve(worlds, signals, signal_length, emission, early, gain, constants, state, out):
+    """Render one hop of some worlds, one after the other, see `StreamingConvolver.step`; `state` is its `Kept`."""
+    plan, ramp, per_hop = constants.plan, constants.ramp, constants.per_hop
     points = plan.re.size
     scratch, room, sound = new_scratch(plan), np.empty((2, points), np.float32), np.empty((2, points), np.float32)
     re, im, first_sound, second_sound = room[0], room[1], sound[0], sound[1]

@@ -15,7 +15,7 @@ from numba.typed import List
 
 from phonotaxis.configs.air import Air
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m, speed_of_sound_mps
-from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, band_kernels
+from phonotaxis.envs.acoustics.bands import BANDS, PULSE_ROOM, BandKernels, band_kernels
 from phonotaxis.envs.acoustics.departure import aim
 from phonotaxis.envs.acoustics.directivity import Directivity
 from phonotaxis.envs.acoustics.edges import find_ways
@@ -103,6 +103,24 @@ class Responses(NamedTuple):
     renewed: np.ndarray
 
 
+class RendererConstants(NamedTuple):
+    """What responses are made with.
+
+    Attributes:
+        directional: whether `directivity` is to be used.
+        directivity: of the microphones.
+        kernels: of the bands.
+        air: float32 [bands], amplitude's exponent per metre.
+        sample_rate_hz: of the responses.
+    """
+
+    directional: bool
+    directivity: Directivity
+    kernels: BandKernels
+    air: np.ndarray
+    sample_rate_hz: int
+
+
 class ResponseRenderer:
     """Renders impulse responses at an array's microphones.
 
@@ -127,10 +145,10 @@ class ResponseRenderer:
         self.mic_xyz_m = np.ascontiguousarray(mic_xyz_m, dtype=np.float64)
         self.sample_rate_hz = sample_rate_hz
         self.taps, self.early_taps = taps, early_taps
-        self.kernels = band_kernels(sample_rate_hz)
-        self.air = amplitude_exponent_per_m(air)
-        self.directional = directivity is not None
-        self.directivity = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
+        own = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
+        self.constants = RendererConstants(
+            directivity is not None, own, band_kernels(sample_rate_hz), amplitude_exponent_per_m(air), sample_rate_hz
+        )  # fmt: skip
         self.speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
 
     def listeners(self, worlds: int) -> Listeners:
@@ -182,10 +200,7 @@ class ResponseRenderer:
             listeners: the worlds' state, brought up to date.
             out: filled where asked for.
         """
-        _render(
-            worlds, scenes, fields, listeners, self.directional, self.directivity, self.kernels, self.air,
-            self.sample_rate_hz, out,
-        )  # fmt: skip
+        render(worlds, scenes, fields, listeners, self.constants, out)
 
 
 def no_directivity(mics: int) -> Directivity:
@@ -223,10 +238,14 @@ def put(items, index, item):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _render(worlds, scenes, fields, listeners, directional, directivity, kernels, air, rate_hz, out):
+def render(worlds, scenes, fields, listeners, constants, out):
+    """Render the responses of some worlds, see `ResponseRenderer.render`; `constants` are the renderer's."""
+    rate_hz = constants.sample_rate_hz
     for k in range(worlds.size):
-        ears = _ears(listeners, worlds[k], directional, directivity, rate_hz)
-        _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, worlds[k])
+        ears = _ears(listeners, worlds[k], constants.directional, constants.directivity, rate_hz)
+        _render_one(
+            scenes, fields, listeners, ears, constants.kernels, constants.air, rate_hz, out, worlds[k]
+        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")

@@ -12,6 +12,7 @@ from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.bench.stopwatch import Stopwatch
 from phonotaxis.envs.bench.wear import Wear, fill
 from phonotaxis.envs.gym import AudioGoalVectorEnv
+from phonotaxis.envs.hearing import PARTS as HEARING_PARTS
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.threads import cores
 
@@ -94,13 +95,15 @@ class Session:
         env = self.envs[threads]
         self._step(env)  # fetches into the caches what another block has driven out
         self._watch.take()
+        ticks_before = env.world.hearing.ticks.sum(axis=0)
         steps = episodes = 0
         began, cpu_began = time.perf_counter(), time.process_time()
         while (elapsed := time.perf_counter() - began) < seconds or steps == 0:
             episodes += self._step(env)
             steps += env.num_envs
         cpu_s = time.process_time() - cpu_began
-        return Block(steps, episodes, elapsed, cpu_s, self._watch.take(), transforms_s(env))
+        parts = split_hearing(self._watch.take(), env.world.hearing.ticks.sum(axis=0) - ticks_before)
+        return Block(steps, episodes, elapsed, cpu_s, parts, transforms_s(env))
 
     def _step(self, env: AudioGoalVectorEnv) -> int:
         """Take a step of the random walk; returns how many episodes it ended."""
@@ -120,6 +123,23 @@ def transforms_s(env: AudioGoalVectorEnv) -> float:
     return float(np.median(taken))
 
 
+def split_hearing(parts_s: dict[str, float], ticks: np.ndarray) -> dict[str, float]:
+    """Split the time of hearing, one kernel, by the processor's ticks that its parts took.
+
+    Args:
+        parts_s: seconds by part; `hearing` is all of it.
+        ticks: int64 [hearing.PARTS]; where the processor has no counter they are 0, and hearing stays whole.
+
+    Returns:
+        Seconds by part; `hearing` is what isn't responses, convolution or converter.
+    """
+    split = dict(parts_s)
+    for part, share in zip(HEARING_PARTS[:-1], ticks[:-1] / max(float(ticks.sum()), 1.0)):
+        split[part] = parts_s["hearing"] * float(share)
+        split["hearing"] -= split[part]
+    return split
+
+
 def warm_up(task: AudioGoalTask, threads: Sequence[int]) -> None:
     """Compile every kernel, in a room of its own."""
     room = {"scenes": SceneSet(source="empty_room", count=1), "sources_per_scene": 1, "min_distance_m": 0.5}
@@ -134,16 +154,12 @@ def watch_parts(watch: Stopwatch, env: AudioGoalVectorEnv) -> None:
     """Let a stopwatch time the parts of a batch's step."""
     world = env.world
     hearing = world.hearing
-    convolvers = [voice.convolver for voice in hearing.voices]
     for owner, method, part in (
         (env, "step", "observations"),
         (world, "step", "motion"),
         (world, "_draw", "resets"),
         (world, "_enter", "resets"),
         (hearing, "hear", "hearing"),
-        (hearing.renderer, "render", "responses"),
-        *((convolver, method, "convolution") for convolver in convolvers for method in ("step", "renew_late")),
-        (hearing.converter, "convert", "converter"),
         (world.eyes, "render", "depth"),
         (world.depth_camera, "spoil", "depth"),
     ):
