@@ -5,33 +5,28 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from phonotaxis.configs.air import Air
-from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, convert, level_gain
+from phonotaxis.envs.acoustics.converter import Converter, level_gain
 from phonotaxis.envs.acoustics.convolution import (
     Emission,
-    Kept,
     StreamingConvolver,
-    convolve,
     emissions,
     partition_taps,
-    renew_late,
 )
 from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource
-from phonotaxis.envs.acoustics.renderer import Listeners, ResponseRenderer, Responses, render
+from phonotaxis.envs.acoustics.renderer import Listeners, ResponseRenderer
 from phonotaxis.envs.acoustics.unit_variation import draw_unit
 from phonotaxis.envs.episodes import Episode, Sounding
+from phonotaxis.envs.handle import handle_of
 from phonotaxis.envs.hashing import key_of
+from phonotaxis.envs.hop import PARTS, HopParts, HopWorlds, VoiceArrays, render_hop
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.randomise import Variation, varied_air, varied_unit
-from phonotaxis.envs.ticks import ticks
-
-PARTS = ("responses", "convolution", "converter", "window")  # of a hop, as its time is counted
 
 
 class Voice(NamedTuple):
@@ -39,48 +34,21 @@ class Voice(NamedTuple):
 
     Attributes:
         listeners: what its responses depend on.
-        responses: as last rendered.
         convolver: of its sound.
         emission: what it emits when.
         gain: float32 [worlds], from loop to converter full scale; 0 where a world has no such source.
-        sound: float32 [worlds, mics, hop], its last hop.
     """
 
     listeners: Listeners
-    responses: Responses
     convolver: StreamingConvolver
     emission: Emission
     gain: np.ndarray
-    sound: np.ndarray
 
-    def arrays(self) -> _VoiceArrays:
+    def arrays(self) -> VoiceArrays:
         """Return it as kernels take it."""
-        return _VoiceArrays(
-            self.listeners, self.responses, self.convolver.kept, self.emission, self.gain, self.sound
+        return VoiceArrays(
+            self.listeners, self.convolver.kept, self.emission, self.gain
         )  # fmt: skip
-
-
-class _VoiceArrays(NamedTuple):
-    """A `Voice` as kernels take it."""
-
-    listeners: Listeners
-    responses: Responses
-    state: Kept
-    emission: Emission
-    gain: np.ndarray
-    sound: np.ndarray
-
-
-class _Worlds(NamedTuple):
-    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`."""
-
-    key: np.ndarray
-    hops: np.ndarray
-    self_noise_gain: np.ndarray
-    clip: np.ndarray
-    codes: np.ndarray
-    window: np.ndarray
-    clipped: np.ndarray
 
 
 class Hearing:
@@ -119,6 +87,17 @@ class Hearing:
         self._self_noise_gain = np.ones(worlds, dtype=np.float32)
         self._clip = np.ones((worlds, mics), dtype=np.float32)
         self.ticks = np.zeros((worlds, len(PARTS)), dtype=np.int64)
+        self._handle = handle_of(self._parts())
+
+    def _parts(self) -> HopParts:
+        own = HopWorlds(
+            self._key, self.hops, self._self_noise_gain, self._clip, self.speed_mps, self._speed_before_mps,
+            self._gains, self.codes, self.window, self.clipped, self.ticks,
+        )  # fmt: skip
+        return HopParts(
+            tuple(voice.arrays() for voice in self.voices), self.renderer.constants,
+            self.voices[0].convolver.constants, self.noise.constants, self.converter.noise, own,
+        )  # fmt: skip
 
     @property
     def listeners(self) -> Listeners:
@@ -186,19 +165,9 @@ class Hearing:
         for number, voice in enumerate(self.voices):
             for world in worlds[voice.listeners.moves[worlds] & (voice.gain[worlds] > 0.0)]:
                 self._move(number, int(world))
-        streams = self.noise.streams(worlds, self._speed_before_mps, self.speed_mps, self._gains)
-        self._speed_before_mps[worlds] = self.speed_mps[worlds]
         library = self.library
-        _hear(
-            worlds, library.scene_sounds, library.fields, library.signals, library.signal_length,
-            tuple(voice.arrays() for voice in self.voices), self.renderer.constants, self.voices[0].convolver.constants,
-            streams, self.converter.noise, self._worlds(), self.ticks,
-        )  # fmt: skip
-        self.hops[worlds] += 1
-
-    def _worlds(self) -> _Worlds:
-        return _Worlds(
-            self._key, self.hops, self._self_noise_gain, self._clip, self.codes, self.window, self.clipped
+        render_hop(
+            worlds, library.scene_sounds, library.fields, library.signals, library.signal_length, self._handle
         )  # fmt: skip
 
     def _move(self, number: int, world: int) -> None:
@@ -247,85 +216,9 @@ def _voices(renderer: ResponseRenderer, contract: Contract, task: AudioGoalTask,
         voices.append(
             Voice(
                 listeners,
-                renderer.responses(worlds),
                 StreamingConvolver(worlds, mics, renderer.taps, hop, fade),
                 emissions(worlds),
                 np.zeros(worlds, dtype=np.float32),
-                np.zeros((worlds, mics, hop), dtype=np.float32),
             )
         )
     return tuple(voices)
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _hear(
-    worlds, scenes, fields, signals, signal_length, voices, rendering, convolving, streams, self_noise, own, spent
-):
-    """Render a hop of some worlds, one after the other, so that what passes from part to part stays in the cache.
-
-    Args:
-        worlds: int64 [k].
-        scenes: typed list of `SceneSound`.
-        fields: typed list of `SourceField`.
-        signals: float32 [sounds, longest], loops.
-        signal_length: int64 [sounds].
-        voices: a tuple of `_VoiceArrays`, the goal's first.
-        rendering: constants of the renderer.
-        convolving: constants of the convolvers.
-        streams: `NoiseStreams` in the order of `worlds`.
-        self_noise: float32, the converter's bank.
-        own: `_Worlds`.
-        spent: int64 [worlds, PARTS], the processor's ticks, added to.
-    """
-    sum_of_all = voices[0].sound
-    for index in range(worlds.size):
-        one = worlds[index : index + 1]
-        world = worlds[index]
-        for number in range(len(voices)):
-            voice = voices[number]
-            if number > 0 and voice.gain[world] <= 0.0:
-                continue
-            begun = ticks()
-            render(one, scenes, fields, voice.listeners, rendering, voice.responses)
-            rendered = ticks()
-            if voice.responses.renewed[world]:
-                renew_late(one, voice.responses.late, convolving, voice.state)
-            convolve(
-                one, signals, signal_length, voice.emission, voice.responses.early, voice.gain, convolving, voice.state,
-                voice.sound,
-            )  # fmt: skip
-            voice.emission.clock[world] += own.codes.shape[2]
-            if number > 0:
-                _add(world, voice.sound, sum_of_all)
-            spent[world, 0] += rendered - begun
-            spent[world, 1] += ticks() - rendered
-        begun = ticks()
-        noise = NoiseStreams(streams.bank, streams.before[index : index + 1], streams.now[index : index + 1])
-        convert(
-            one, sum_of_all, self_noise, own.self_noise_gain, noise, own.key, own.hops, own.codes, own.clipped, own.clip
-        )
-        converted = ticks()
-        _slide(world, own.codes, own.window)
-        spent[world, 2] += converted - begun
-        spent[world, 3] += ticks() - converted
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _add(world, sound, to):
-    row, added = to[world].reshape(-1), sound[world].reshape(-1)
-    for k in range(row.size):
-        row[k] += added[k]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _slide(world, codes, window):
-    """Move a world's window on by a hop and put the newest codes, full scale ±1, at its end."""
-    hop = codes.shape[2]
-    kept = window.shape[2] - hop
-    scale = np.float32(1.0 / INT16_FULL_SCALE)
-    for mic in range(codes.shape[1]):
-        row, new = window[world, mic], codes[world, mic]
-        for k in range(kept):
-            row[k] = row[k + hop]
-        for k in range(hop):
-            row[kept + k] = new[k] * scale

@@ -45,6 +45,13 @@ class Vectors:
         place = self.builder.bitcast(self.builder.gep(pointer, [at]), WORD.as_pointer())
         return self.builder.load(place, align=_NO_ALIGNMENT)
 
+    def load_halves(self, pointer: Any, at: Any) -> Any:
+        """Read a vector of which an array of uint16 holds the upper halves, from element `at` on."""
+        kind, wide = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(32), LANES)
+        place = self.builder.bitcast(self.builder.gep(pointer, [at]), kind.as_pointer())
+        bits = self.builder.zext(self.builder.load(place, align=_NO_ALIGNMENT // 2), wide)
+        return self.builder.bitcast(self.builder.shl(bits, ir.Constant(wide, [16] * LANES)), WORD)
+
     def store(self, value: Any, pointer: Any, at: Any) -> None:
         """Write a vector from element `at` on."""
         place = self.builder.bitcast(self.builder.gep(pointer, [at]), WORD.as_pointer())

@@ -108,7 +108,7 @@ class Converter:
             clipped = np.zeros(sound.shape[0], dtype=np.int64)
         if clip is None:
             clip = np.ones(sound.shape[:2], dtype=np.float32)
-        convert(worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
+        convert(worlds, worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -157,8 +157,11 @@ def _add_loop(row, loop, at, gain, change, gone):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
-    """Convert one hop of some worlds, see `Converter.convert`; `noise` is the converter's."""
+def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
+    """Convert one hop of some worlds, see `Converter.convert`.
+
+    `noise` is the converter's bank, `rows`, int64 [k], where the worlds stand in `sound`.
+    """
     mics, hop = sound.shape[1:]
     gone = ramp(hop)
     for index in range(worlds.size):
@@ -169,7 +172,7 @@ def convert(worlds, sound, noise, noise_gain, streams, episode_key, step, codes,
         over = 0
         for mic in range(mics):
             at = int(fold(key, mic) % np.uint64(noise.size - hop))
-            clean, hiss = sound[world, mic], noise[at : at + hop]
+            clean, hiss = sound[rows[index], mic], noise[at : at + hop]
             for k in range(hop):
                 row[k] = clean[k] + hiss[k] * gain
             add_streams(row, streams, index, mic, episode_key[world], step[world] * hop, gone)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from phonotaxis.envs.fourier.spectra import multiply, part_two
+from phonotaxis.envs.fourier.spectra import halve, multiply, part_two
 from phonotaxis.envs.fourier.transform import Plan, fast_length, new_scratch, plan_of, transform
 
 _SWITCH = 80  # samples in which a source comes on or goes off
@@ -66,7 +66,9 @@ class Kept(NamedTuple):
     Attributes:
         continuation: float32 [worlds, mics, fade], what the last response would have gone on with.
         fresh: bool [worlds], there is nothing to fade from yet.
-        late: float32 [worlds, pairs of mics, partitions - 1, 2, points], spectra of the responses' kept partitions.
+        late: uint16 [worlds, pairs of mics, partitions - 1, 2, points], spectra of the responses' kept partitions, in
+            half of a float32's bits, see `spectra.halve`: what is kept is statistical, and reading it is a good part
+            of a step.
         past: float32 [worlds, partitions, 2, bins], spectra of the source's past, a ring that begins at `head`.
         head: int64 [worlds].
     """
@@ -120,7 +122,7 @@ class StreamingConvolver:
         self.kept = Kept(
             np.zeros((worlds, mics, fade), dtype=np.float32),
             np.ones(worlds, dtype=np.bool_),
-            np.zeros((worlds, self._pairs, self.partitions - 1, 2, points), dtype=np.float32),
+            np.zeros((worlds, self._pairs, self.partitions - 1, 2, points), dtype=np.uint16),
             np.zeros((worlds, self.partitions, 2, points // 2 + 1), dtype=np.float32),
             np.zeros(worlds, dtype=np.int64),
         )
@@ -146,7 +148,7 @@ class StreamingConvolver:
             late: float32 [worlds, mics, taps - partition], of all worlds.
         """
         if self.partitions > 1 and worlds.size:
-            renew_late(worlds, late, self.constants, self.kept)
+            renew_late(worlds, worlds, late, self.constants, self.kept)
 
     def step(
         self,
@@ -169,7 +171,7 @@ class StreamingConvolver:
             gain: float32 [worlds], from loop to converter full scale.
             out: float32 [worlds, mics, hop], filled where asked for.
         """
-        convolve(worlds, signals, signal_length, emission, early, gain, self.constants, self.kept, out)
+        convolve(worlds, worlds, signals, signal_length, emission, early, gain, self.constants, self.kept, out)
 
     def transform_only(self, worlds: int) -> None:
         """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
@@ -185,19 +187,27 @@ def _transform_only(times, plan):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def renew_late(worlds, late, constants, state):
-    """Transform the late partitions of responses, see `StreamingConvolver.renew_late`; `state` is its `Kept`."""
+def renew_late(worlds, rows, late, constants, state):
+    """Transform the late partitions of responses, see `StreamingConvolver.renew_late`.
+
+    Args:
+        worlds: int64 [k].
+        rows: int64 [k], where each stands in `late`.
+        late: float32 [rows, mics, taps - partition].
+        constants: the convolver's.
+        state: its `Kept`.
+    """
     plan, partition = constants.plan, constants.partition
     scratch, room = new_scratch(plan), np.zeros((2, plan.re.size), dtype=np.float32)
     mics, taps = late.shape[1:]
-    for world in worlds:
+    for world, row in zip(worlds, rows):
         for pair in range(state.late.shape[1]):
             for number in range(state.late.shape[2]):
                 begin = number * partition
-                part = late[world, 2 * pair : min(2 * pair + 2, mics), begin : min(begin + partition, taps)]
+                part = late[row, 2 * pair : min(2 * pair + 2, mics), begin : min(begin + partition, taps)]
                 _fill(part, room)
-                spectrum = state.late[world, pair, number]
-                transform(room[0], room[1], spectrum[0], spectrum[1], plan, scratch)
+                transform(room[0], room[1], room[0], room[1], plan, scratch)
+                halve(room.reshape(-1), state.late[world, pair, number].reshape(-1))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -214,27 +224,40 @@ def _fill(rows, room):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def convolve(worlds, signals, signal_length, emission, early, gain, constants, state, out):
-    """Render one hop of some worlds, one after the other, see `StreamingConvolver.step`; `state` is its `Kept`."""
+def convolve(worlds, rows, signals, signal_length, emission, early, gain, constants, state, out):
+    """Render one hop of some worlds, one after the other, see `StreamingConvolver.step`.
+
+    Args:
+        worlds: int64 [k].
+        rows: int64 [k], where each stands in `early` and `out`.
+        signals: float32 [sounds, longest].
+        signal_length: int64 [sounds].
+        emission: what is played when.
+        early: float32 [rows, mics, partition].
+        gain: float32 [worlds].
+        constants: the convolver's.
+        state: its `Kept`.
+        out: float32 [rows, mics, hop], filled.
+    """
     plan, ramp, per_hop = constants.plan, constants.ramp, constants.per_hop
     points = plan.re.size
     scratch, room, sound = new_scratch(plan), np.empty((2, points), np.float32), np.empty((2, points), np.float32)
     re, im, first_sound, second_sound = room[0], room[1], sound[0], sound[1]
     mics, partition = early.shape[1:]
-    for world in worlds:
+    for world, row in zip(worlds, rows):
         newest = state.past.shape[1] if state.fresh[world] else per_hop
         _hear_source(world, newest, signals, signal_length, emission, partition, plan, scratch, room, state)
         past, first = state.past[world].reshape(-1), state.head[world]
         level = gain[world] / np.float32(points)  # the inverse transform leaves a factor
         for pair in range(state.late.shape[1]):
-            _fill(early[world, 2 * pair : min(2 * pair + 2, mics)], room)
+            _fill(early[row, 2 * pair : min(2 * pair + 2, mics)], room)
             transform(re, im, re, im, plan, scratch)
             multiply(re, im, past, first, state.late[world, pair].reshape(-1))
             transform(im, re, second_sound, first_sound, plan, scratch)
             for mic in range(2 * pair, min(2 * pair + 2, mics)):
                 heard = first_sound if mic % 2 == 0 else second_sound
                 held = state.continuation[world, mic]
-                _crossfade(heard[partition - 1 :], level, ramp, state.fresh[world], held, out[world, mic])
+                _crossfade(heard[partition - 1 :], level, ramp, state.fresh[world], held, out[row, mic])
         state.fresh[world] = False
 
 

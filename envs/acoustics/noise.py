@@ -46,6 +46,24 @@ class NoiseGains(NamedTuple):
     robot: np.ndarray
 
 
+class NoiseConstants(NamedTuple):
+    """What noise is made with, as kernels take it.
+
+    Attributes:
+        bank: float32 [streams, mics, length], see `NoiseSource`.
+        diffuse: how many of the streams, the first ones, are the room's.
+        motors_from: the first of the motors'.
+        full_speed_mps: of the wheels' rims.
+        speed_exponent: by which motors get louder.
+    """
+
+    bank: np.ndarray
+    diffuse: int
+    motors_from: int
+    full_speed_mps: float
+    speed_exponent: float
+
+
 class NoiseSource:
     """Noise around an array: diffuse, of the robot's motors and of its fan.
 
@@ -73,9 +91,11 @@ class NoiseSource:
         self.noise = noise
         self.bank = _bank(array, sample_rate_hz, noise, air)
         robot = noise.robot
-        self._diffuse = int(noise.diffuse_dba is not None)
-        self._fan = int(robot.fan_dba is not None)
-        self._motors = robot.motor_dba_at_full_speed is not None
+        diffuse = int(noise.diffuse_dba is not None)
+        motors_from = diffuse + int(robot.fan_dba is not None)
+        self.constants = NoiseConstants(
+            self.bank, diffuse, motors_from, float(robot.full_speed_mps), float(robot.speed_exponent)
+        )  # fmt: skip
 
     @property
     def is_silent(self) -> bool:
@@ -125,11 +145,11 @@ class NoiseSource:
 
     def _factors(self, worlds: np.ndarray, speed_mps: np.ndarray, gains: NoiseGains | None) -> np.ndarray:
         factors = np.ones((worlds.size, self.bank.shape[0]), dtype=np.float32)
-        if self._motors:
-            factors[:, self._diffuse + self._fan :] = motor_factors(speed_mps[worlds], self.noise.robot)
-        if gains is not None:
-            factors[:, : self._diffuse] *= gains.diffuse[worlds, None]
-            factors[:, self._diffuse :] *= gains.robot[worlds, None]
+        one = np.ones(len(speed_mps), dtype=np.float32)
+        diffuse, robot = (one, one) if gains is None else gains
+        speeds = np.asarray(speed_mps, dtype=np.float64)
+        for row, world in zip(factors, worlds):
+            fill_factors(self.constants, speeds[world], diffuse[world], robot[world], row)
         return factors
 
 
@@ -154,11 +174,31 @@ def motor_factors(speed_mps: np.ndarray, robot: RobotNoise) -> np.ndarray:
         speed_mps: float [...], of the wheels' rims.
         robot: full speed and exponent.
     """
-    share = np.abs(np.asarray(speed_mps, dtype=np.float64)) / robot.full_speed_mps
-    lowest, highest = MOTOR_SPEEDS[0], MOTOR_SPEEDS[-1]
-    octave = np.log2(np.clip(share, lowest, highest))
-    weight = np.maximum(0.0, 1.0 - np.abs(octave[..., None] - np.log2(MOTOR_SPEEDS)))
-    return (np.sqrt(weight) * share[..., None] ** robot.speed_exponent).astype(np.float32)
+    speeds = np.asarray(speed_mps, dtype=np.float64)
+    out = np.empty((speeds.size, len(MOTOR_SPEEDS)), dtype=np.float32)
+    for row, speed in zip(out, speeds.reshape(-1)):
+        _fill_motors(float(speed) / robot.full_speed_mps, float(robot.speed_exponent), row)
+    return out.reshape(*speeds.shape, len(MOTOR_SPEEDS))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _fill_motors(share, exponent, out):
+    """Fill how loud each of the motors' loops is at a share of full speed, float32 [MOTOR_SPEEDS]."""
+    share = abs(share)
+    octave = np.log2(min(max(share, MOTOR_SPEEDS[0]), MOTOR_SPEEDS[-1]))
+    for k in range(len(MOTOR_SPEEDS)):
+        weight = max(0.0, 1.0 - abs(octave - np.log2(MOTOR_SPEEDS[k])))
+        out[k] = np.sqrt(weight) * share**exponent
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def fill_factors(constants, speed_mps, diffuse, robot, out):
+    """Fill how loud each stream is in one world at a speed of its wheels' rims, float32 [streams]."""
+    if constants.motors_from < out.size:
+        _fill_motors(speed_mps / constants.full_speed_mps, constants.speed_exponent, out[constants.motors_from :])
+    for stream in range(out.size):
+        loud = np.float32(1.0) if stream < constants.motors_from else out[stream]
+        out[stream] = loud * (diffuse if stream < constants.diffuse else robot)
 
 
 @lru_cache(maxsize=4)

@@ -112,6 +112,8 @@ class RendererConstants(NamedTuple):
         kernels: of the bands.
         air: float32 [bands], amplitude's exponent per metre.
         sample_rate_hz: of the responses.
+        taps: length of the responses.
+        early_taps: how many of them are written for every pose.
     """
 
     directional: bool
@@ -119,6 +121,8 @@ class RendererConstants(NamedTuple):
     kernels: BandKernels
     air: np.ndarray
     sample_rate_hz: int
+    taps: int
+    early_taps: int
 
 
 class ResponseRenderer:
@@ -147,7 +151,8 @@ class ResponseRenderer:
         self.taps, self.early_taps = taps, early_taps
         own = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
         self.constants = RendererConstants(
-            directivity is not None, own, band_kernels(sample_rate_hz), amplitude_exponent_per_m(air), sample_rate_hz
+            directivity is not None, own, band_kernels(sample_rate_hz), amplitude_exponent_per_m(air), sample_rate_hz,
+            taps, early_taps,
         )  # fmt: skip
         self.speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
 
@@ -184,11 +189,7 @@ class ResponseRenderer:
     def responses(self, worlds: int) -> Responses:
         """Allocate room for the responses of a number of worlds."""
         mics = len(self.mic_xyz_m)
-        return Responses(
-            np.zeros((worlds, mics, self.early_taps), dtype=np.float32),
-            np.zeros((worlds, mics, self.taps - self.early_taps), dtype=np.float32),
-            np.zeros(worlds, dtype=np.bool_),
-        )
+        return new_responses(worlds, mics, self.constants)
 
     def render(self, worlds: np.ndarray, scenes: List, fields: List, listeners: Listeners, out: Responses) -> None:
         """Render the responses of some worlds at their poses.
@@ -200,7 +201,17 @@ class ResponseRenderer:
             listeners: the worlds' state, brought up to date.
             out: filled where asked for.
         """
-        render(worlds, scenes, fields, listeners, self.constants, out)
+        render(worlds, worlds, scenes, fields, listeners, self.constants, out)
+
+
+@njit(cache=True, error_model="numpy")
+def new_responses(rows, mics, constants):
+    """Allocate room for responses."""
+    return Responses(
+        np.zeros((rows, mics, constants.early_taps), dtype=np.float32),
+        np.zeros((rows, mics, constants.taps - constants.early_taps), dtype=np.float32),
+        np.zeros(rows, dtype=np.bool_),
+    )
 
 
 def no_directivity(mics: int) -> Directivity:
@@ -238,21 +249,31 @@ def put(items, index, item):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def render(worlds, scenes, fields, listeners, constants, out):
-    """Render the responses of some worlds, see `ResponseRenderer.render`; `constants` are the renderer's."""
+def render(worlds, rows, scenes, fields, listeners, constants, out):
+    """Render the responses of some worlds, see `ResponseRenderer.render`.
+
+    Args:
+        worlds: int64 [k].
+        rows: int64 [k], where each stands in `out`.
+        scenes: typed list of `SceneSound`.
+        fields: typed list of `SourceField`.
+        listeners: `Listeners`.
+        constants: the renderer's.
+        out: `Responses`, filled.
+    """
     rate_hz = constants.sample_rate_hz
     for k in range(worlds.size):
         ears = _ears(listeners, worlds[k], constants.directional, constants.directivity, rate_hz)
         _render_one(
-            scenes, fields, listeners, ears, constants.kernels, constants.air, rate_hz, out, worlds[k]
+            scenes, fields, listeners, ears, constants.kernels, constants.air, rate_hz, out, worlds[k], rows[k]
         )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
-def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, world):
+def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, world, row):
     scene, field = scenes[listeners.scene[world]], fields[listeners.field[world]]
     x, y, yaw = listeners.pose[world]
-    early, late = out.early[world], out.late[world]
+    early, late = out.early[row], out.late[row]
     early_taps, taps = early.shape[1], early.shape[1] + late.shape[1]
     paths = Paths(
         listeners.path_position_m[world], listeners.path_extra_m[world], listeners.path_gain[world],
@@ -288,7 +309,7 @@ def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, wor
     add_pulses(early, 0, pulses[:any_early], around, ears, kernels)
     if far and (x != listeners.late_pose[world, 0] or y != listeners.late_pose[world, 1] or turned > 0.0):
         stale = True  # what comes from far away is exact too
-    out.renewed[world] = stale
+    out.renewed[row] = stale
     if stale:
         listeners.late_pose[world, :] = listeners.pose[world]
         late[:] = 0.0

@@ -12,7 +12,7 @@ from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.bench.stopwatch import Stopwatch
 from phonotaxis.envs.bench.wear import Wear, fill
 from phonotaxis.envs.gym import AudioGoalVectorEnv
-from phonotaxis.envs.hearing import PARTS as HEARING_PARTS
+from phonotaxis.envs.hop import PARTS as HEARING_PARTS
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.threads import cores
 

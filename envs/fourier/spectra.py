@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -63,6 +65,31 @@ def _part_one(re, im, k, first, second, bins):
     second[k], second[bins + k] = half * (im[k] + im[mirror]), half * (re[mirror] - re[k])
 
 
+@njit(cache=True, error_model="numpy", nogil=True)
+def halve(numbers, halves):
+    """Keep the upper half of numbers' bits, rounded: 8 significant ones (bfloat16), so errors are under 2^-8.
+
+    Args:
+        numbers: float32 [k], finite.
+        halves: uint16 [k], filled.
+    """
+    bits = numbers.view(np.uint32)
+    for k in range(bits.size):
+        odd = (bits[k] >> np.uint32(16)) & np.uint32(1)
+        halves[k] = (bits[k] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
+
+
+@intrinsic
+def whole_of(typing: Any, half: Any) -> Any:
+    """Return the float32 whose upper half, uint16, `halve` kept."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = builder.shl(builder.zext(args[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.uint16), generate
+
+
 @intrinsic
 def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points, partitions):
     """Do eight points from `at` on, and the eight that stand opposite from `mirror` on, see `multiply`."""
@@ -83,7 +110,7 @@ def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points,
 
         def response(number: Any, place: Any) -> Complex:
             here = builder.add(builder.mul(number, builder.mul(points, index(2))), place)
-            return Complex(v.load(late, here), v.load(late, builder.add(here, points)))
+            return Complex(v.load_halves(late, here), v.load_halves(late, builder.add(here, points)))
 
         x = source(first)
         sums = [cgutils.alloca_once(builder, WORD) for _ in range(4)]
@@ -121,7 +148,7 @@ def multiply(re, im, past, first, late):
         im: float32 [points], imaginary parts, likewise.
         past: float32 [partitions x 2 x bins], spectra of the source's past: a ring that begins at `first`.
         first: which of them belongs to the beginnings.
-        late: float32 [(partitions - 1) x 2 x points], spectra of the responses' other partitions.
+        late: uint16 [(partitions - 1) x 2 x points], spectra of the responses' other partitions, of `halve`.
     """
     points = re.size
     bins = points // 2 + 1
@@ -143,7 +170,7 @@ def _multiply_one(re, im, k, past, bins, first, late, partitions):
     for number in range(partitions - 1):
         at = 2 * bins * ((first + number + 1) % partitions) + lower
         x_re, x_im = past[at], sign * past[at + bins]
-        h_re, h_im = late[2 * points * number + k], late[2 * points * number + points + k]
+        h_re, h_im = whole_of(late[2 * points * number + k]), whole_of(late[2 * points * number + points + k])
         sum_re += h_re * x_re - h_im * x_im
         sum_im += h_re * x_im + h_im * x_re
     re[k], im[k] = sum_re, sum_im

@@ -1,0 +1,157 @@
+"""A hop of sound, from sources and poses to the converter's codes, as one kernel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from phonotaxis.configs.contract import INT16_FULL_SCALE
+from phonotaxis.envs.acoustics.converter import NoiseStreams, convert
+from phonotaxis.envs.acoustics.convolution import ConvolverConstants, Emission, Kept, convolve, renew_late
+from phonotaxis.envs.acoustics.noise import NoiseConstants, NoiseGains, fill_factors
+from phonotaxis.envs.acoustics.renderer import Listeners, RendererConstants, Responses, new_responses, render
+from phonotaxis.envs.ticks import ticks
+
+PARTS = ("responses", "convolution", "converter", "window")  # of a hop, as its time is counted
+
+
+class VoiceArrays(NamedTuple):
+    """A `Voice` as kernels take it."""
+
+    listeners: Listeners
+    kept: Kept
+    emission: Emission
+    gain: np.ndarray
+
+
+class _Room(NamedTuple):
+    """Where one world's hop is made: so what passes from part to part stays in the cache.
+
+    Attributes:
+        row: int64 [1], 0: where it stands in the others.
+        responses: of one world.
+        sound: float32 [1, mics, hop], of all sources.
+        other: float32 [1, mics, hop], of one of them.
+    """
+
+    row: np.ndarray
+    responses: Responses
+    sound: np.ndarray
+    other: np.ndarray
+
+
+class HopWorlds(NamedTuple):
+    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`."""
+
+    key: np.ndarray
+    hops: np.ndarray
+    self_noise_gain: np.ndarray
+    clip: np.ndarray
+    speed_mps: np.ndarray
+    speed_before_mps: np.ndarray
+    gains: NoiseGains
+    codes: np.ndarray
+    window: np.ndarray
+    clipped: np.ndarray
+    ticks: np.ndarray
+
+
+class HopParts(NamedTuple):
+    """All that a hop needs beside the library: sources, the goal's first; what makes their sound; and the worlds."""
+
+    voices: tuple[VoiceArrays, ...]
+    renderer: RendererConstants
+    convolver: ConvolverConstants
+    noise: NoiseConstants
+    self_noise: np.ndarray
+    worlds: HopWorlds
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def render_hop(worlds, scenes, fields, signals, signal_length, handle):
+    """Render a hop of some worlds, one after the other, so that what passes from part to part stays in the cache.
+
+    Args:
+        worlds: int64 [k].
+        scenes: typed list of `SceneSound`.
+        fields: typed list of `SourceField`.
+        signals: float32 [sounds, longest], loops.
+        signal_length: int64 [sounds].
+        handle: on `HopParts`.
+    """
+    parts = handle[0]
+    own = parts.worlds
+    mics, hop = own.codes.shape[1:]
+    room = _Room(
+        np.zeros(1, dtype=np.int64), new_responses(1, mics, parts.renderer),
+        np.empty((1, mics, hop), dtype=np.float32), np.empty((1, mics, hop), dtype=np.float32),
+    )  # fmt: skip
+    for index in range(worlds.size):
+        one, world = worlds[index : index + 1], worlds[index]
+        _speak(one, scenes, fields, signals, signal_length, parts, 0, room, room.sound)
+        for number in range(1, len(parts.voices)):
+            if parts.voices[number].gain[world] > 0.0:
+                _speak(one, scenes, fields, signals, signal_length, parts, number, room, room.other)
+                _add(room.other[0], room.sound[0])
+        begun = ticks()
+        convert(
+            one, room.row, room.sound, parts.self_noise, own.self_noise_gain, _streams(parts, world), own.key,
+            own.hops, own.codes, own.clipped, own.clip,
+        )  # fmt: skip
+        own.speed_before_mps[world] = own.speed_mps[world]
+        own.hops[world] += 1
+        converted = ticks()
+        _slide(own.codes[world], own.window[world])
+        own.ticks[world, 2] += converted - begun
+        own.ticks[world, 3] += ticks() - converted
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _speak(one, scenes, fields, signals, signal_length, parts, number, room, sound):
+    """Render a hop of one source in one world, without noise, float32 [1, mics, hop]."""
+    world, voice = one[0], parts.voices[number]
+    begun = ticks()
+    render(one, room.row, scenes, fields, voice.listeners, parts.renderer, room.responses)
+    rendered = ticks()
+    if room.responses.renewed[0]:
+        renew_late(one, room.row, room.responses.late, parts.convolver, voice.kept)
+    convolve(
+        one, room.row, signals, signal_length, voice.emission, room.responses.early, voice.gain, parts.convolver,
+        voice.kept, sound,
+    )  # fmt: skip
+    voice.emission.clock[world] += sound.shape[2]
+    parts.worlds.ticks[world, 0] += rendered - begun
+    parts.worlds.ticks[world, 1] += ticks() - rendered
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _streams(parts, world):
+    """Return the noise of one world's hop."""
+    own, streams = parts.worlds, parts.noise.bank.shape[0]
+    factors = np.empty((2, streams), dtype=np.float32)
+    for row, speeds in enumerate((own.speed_before_mps, own.speed_mps)):
+        fill_factors(parts.noise, speeds[world], own.gains.diffuse[world], own.gains.robot[world], factors[row])
+    return NoiseStreams(parts.noise.bank, factors[:1], factors[1:])
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _add(added, to):
+    for mic in range(to.shape[0]):
+        for k in range(to.shape[1]):
+            to[mic, k] += added[mic, k]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _slide(codes, window):
+    """Move a world's window on by a hop and put the newest codes, full scale ±1, at its end."""
+    hop = codes.shape[1]
+    kept = window.shape[1] - hop
+    scale = np.float32(1.0 / INT16_FULL_SCALE)
+    for mic in range(codes.shape[0]):
+        row, new = window[mic], codes[mic]
+        for k in range(kept):
+            row[k] = row[k + hop]
+        for k in range(hop):
+            row[kept + k] = new[k] * scale
