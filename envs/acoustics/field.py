@@ -71,9 +71,7 @@ def source_field(scene: Scene, source_m: tuple[float, float, float], length_s: f
     sound, regions = scene_sound(scene)
     scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
-    late = trace_late_field(
-        scene, regions, (x, y, z), length_s, int(key >> np.uint64(33)), plan=sound.plan, edges=sound.edges
-    )
+    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)))
     source = np.array([x, y, z])
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)

@@ -3,9 +3,8 @@
 Rays start uniformly over the sphere, are reflected at the plan's surfaces (mirrored, or scattered after Lambert's
 law, as the material says), and leave energy in the regions they cross. What is kept of each region is the energy per
 time bin and octave band, and per time slot how it spreads over directions, so that a listener hears *where from* the
-reverberation comes: a doorway stays a doorway, and under a ceiling that swallows sound it comes from the sides.
-Where they pass an edge they are bent. What `paths` renders exactly is not recorded here: the direct sound, the ways
-round corners, both with up to two mirror reflections at floor and ceiling, and of what isn't bent one reflection at a
+reverberation comes: a doorway stays a doorway, and under a ceiling that swallows sound it comes from the sides. What
+`paths` renders exactly is not recorded here: the direct sound, and up to two mirror reflections of which one is at a
 wall.
 """
 
@@ -19,13 +18,10 @@ from numba import njit, prange
 from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
-from phonotaxis.envs.acoustics.bending import BENDS_UNTIL_M, NO_EDGE, next_edge, turn_at_edge
-from phonotaxis.envs.acoustics.edges import Edges, edge_seen
 from phonotaxis.envs.acoustics.regions import Regions
 from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
 from phonotaxis.envs.hashing import fold, key_of, unit
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
-from phonotaxis.envs.scenes.plan import Plan
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.threads import launch_threads
 
@@ -37,7 +33,6 @@ DIRECTIONS = AZIMUTHS * ELEVATIONS
 _FINE_BINS, _COARSE = 8, 4  # a time slot is one bin at first, then four
 CERTAIN = 255  # end of a cumulative share of energy
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
-_NOWHERE, _AT_EDGE = -1, -2  # kinds of a flight's end, beside those of surfaces
 _SILENT = 1e-7  # share of a ray's energy below which it is dropped
 
 
@@ -71,9 +66,6 @@ def trace_late_field(
     length_s: float,
     seed: int = 0,
     rays: int = RAYS,
-    *,
-    plan: Plan,
-    edges: Edges,
 ) -> LateField:
     """Trace the late field of a source, by as many threads as numba is told to use; the bits don't depend on them.
 
@@ -84,8 +76,6 @@ def trace_late_field(
         length_s: how much of the impulse response to fill.
         seed: of the rays.
         rays: how many.
-        plan: of the scene.
-        edges: of the scene, at which rays bend.
     """
     launch_threads()
     bins = int(np.ceil(length_s / BIN_S))
@@ -97,8 +87,7 @@ def trace_late_field(
         scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material,
         regions.label, regions.volume_m3, scene.cell_m, scene.origin_m[0], scene.origin_m[1], scene.height_m,
         absorption_table(), scatter.astype(np.float32),
-        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, plan, edges,
-        energies, heards, first,
+        float(source_m[0]), float(source_m[1]), float(source_m[2]), rays, seed, energies, heards, first,
     )  # fmt: skip
     energy, heard = energies[0], heards[0]
     for chunk in range(1, CHUNKS):  # always in this order: the bits must not depend on threads
@@ -120,20 +109,20 @@ def trace_late_field(
 @njit(cache=True, error_model="numpy", parallel=True, nogil=True)
 def _trace(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, plan, edges, energies, heards, first,
+    absorb, scatter, sx, sy, sz, rays, seed, energies, heards, first,
 ):  # fmt: skip
     """Trace every `CHUNKS`-th ray into a chunk of its own."""
     for chunk in prange(CHUNKS):
         _trace_chunk(
             floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-            absorb, scatter, sx, sy, sz, rays, seed, plan, edges, chunk, energies[chunk], heards[chunk], first[chunk],
+            absorb, scatter, sx, sy, sz, rays, seed, chunk, energies[chunk], heards[chunk], first[chunk],
         )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
 def _trace_chunk(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
-    absorb, scatter, sx, sy, sz, rays, seed, plan, edges, chunk, energy, heard, first,
+    absorb, scatter, sx, sy, sz, rays, seed, chunk, energy, heard, first,
 ):  # fmt: skip
     bins = energy.shape[1]
     bin_m = BIN_S * SPEED_OF_SOUND_MPS
@@ -150,30 +139,17 @@ def _trace_chunk(
         row, column = int((y - oy) / cell), int((x - ox) / cell)
         ray_energy[:] = 4.0 * np.pi / rays
         travelled = 0.0
-        bounces = walls = bends = 0
-        last = NO_EDGE
+        bounces = walls = 0
         exact = True  # so far an arrival that `paths` renders
         while travelled < reach:
-            edge, until, apart_m = NO_EDGE, np.inf, 0.0
-            if travelled < BENDS_UNTIL_M:
-                edge, until, apart_m = next_edge(edges.at_m, x, y, dx, dy, last)
             length, row, column, hit, material = _fly(
                 floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-                x, y, z, dx, dy, dz, row, column, travelled, until, reach, bin_m, ray_energy, energy, heard, first,
-                not exact,
+                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, not exact,
             )  # fmt: skip
             travelled += length
-            if hit == _NOWHERE:
+            if hit < 0:
                 break
             x, y, z = x + dx * length, y + dy * length, z + dz * length
-            if hit == _AT_EDGE:
-                last = edge
-                if edge_seen(plan, edges.open_m[edge], x, y):
-                    bends += 1
-                    exact = exact and walls == 0
-                    dx, dy = turn_at_edge(dx, dy, apart_m, fold(fold(key, 11), bends), ray_energy)
-                continue
-            last = NO_EDGE
             mirrors_exactly = (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
             if hit < 2:  # of vertical faces, those of walls
                 beyond_row = row + (hit == 1) * (1 if dy > 0 else -1)
@@ -189,7 +165,7 @@ def _trace_chunk(
             key = fold(key, bounces)
             scattered = unit(key) < scatter[material]
             walls += hit < 2
-            exact = exact and bounces <= 2 and walls <= (bends == 0) and mirrors_exactly and not scattered
+            exact = exact and bounces <= 2 and walls <= 1 and mirrors_exactly and not scattered
             dx, dy, dz = _reflect(dx, dy, dz, hit, scattered, fold(key, 7))
 
 
@@ -215,9 +191,9 @@ def _reflect(dx, dy, dz, hit, scattered, key):
 @njit(cache=True, error_model="numpy")
 def _fly(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-    x, y, z, dx, dy, dz, row, column, travelled, until, reach, bin_m, ray_energy, energy, heard, first, record,
+    x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, record,
 ):  # fmt: skip
-    """Fly to the next surface, leaving energy on the way; returns length, cell, kind of hit, material."""
+    """Fly to the next surface, leaving energy on the way; returns length, cell, kind of hit (-1 none), material."""
     step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
     per_x = cell / abs(dx) if dx != 0.0 else np.inf
     per_y = cell / abs(dy) if dy != 0.0 else np.inf
@@ -228,7 +204,7 @@ def _fly(
     towards = min(int((turn + 1.0) * AZIMUTHS) % AZIMUTHS, AZIMUTHS - 1)
     towards += AZIMUTHS * min(int((1.0 - dz) * 0.5 * ELEVATIONS), ELEVATIONS - 1)
     now_bin = int(travelled / bin_m)
-    hit, material = _NOWHERE, 0
+    hit, material = -1, 0
     t = 0.0
     while True:
         leave = min(next_x, next_y)
@@ -237,9 +213,6 @@ def _fly(
             vertical = (floor[row, column] - z) / dz
         elif dz > 0.0:
             vertical = (ceiling[row, column] - z) / dz
-        if until < min(vertical, leave):
-            t, hit = until, _AT_EDGE
-            break
         if vertical <= leave:
             t = max(vertical, 0.0)
             hit = 2 if dz < 0.0 else 3
@@ -270,7 +243,7 @@ def _fly(
                 first[here] = min(first[here], travelled + mark)
             mark, here, now_bin = t, there, new_bin
             if travelled + t >= reach:
-                return t, row, column, _NOWHERE, 0
+                return t, row, column, -1, 0
     if record and here >= 0:
         _leave(energy, heard, volume, here, now_bin, ray_energy, t - mark, towards)
         first[here] = min(first[here], travelled + mark)

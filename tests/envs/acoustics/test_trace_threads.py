@@ -20,10 +20,7 @@ def traced(scene: Scene, threads: int, rays: int = 100) -> LateField:
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
-        sound, regions = scene_sound(scene)
-        return trace_late_field(
-            scene, regions, (2.0, 2.0, 1.0), 0.2, seed=5, rays=rays, plan=sound.plan, edges=sound.edges
-        )
+        return trace_late_field(scene, scene_sound(scene)[1], (2.0, 2.0, 1.0), 0.2, seed=5, rays=rays)
     finally:
         numba.set_num_threads(before)
 
