@@ -22,6 +22,7 @@ from phonotaxis.envs.scenes.materials import Material
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.truth import ReferenceMissing
 
+DISPLACED_M = 0.08  # along each axis at most: pyroomacoustics' own default
 _REACH_MARGIN_M = 2.0
 
 
@@ -95,6 +96,7 @@ def image_responses(
     points_m: np.ndarray,
     sample_rate_hz: int,
     signs_seed: int | None = None,
+    places_seed: int | None = None,
 ) -> np.ndarray:
     """Sum all image sources that arrive within a room's `length_s`.
 
@@ -105,6 +107,9 @@ def image_responses(
         sample_rate_hz: of the responses.
         signs_seed: give every image a random sign, others at every point: waves then add up in energy, as geometrical
             acoustics has them do, where in truth the images in a row add up to standing waves.
+        places_seed: displace every image but the source itself by up to `DISPLACED_M` along each axis, as walls that
+            aren't quite parallel do: the randomised image method (De Sena, Antonello, Moonen and van Waterschoot,
+            IEEE/ACM TASLP 23(4), 2015), against the sweeping echoes of a perfect box.
 
     Returns:
         float64 [points, taps], pressure relative to the source's free field at 1 m; tap 0 is the emission.
@@ -119,6 +124,11 @@ def image_responses(
     out = np.zeros((len(points_m), taps))
     seen = np.ones(source.images.shape[1], dtype=np.bool_)
     damping, rng = source.damping, np.random.Generator(np.random.PCG64([0x7369676E, signs_seed or 0]))
+    if places_seed is not None:
+        away = np.random.Generator(np.random.PCG64([0x706C6163, places_seed]))
+        moved = away.uniform(-DISPLACED_M, DISPLACED_M, source.images.shape)
+        moved[:, np.linalg.norm(source.images - np.array(source_m)[:, None], axis=0) < 1e-3] = 0.0
+        source.images = (source.images + moved).astype(np.float32)
     for row, point in zip(out, points_m):
         if signs_seed is not None:
             source.damping = damping * rng.choice(np.array([-1.0, 1.0], dtype=np.float32), damping.shape)

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from phonotaxis.envs.scenes.materials import MATERIALS, OCTAVE_BANDS_HZ, Material
+from phonotaxis.envs.scenes import materials
+from phonotaxis.envs.scenes.materials import OCTAVE_BANDS_HZ, Material
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.truth import ReferenceMissing
 from phonotaxis.envs.truth.poses import Point
@@ -157,7 +158,7 @@ def _give_materials(context: Any) -> None:
     """Hand over the simulator's own material table through the JSON file that RLR reads."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "materials.json"
-        path.write_text(json.dumps({"materials": [_material(kind) for kind in MATERIALS]}), encoding="utf-8")
+        path.write_text(json.dumps({"materials": [_material(kind) for kind in materials.MATERIALS]}), encoding="utf-8")
         context.set_material_database_json(str(path))
 
 
@@ -188,7 +189,7 @@ def _give_mesh(context: Any, scene: Scene) -> None:
     material = mesh.metadata["material"]
     for index in np.unique(material):
         faces = np.asarray(mesh.faces[material == index], dtype=np.int64)
-        context.add_mesh_indices(faces.reshape(-1).tolist(), 3, MATERIALS[index].name)
+        context.add_mesh_indices(faces.reshape(-1).tolist(), 3, materials.MATERIALS[index].name)
     context.finalize_object_mesh(0)
 
 

@@ -38,6 +38,7 @@ PARTS = (
     Part("wedge", "phonotaxis.envs.truth.wedge_error", 0.1),
     Part("door", "phonotaxis.envs.truth.door", 0.2),
     Part("furnished", "phonotaxis.envs.truth.furnished", 0.25),
+    Part("rlr", "phonotaxis.envs.truth.rlr_error", 0.05),
 )
 
 _POOLED = ("shoebox", "apartments", "in_sight")  # endings of the rows that are judged together

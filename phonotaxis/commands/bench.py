@@ -158,6 +158,7 @@ def figures_of(rows: Sequence[Row]) -> dict[str, Figure]:
 
 def _print_rows(rows: Sequence[Row]) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -173,7 +174,9 @@ def _print_rows(rows: Sequence[Row]) -> None:
     console.print(table)
     for row in rows:
         if row.note:
-            console.print(f"{row.name}: {row.note}", soft_wrap=True)
+            console.print()
+            console.print(row.name)
+            console.print(Padding(row.note, (0, 0, 0, 2)))
 
 
 GROUP = Group(

@@ -58,6 +58,19 @@ def test_the_simulator_takes_the_same_surfaces() -> None:
     np.testing.assert_allclose(ours[0, near], exact[0, near], atol=0.03 * np.abs(exact).max())
 
 
+def test_displaced_images_leave_the_direct_sound_in_its_place() -> None:
+    pytest.importorskip("pyroomacoustics", reason="the bench extra isn't installed")
+    exact, displaced, again = (
+        image_responses(ROOM, SOURCE, LISTENER, RATE_HZ, places_seed=seed)[0] for seed in (None, 1, 1)
+    )
+    assert np.array_equal(displaced, again)
+    first = round(np.linalg.norm(LISTENER[0] - SOURCE) / SPEED_OF_SOUND_MPS * RATE_HZ)
+    near = slice(first - 8, first + 4)
+    np.testing.assert_allclose(displaced[near], exact[near], atol=0.03 * np.abs(exact).max())
+    assert np.abs(displaced - exact)[first + 40 :].max() > 0.1 * np.abs(exact).max()
+    assert np.sum(displaced**2) == pytest.approx(np.sum(exact**2), rel=0.3)
+
+
 def test_materials_are_there_for_the_block_alone() -> None:
     before, names = materials.MATERIALS, dict(materials.INDEX)
     with smooth_materials([ROOM]):

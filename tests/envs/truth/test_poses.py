@@ -79,9 +79,27 @@ def test_door_reads_level_and_direction_of_a_plane_wave() -> None:
     time_s = np.arange(4500) / rate_hz
     late_s = 0.02 - (mics_m - mics_m.mean(axis=0)) @ towards / 343.2
     audio = 0.25 * np.stack([pulse(time_s - late, door.PEAK_HZ) for late in late_s])
-    heard = door._read(audio, pulse(time_s, door.PEAK_HZ), rate_hz, mics_m, pose.arrival_s)
+    heard = door._read(audio, pulse(time_s, door.PEAK_HZ), rate_hz, mics_m, pose.arrival_s, [1, 2])
     np.testing.assert_allclose(heard.level_db, 20 * np.log10(0.25), atol=0.05)
     assert wrapped_deg(heard.azimuth_rad - 2.0) < 1.0
+    assert (wrapped_deg(heard.srp_rad - 2.0) < 3.0).all()  # steady noise too, whichever
+
+
+def test_the_door_is_judged_over_all_draws() -> None:
+    """Draws that are 10, 20 and 50 degrees off: the median is 20; SRP-PHAT is held to the source's own direction."""
+    level, noises = np.zeros(len(door.OCTAVES_HZ)), door.DRAWS
+    exact = door.Heard(level, 0.5, np.full(2 * noises, 1.0))
+    ours = [door.Heard(level + 1.0, 0.5 + np.radians(off), np.array([1.0])) for off in (10.0, 20.0, -20.0, 50.0)]
+    moved = [heard._replace(srp_rad=np.array([1.0 + np.radians(30.0)])) for heard in ours]
+    same, off = (
+        {row.name: row for row in door.rows([door.Compared(bends, 1.0, draws, exact, exact) for bends in (1, 2)])}
+        for draws in (ours, moved)
+    )
+    assert same["door_level_error_db"].value == pytest.approx(1.0)
+    assert same["door_direction_error_deg"].value == pytest.approx(20.0)
+    assert same["srp_distance_deg_door"].value == pytest.approx(0.0, abs=1e-9)
+    assert off["srp_distance_deg_door"].value == pytest.approx(30.0)
+    assert off["srp_distance_deg_door"].met is False
 
 
 def test_door_poses_are_as_many_bends_away_as_asked_for_and_off_the_walls() -> None:
