@@ -22,6 +22,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.noise import wheel_speed_mps
 from phonotaxis.envs.body import walk_to_go, wrap
 from phonotaxis.envs.episodes import Episode, draw_episode
+from phonotaxis.envs.goals import goal_vector
 from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
@@ -154,6 +155,8 @@ class World:
         self.library.hold(*episode.fields())
         self.episodes[world], self.variations[world] = episode, variation
         self._key[world] = key_of(seed)
+        if names.GOAL in self.observation:
+            self.observation[names.GOAL][world] = goal_vector(self.library, episode)
         if self._varies:
             self._vary(world, variation)
         self.hearing.begin(world, episode, variation)
