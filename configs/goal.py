@@ -25,14 +25,20 @@ EMBEDDING = "subwords-96-v1"  # changes whenever a text's numbers would
 _GRAMS = (3, 4, 5)
 _PLACES = 4  # numbers that one n-gram is hashed to
 _NEGATIONS = frozenset(
-    "not no never neither nor without except ignore ignoring avoid avoiding skip don't doesn't isn't "
-    "instead rather".split()
-)
-_ENDS_SCOPE = frozenset("but and then , . ; : ! ?".split())
+    (
+        "not", "no", "never", "neither", "nor", "without", "except", "ignore", "ignoring", "avoid", "avoiding", "skip",
+        "don't", "doesn't", "isn't", "instead", "rather",
+    )
+)  # fmt: skip
+_ENDS_SCOPE = frozenset(("but", "and", "then", *",.;:!?"))
 _STOP_WORDS = frozenset(
-    "a an the this that these those to of in on at by for from with into it its is are was be been being there here "
-    "who which what where you your me my i we us please than as or so do does can could will would".split()
-)
+    (
+        "a", "an", "the", "this", "that", "these", "those", "to", "of", "in", "on", "at", "by", "for", "from", "with",
+        "into", "it", "its", "is", "are", "was", "be", "been", "being", "there", "here", "who", "which", "what",
+        "where", "you", "your", "me", "my", "i", "we", "us", "please", "than", "as", "or", "so", "do", "does", "can",
+        "could", "will", "would",
+    )
+)  # fmt: skip
 
 
 def embed(text: str) -> np.ndarray:

@@ -266,6 +266,11 @@ class World:
         return out
 
     @property
+    def path_m(self) -> np.ndarray:
+        """Float64 [worlds], length of the way gone, metres; a view."""
+        return self._path_m
+
+    @property
     def source_visible(self) -> np.ndarray:
         """Bool [worlds]: the source was in the array's line of sight at the last step."""
         return self.hearing.listeners.visible
@@ -294,6 +299,7 @@ class World:
             collisions=int(self._collisions[world]),
             reached=bool(self._nearest_m[world] < self.task.success_m),
             sound_ended=float(self.steps[world]) * self.contract.control_period_s > episode.ends_s,
+            time_s=float(self.steps[world]) * self.contract.control_period_s,
         )
 
     def snapshot(self) -> dict[str, Any]:
