@@ -7,7 +7,6 @@ sounds are drawn from is keyed by the split.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -108,10 +107,6 @@ class Suite(Frozen):
         if not 1 <= count <= end - first:
             raise ValueError(f"episodes must lie in 1..{end - first}, got {count}")
         return range(first, first + count)
-
-    def digest(self) -> str:
-        """SHA-256 over everything the suite says, in hex: two results with equal ones are of the same episodes."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
 def load_suite(name: str) -> Suite:

@@ -36,9 +36,9 @@ class StopRule(NamedTuple):
         min_steps: not before this many steps.
     """
 
-    weights: tuple[float, ...] = (2.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.05)
-    bias: float = -3.0
-    threshold: float = 0.5
+    weights: tuple[float, ...] = (10.5, 20.6, 0.24, 0.08, -0.03, -0.13, -0.01)  # fitted to audiogoal-v1's training
+    bias: float = -3.56
+    threshold: float = 0.9
     min_steps: int = 4
 
     def probability(self, signs: np.ndarray) -> np.ndarray:
