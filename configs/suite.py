@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
-from phonotaxis.configs.base import Frozen
+from phonotaxis.configs.base import Frozen, build
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 
 SplitName = Literal["train", "validation", "test"]
@@ -80,6 +80,9 @@ class Suite(Frozen):
         Args:
             name: of the split.
             sounds_folder: a folder of recordings that play instead of the bank; scenes, starts and levels stay.
+
+        Raises:
+            ConfigError: the goal is named by kind, which recordings don't have.
         """
         split = self.split(name)
         scenes = SceneSet(
@@ -98,7 +101,7 @@ class Suite(Frozen):
         if sounds_folder is not None:
             sources |= {"goal_kinds": (), "distractor_kinds": ()}
         own = self.task.model_dump() | {"name": self.name, "scenes": scenes, "sounds": sounds, "sources": sources}
-        return AudioGoalTask.model_validate(own)
+        return build(AudioGoalTask, own, f"{self.name}, {name} split")
 
     def seeds(self, name: SplitName, episodes: int | None = None) -> range:
         """Return the seeds of a split's first episodes; the split's own number where none is given."""

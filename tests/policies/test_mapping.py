@@ -84,7 +84,8 @@ def test_where_it_has_long_been_it_is_less_worth_going() -> None:
     maps[0, :, column] = 4  # the wish lies behind a wall without a gap
     place, wish = np.array([[0.55, 0.05, 0.0]]), np.array([[3.05, 0.05]])
     plan(ONE, maps, visits, place, wish, 0.18, 0.9, out)
-    assert out[0, 2] < 0.3  # nearest to it already
+    before_m = out[0, 2]
+    assert before_m < 0.5  # as near to it as it gets
     for _ in range(40):
         plan(ONE, maps, visits, place, wish, 0.18, 0.9, out)
-    assert out[0, 2] > 0.5
+    assert out[0, 2] > before_m + 0.5
