@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 import torch
 
-import phonotaxis
+from phonotaxis import __version__
 from phonotaxis.configs import base as configs_base
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import EpisodeResult
@@ -74,7 +74,7 @@ def code_digest() -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    versions = phonotaxis.__version__, np.__version__, scipy.__version__, numba.__version__, torch.__version__
+    versions = __version__, np.__version__, scipy.__version__, numba.__version__, torch.__version__
     digest.update(" ".join([*versions, platform.machine(), platform.processor()]).encode())
     return digest.hexdigest()
 

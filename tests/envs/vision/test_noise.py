@@ -183,8 +183,8 @@ def test_a_narrower_camera_leaves_the_rest_of_the_image_unknown() -> None:
     seen = spoiled(clean, noise)[0] > 0.0
     # fx = fy = 32 pixels: 60 degrees reach 32 tan 30 = 18.5 pixels to either side, 30 degrees 8.6
     assert np.flatnonzero(seen.any(axis=0))[[0, -1]].tolist() == [14, 49]
-    assert np.flatnonzero(seen.any(axis=1))[[0, -1]].tolist() == [24, 39]
-    assert seen[24:40, 14:50].all()
+    assert np.flatnonzero(seen.any(axis=1))[[0, -1]].tolist() == [23, 40]
+    assert seen[23:41, 14:50].all()
 
 
 def test_an_angle_of_view_must_be_one() -> None:
