@@ -10,6 +10,7 @@ from phonotaxis.policies.blocks import in_blocks
 from phonotaxis.policies.frontend import AudioFrontEnd
 
 _FORGET = 0.9  # of the direction belief, per step
+_BEFORE = 0.75  # share kept per step of signs that are smoothed
 _STICK = 1.8  # times as much belief as the old direction's is asked of a new one
 _LEVEL_FORGET_DB = 0.05  # by which the loudest level is taken back per step
 NEAR_M = 0.8
@@ -19,7 +20,12 @@ _APART_M = 0.2  # or turned by: places are remembered where one has moved or tur
 _FADE = 0.92  # of what was heard, per place
 _GRID_M = 3.0
 _CELL_M = 0.5
-SIGNS = ("near", "near_before", "peak", "peak_mean", "quiet_db", "spread", "hover")
+SLOW = (0.9, 0.97)  # shares kept per step of what is averaged over seconds
+SIGNS = (
+    "near", "near_before", "peak", "peak_before", "quiet_db", "spread", "hover", "near_slow", "near_slower",
+    "peak_slow", "peak_slower", "spread_slow", "spread_slower", "near_most", "near_share", "peak_below", "log_steps",
+)  # fmt: skip
+_NEAR, _PEAK, _SPREAD, _STEPS = SIGNS.index("near"), SIGNS.index("peak"), SIGNS.index("spread"), len(SIGNS) - 1
 
 
 class Tracker:
@@ -29,8 +35,9 @@ class Tracker:
         direction_rad: float64 [worlds], where the sound comes from, in the frame of the episode's start.
         source_xy: float64 [worlds, 2], where it would be if it were near, in that frame.
         signs: float64 [worlds, SIGNS], what a rule for stopping looks at: the probability that the source is near,
-            given the directions heard along the way, now and smoothed; the steered power's height now and smoothed;
-            how much less loud it is than it has been; how wide the belief's directions are spread; steps in one place.
+            given the directions heard along the way, now, before, over seconds, at most, and now as a share of that;
+            the steered power's height likewise, and how far below its highest; how much less loud it is than it has
+            been; how wide the belief's directions are spread; steps in one place; logarithm of all steps.
     """
 
     def __init__(self, contract: Contract, worlds: int) -> None:
@@ -75,17 +82,27 @@ class Tracker:
         loud = 10.0 ** (-quiet_db[:, None] / 20.0)  # pauses say little
         self._track(worlds, power**2 * loud, place[worlds])
         near = self._judge(worlds, power * loud, place[worlds])
-        peak = power.max(axis=1)
-        signs, keep = self.signs[worlds], np.where(self._fresh[worlds], 0.0, _FORGET)
-        signs[:, 0] = near
-        signs[:, 1] = keep * signs[:, 1] + (1.0 - keep) * near
-        signs[:, 2] = np.log(peak + 0.1)
-        signs[:, 3] = keep * signs[:, 3] + (1.0 - keep) * signs[:, 2]
-        signs[:, 4] = quiet_db
-        signs[:, 5] = self._spread(worlds)
-        signs[:, 6] = self._hover(worlds, place[worlds, :2])
-        self.signs[worlds] = signs
+        self._sign(worlds, near, power.max(axis=1), quiet_db, self._hover(worlds, place[worlds, :2]))
         self._fresh[worlds] = False
+
+    def _sign(
+        self, worlds: np.ndarray, near: np.ndarray, peak: np.ndarray, quiet_db: np.ndarray, hover: np.ndarray
+    ) -> None:
+        """Renew the signs of some worlds; each argument is [k]."""
+        signs, fresh = self.signs[worlds], self._fresh[worlds]
+        now = {_NEAR: near, _PEAK: np.log(peak + 0.1), _SPREAD: self._spread(worlds)}
+        before = _BEFORE * signs[:, [1, 3]] + (1.0 - _BEFORE) * np.stack([now[_NEAR], now[_PEAK]], axis=1)
+        highest = np.where(fresh, now[_PEAK], np.maximum(signs[:, _PEAK] - signs[:, 15], now[_PEAK]))
+        most = np.maximum(signs[:, 13], near)
+        slow = [k * signs[:, 7 + 2 * n + m] + (1.0 - k) * now[f] for n, f in enumerate(now) for m, k in enumerate(SLOW)]
+        steps = np.where(fresh, 0.0, np.expm1(signs[:, _STEPS]) + 1.0)
+        self.signs[worlds] = np.stack(
+            [
+                near, before[:, 0], now[_PEAK], before[:, 1], quiet_db, now[_SPREAD], hover, *slow, most,
+                near / (most + 1e-3), now[_PEAK] - highest, np.log1p(steps),
+            ],
+            axis=1,
+        )  # fmt: skip
 
     @torch.no_grad()
     def _steered(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from phonotaxis.policies.follower import FollowerDecider, StopRule
 EPISODES = 96
 FIRST_SEED = 7_000_000
 _MOST_STEPS = 300
-_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)
+_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
 _RIDGE, _ROUNDS = 1.0, 20
 
 

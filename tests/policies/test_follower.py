@@ -74,7 +74,7 @@ def test_a_rule_is_judged_by_where_it_first_fires() -> None:
     signs = np.zeros((10, 2, len(SIGNS)))
     signs[5, 0, 0] = signs[7, 1, 0] = 1.0
     distance_m = np.tile(np.linspace(9.0, 0.0, 10)[:, None], (1, 2))
-    rule = StopRule((20.0, *[0.0] * 6), -10.0, 0.5)
+    rule = StopRule((20.0, *[0.0] * (len(SIGNS) - 1)), -10.0, 0.5)
     traces = Traces(signs, distance_m, 9.0 - distance_m)
     assert judge(rule, traces, success_m=3.0) == pytest.approx(1.0)  # the second stops at 2 m: a success, SPL 1
     assert judge(rule._replace(min_steps=8), traces, success_m=3.0) == 0.0
