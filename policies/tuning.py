@@ -16,6 +16,7 @@ EPISODES = 96
 FIRST_SEED = 7_000_000
 _MOST_STEPS = 300
 _THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
+_AFTER_STEPS = (20, 30, 1000)
 _RIDGE, _ROUNDS = 1.0, 20
 
 
@@ -39,16 +40,25 @@ def tune_follower(
     The follower runs once without stopping. Its signs are fitted to whether it was in reach of the source (logistic
     regression, ridge), then the threshold is chosen by success plus SPL, judged by where it would have stopped.
     """
-    traces = trace_follower(task, min(worlds, EPISODES), threads, progress, library)
-    weights, bias = fit_logistic(
-        traces.signs.reshape(-1, traces.signs.shape[-1]), traces.distance_m.reshape(-1) < task.success_m
-    )
-    best, best_score = StopRule(tuple(map(float, weights)), float(bias)), -1.0
-    for threshold in _THRESHOLDS:
-        rule = best._replace(threshold=threshold)
-        score = judge(rule, traces, task.success_m)
-        if score > best_score:
-            best, best_score = rule, score
+    return best_rule(trace_follower(task, min(worlds, EPISODES), threads, progress, library), task.success_m)
+
+
+def best_rule(traces: Traces, success_m: float) -> StopRule:
+    """Fit rules to traces, each to the steps up to some time after the first arrival, and return the best of them.
+
+    A rule stops but once, at the first sign; what the signs would be long after it has little to do with that.
+    """
+    arrived = traces.distance_m < success_m
+    first = np.where(arrived.any(axis=0), arrived.argmax(axis=0), len(arrived))
+    best, best_score = StopRule(), -1.0
+    for longer in _AFTER_STEPS:
+        used = np.arange(len(arrived))[:, None] < (first + longer)[None, :]
+        weights, bias = fit_logistic(traces.signs[used], arrived[used])
+        for threshold in _THRESHOLDS:
+            rule = StopRule(tuple(map(float, weights)), bias, threshold)
+            score = judge(rule, traces, success_m)
+            if score > best_score:
+                best, best_score = rule, score
     return best
 
 
