@@ -43,7 +43,6 @@ class Tracker:
     def __init__(self, contract: Contract, worlds: int) -> None:
         self.front_end = AudioFrontEnd(contract)
         self.bins = contract.front_end.azimuths
-        self._spectral = 2 * (1 + contract.front_end.spectrum_bands)
         self.weights = np.ones((worlds, self.front_end.bins), dtype=np.float32)  # of frequencies
         self.direction_rad = np.zeros(worlds)
         self.source_xy = np.zeros((worlds, 2))

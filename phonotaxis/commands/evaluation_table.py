@@ -18,6 +18,7 @@ _REST = (
     "distance_to_goal_m", "collisions_per_m", "time_to_goal_s", "bearing_error_deg_in_sight",
     "bearing_error_deg_out_of_sight",
 )  # fmt: skip
+_WIDE = 110  # columns of a terminal from which on an interval stands beside its value, not under it
 _UNITS = ("m", "rad", "s", "deg", "1/m")
 _DIGITS = {"collisions_per_m": 2, "bearing_error_deg_in_sight": 0, "bearing_error_deg_out_of_sight": 0}
 
@@ -65,7 +66,8 @@ def _print_table(summaries: dict[str, dict[str, Estimate]], names: list[str], co
         for name in names:
             share = BY_NAME[name].unit == "1"
             digits = 0 if share else _DIGITS.get(name, 1)
-            cells.append(summary[name].text(digits, 100.0 if share else 1.0) if name in summary else "–")
+            cell = summary[name].text(digits, 100.0 if share else 1.0) if name in summary else "–"
+            cells.append(cell if console.width >= _WIDE else cell.replace(" [", "\n[", 1))
         table.add_row(policy, *map(escape, cells), style="bold" if policy == OURS else None)
     console.print(table)
     console.print()
