@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonotaxis.commands.command import Command, Json, Seed, say
-from phonotaxis.configs.base import ConfigError, did_you_mean
 from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def evaluate(
 
     from phonotaxis.commands.evaluation_table import evaluation_figures, print_evaluation
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
@@ -88,6 +88,7 @@ def evaluate(
 
 def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool) -> Evaluation:
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.evaluate import evaluate_checkpoint
 
     if policy is None or policy.suffix == ".onnx":
@@ -97,6 +98,7 @@ def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool)
 
 
 def _split(name: str) -> SplitName:
+    from phonotaxis.configs.base import ConfigError, did_you_mean
     from phonotaxis.configs.suite import SPLITS
 
     for split in SPLITS:
@@ -107,6 +109,8 @@ def _split(name: str) -> SplitName:
 
 def _contestants(policy: Path | None, also: Sequence[str]) -> dict[str, Contestant]:
     """Load the policies by name."""
+    from phonotaxis.configs.base import ConfigError
+
     paths = {} if policy is None else {OURS: policy}
     for pair in also:
         name, separator, path = pair.partition("=")
