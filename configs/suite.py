@@ -79,7 +79,7 @@ class Suite(Frozen):
 
         Args:
             name: of the split.
-            sounds_folder: a folder of recordings that play instead of the bank; scenes, starts and levels stay.
+            sounds_folder: a folder of recordings that play instead of the bank; scenes and starting places stay.
 
         Raises:
             ConfigError: the goal is named by kind, which recordings don't have.

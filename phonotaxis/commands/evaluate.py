@@ -37,7 +37,7 @@ def evaluate(
         list[str] | None, typer.Option(help="A further policy as NAME=PATH, e.g. deaf=runs/deaf; may be repeated.")
     ] = None,
     sounds: Annotated[
-        Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes, starts and levels.")
+        Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes and starting places.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Also random, forward, followers and expert.")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure baselines again instead of taking kept results.")] = (
