@@ -24,6 +24,7 @@ class Sources(Frozen):
         distractors: how many other sources play all the time.
         distractor_level_db: their level against the goal's, drawn from this range, dB.
         distractor_kinds: kinds of sound that they are drawn from; all but the goal's where it is empty.
+        goal_kinds: kinds of sound that the goal is drawn from; all where it is empty.
         goal_speed_mps: the goal walks to and fro between its place and another of the scene; 0 stands still. Its
             distance is that of the nearest way-point, which are at most `WAYPOINT_M` apart.
         distractor_speed_mps: likewise of distractors.
@@ -37,6 +38,7 @@ class Sources(Frozen):
     distractors: int = Field(default=0, ge=0, le=MAX_DISTRACTORS)
     distractor_level_db: tuple[float, float] = (-10.0, 0.0)
     distractor_kinds: tuple[str, ...] = ()
+    goal_kinds: tuple[str, ...] = ()
     goal_speed_mps: float = Field(default=0.0, ge=0.0, le=3.0)
     distractor_speed_mps: float = Field(default=0.0, ge=0.0, le=3.0)
     directivity: SourceDirectivities = (OmnidirectionalSource(),)

@@ -16,10 +16,12 @@ from phonotaxis.configs.contract import (
     ContinuousActions,
     Contract,
     FrontEnd,
+    GoalSpec,
     PinholeCamera,
     discrete_actions,
     ordered_modalities,
 )
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE
 from phonotaxis.configs.motion import Drive, check_latency
 from phonotaxis.configs.noise import Noise
 from phonotaxis.configs.randomisation import Randomisation
@@ -38,9 +40,13 @@ class SceneSet(Frozen):
 
 
 class SoundSet(Frozen):
-    """Which sounds play: the procedural bank of a split, or the recordings of a folder."""
+    """Which sounds play: the procedural bank of a split, or the recordings of a folder.
 
-    split: Literal["train", "test"] = "train"
+    `kinds` names the bank's kinds of sound; empty takes the split's own, of which no two splits share one.
+    """
+
+    split: Literal["train", "validation", "test"] = "train"
+    kinds: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0)
     instances_per_kind: int = Field(default=4, ge=1, le=100)
     folder: str | None = None
@@ -55,6 +61,8 @@ class AudioGoalTask(Frozen):
     start. At least `out_of_sight_share` of the starts don't see the source.
 
     Attributes:
+        goal: what names the goal to the policy: its sound's kind, a sentence, or `none`, zeros. With any of these the
+            contract has the same input, so that one policy serves them all; with `absent` it has none.
         modalities: the images an agent sees; depth is always among them.
         depth_noise: of the depth camera.
         drive: how velocity setpoints are carried out.
@@ -65,6 +73,7 @@ class AudioGoalTask(Frozen):
     """
 
     name: str = "audiogoal"
+    goal: Literal["absent", "none", "kind", "sentence"] = "absent"
     array: str = "respeaker_usb_v2"
     sample_rate_hz: int = Field(default=16000, ge=8000, le=48000)
     hop_samples: int = Field(default=4000, ge=80)
@@ -131,6 +140,12 @@ class AudioGoalTask(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _can_be_named(self) -> AudioGoalTask:
+        if self.goal in ("kind", "sentence") and self.sounds.folder is not None:
+            raise ValueError(f"goal '{self.goal}': recordings of a folder have no kinds to name; use the bank's sounds")
+        return self
+
+    @model_validator(mode="after")
     def _sees_something(self) -> AudioGoalTask:
         noise, camera = self.depth_noise, self.camera
         nearest_m = max(camera.min_range_m, noise.min_range_m or 0.0)
@@ -174,6 +189,7 @@ class AudioGoalTask(Frozen):
                 latency_s=self._middle("latency_s") or 0.0,
             ),
             actions=discrete if self.actions == "discrete" else ContinuousActions(),
+            goal=None if self.goal == "absent" else GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING),
             front_end=self.front_end,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs.base import Frozen
 
@@ -34,6 +34,8 @@ class DepthNoise(Frozen):
         edge_jump: least step that is one, as a share of the farther depth.
         min_range_m: nearer is unknown, where this is farther than the camera's own limit.
         max_range_m: farther is unknown, where this is nearer than the camera's own limit.
+        field_of_view_deg: horizontal and vertical angle that the real camera sees, about the image's centre; what the
+            policy's image has beyond it is unknown, as after reprojection from a narrower camera on a robot.
     """
 
     lateral_px: float = Field(default=0.0, ge=0.0, le=8.0)
@@ -46,6 +48,14 @@ class DepthNoise(Frozen):
     edge_jump: float = Field(default=0.05, gt=0.0, lt=1.0)
     min_range_m: float | None = Field(default=None, ge=0.0)
     max_range_m: float | None = Field(default=None, gt=0.0)
+    field_of_view_deg: tuple[float, float] | None = None
+
+    @field_validator("field_of_view_deg")
+    @classmethod
+    def _angles(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not all(1.0 <= angle < 180.0 for angle in value):
+            raise ValueError("field_of_view_deg must be (horizontal, vertical), each from 1 to under 180 degrees")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> DepthNoise:
@@ -59,4 +69,5 @@ class DepthNoise(Frozen):
     def off(self) -> bool:
         """Whether depth stays as it is."""
         steps = self.lateral_px, self.axial_m, self.axial_per_m, self.disparity_step_px, self.edge_dropout
-        return not any(steps) and self.min_range_m is None and self.max_range_m is None
+        limits = self.min_range_m, self.max_range_m, self.field_of_view_deg
+        return not any(steps) and all(limit is None for limit in limits)

@@ -107,7 +107,8 @@ def draw_episode(library: Library, seed: int) -> Episode:
             f"{task.scenes.source}: found no start between {task.min_distance_m} and {task.max_distance_m} m of a "
             "source; give smaller distances or a larger scene"
         )
-    sound = int(rng.integers(len(library.sounds)))
+    choice = _of_kinds(library, task.sources.goal_kinds, "goal_kinds")
+    sound = choice[int(rng.integers(len(choice)))]
     spread = task.sounds.level_range_db
     episode = Episode(
         seed=seed,
@@ -161,13 +162,10 @@ def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) ->
     task = library.task
     kinds = task.sources.distractor_kinds
     goal_kind = library.sounds[episode.sound].kind
-    of_kind = [sound.kind in kinds if kinds else sound.kind != goal_kind for sound in library.sounds]
-    choice = [int(k) for k in np.flatnonzero(of_kind)]
-    if not choice and not kinds:
-        choice = [k for k in range(len(library.sounds)) if k != episode.sound] or [episode.sound]
-    if not choice:
-        known = ", ".join(sorted({sound.kind for sound in library.sounds}))
-        raise ConfigError(f"sources.distractor_kinds: no sound is of kind {', '.join(kinds)}; there are {known}")
+    choice = _of_kinds(library, kinds, "distractor_kinds")
+    if not kinds:
+        choice = [k for k in choice if library.sounds[k].kind != goal_kind]
+        choice = choice or [k for k in range(len(library.sounds)) if k != episode.sound] or [episode.sound]
     sound = int(choice[rng.integers(len(choice))])
     field = episode.field
     for _ in range(_TRIES):
@@ -180,6 +178,15 @@ def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) ->
         offset=int(rng.integers(library.signal_length[sound])),
         level_db_spl=episode.level_db_spl + float(rng.uniform(*task.sources.distractor_level_db)),
     )
+
+
+def _of_kinds(library: Library, kinds: tuple[str, ...], key: str) -> list[int]:
+    """List the sounds of some kinds, all where none is named."""
+    choice = [number for number, sound in enumerate(library.sounds) if not kinds or sound.kind in kinds]
+    if not choice:
+        known = ", ".join(sorted({sound.kind for sound in library.sounds}))
+        raise ConfigError(f"sources.{key}: no sound is of kind {', '.join(kinds)}; there are {known}")
+    return choice
 
 
 def _draw_start(

@@ -352,5 +352,5 @@ def load_sounds(task: AudioGoalTask) -> list[sounds.Sound]:
     chosen = task.sounds
     if chosen.folder is not None:
         return sounds.load_folder(Path(chosen.folder), task.sample_rate_hz)
-    make = sounds.training_bank if chosen.split == "train" else sounds.evaluation_bank
-    return make(chosen.seed, chosen.instances_per_kind, task.sample_rate_hz)
+    kinds = chosen.kinds or sounds.KINDS_OF[chosen.split]
+    return sounds.load_bank(chosen.seed, chosen.instances_per_kind, task.sample_rate_hz, kinds, chosen.split)

@@ -35,6 +35,8 @@ class EpisodeResult:
         reached: at some time within the task's radius of the source, whether it stopped there or not.
         sound_ended: the sound had stopped before the episode ended.
         bearing_error_rad: median absolute error of the policy's bearing, 0 to pi; None without one.
+        bearing_error_in_sight_rad: the same over the steps in which the source was in the array's sight; None without.
+        bearing_error_out_of_sight_rad: over the other steps.
         time_s: simulated time, seconds; None if not known.
     """
 
@@ -51,6 +53,8 @@ class EpisodeResult:
     reached: bool
     sound_ended: bool = False
     bearing_error_rad: float | None = None
+    bearing_error_in_sight_rad: float | None = None
+    bearing_error_out_of_sight_rad: float | None = None
     time_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -154,11 +158,15 @@ METRICS: tuple[Metric, ...] = (
     Metric("distance_to_goal_m", "Distance to goal", "m", False, distance_to_goal_m),
     Metric("normalised_distance_to_goal", "Normalised distance", "1", False, normalised_distance_to_goal),
     Metric("collisions", "Collisions", "per episode", False, collisions),
+    Metric("collisions_per_m", "Collisions per metre", "1/m", False, None),
     Metric("reach", "Reach", "1", True, reach),
     Metric("stop_precision", "Stop precision", "1", True, None),
     Metric("sws", "SWS", "1", True, sws),
     Metric("steps", "Steps", "per episode", False, lambda result: float(result.steps)),
+    Metric("time_to_goal_s", "Time to goal", "s", False, None),
     Metric("bearing_error_rad", "Bearing error", "rad", False, None),
+    Metric("bearing_error_deg_in_sight", "Bearing error in sight", "deg", False, None),
+    Metric("bearing_error_deg_out_of_sight", "Bearing error out of sight", "deg", False, None),
 )
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
@@ -179,8 +187,10 @@ def summarise(results: Sequence[EpisodeResult], seed: int = 0) -> dict[str, Esti
     """Estimate every metric over episodes, with 95 % bootstrap intervals.
 
     Per-episode metrics are averaged. `stop_precision` is the share of successes among the episodes that
-    stopped, absent if none did; `sws` is absent if the sound never ended before an episode;
-    `bearing_error_rad`, the median over episodes, is absent if no policy gave a bearing.
+    stopped, absent if none did; `collisions_per_m` is all collisions over all metres gone, absent if nothing moved;
+    `time_to_goal_s` is the mean simulated time of the successes, absent if there were none; `sws` is absent if the
+    sound never ended before an episode; bearing errors are medians over episodes of each one's median over its steps,
+    absent if no policy gave a bearing.
 
     Args:
         results: one or more episodes.
@@ -203,15 +213,47 @@ def summarise(results: Sequence[EpisodeResult], seed: int = 0) -> dict[str, Esti
 
 
 def _estimate(results: Sequence[EpisodeResult], metric: Metric, seed: int) -> Estimate | None:
-    if metric.name == "stop_precision":
-        stops = [float(result.stopped) for result in results]
-        return statistics.ratio([success(result) for result in results], stops, seed) if any(stops) else None
-    if metric.name == "bearing_error_rad":
-        errors = [r.bearing_error_rad for r in results if r.bearing_error_rad is not None]
-        return statistics.median(errors, seed) if errors else None
+    if metric.per_episode is None:
+        return _OVER_EPISODES[metric.name](results, seed)
     if metric.name == "sws" and not any(result.sound_ended for result in results):
         return None
     return statistics.mean(values(results, metric.name), seed)
+
+
+def _stop_precision(results: Sequence[EpisodeResult], seed: int) -> Estimate | None:
+    stops = [float(result.stopped) for result in results]
+    return statistics.ratio([success(result) for result in results], stops, seed) if any(stops) else None
+
+
+def _collisions_per_m(results: Sequence[EpisodeResult], seed: int) -> Estimate | None:
+    paths_m = [result.path_length_m for result in results]
+    return statistics.ratio([collisions(result) for result in results], paths_m, seed) if any(paths_m) else None
+
+
+def _time_to_goal_s(results: Sequence[EpisodeResult], seed: int) -> Estimate | None:
+    times_s = [result.time_s for result in results if result.success and result.time_s is not None]
+    return statistics.mean(times_s, seed) if times_s else None
+
+
+def _median_of(field: str, scale: float) -> Callable[[Sequence[EpisodeResult], int], Estimate | None]:
+    """Return the median over episodes of a field that may be None, times `scale`."""
+
+    def estimate(results: Sequence[EpisodeResult], seed: int) -> Estimate | None:
+        found = [getattr(result, field) for result in results]
+        errors = [scale * error for error in found if error is not None]
+        return statistics.median(errors, seed) if errors else None
+
+    return estimate
+
+
+_OVER_EPISODES: dict[str, Callable[[Sequence[EpisodeResult], int], Estimate | None]] = {
+    "stop_precision": _stop_precision,
+    "collisions_per_m": _collisions_per_m,
+    "time_to_goal_s": _time_to_goal_s,
+    "bearing_error_rad": _median_of("bearing_error_rad", 1.0),
+    "bearing_error_deg_in_sight": _median_of("bearing_error_in_sight_rad", math.degrees(1.0)),
+    "bearing_error_deg_out_of_sight": _median_of("bearing_error_out_of_sight_rad", math.degrees(1.0)),
+}
 
 
 def paired_difference(

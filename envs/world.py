@@ -18,6 +18,7 @@ from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.noise import wheel_speed_mps
 from phonotaxis.envs.episodes import Episode, draw_episode
+from phonotaxis.envs.goals import goal_vector
 from phonotaxis.envs.hashing import key_of
 from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
@@ -182,6 +183,8 @@ class World:
             episode, variation = coming[int(world)]
             self.episodes[world], self.variations[world] = episode, variation
             self._key[world] = key_of(episode.seed)
+            if names.GOAL in self.observation:
+                self.observation[names.GOAL][world] = goal_vector(self.library, episode)
             if self._varies:
                 self._vary(int(world), variation)
             self.hearing.begin(int(world), episode, variation)
@@ -335,6 +338,11 @@ class World:
         return out[chosen]
 
     @property
+    def path_m(self) -> np.ndarray:
+        """Float64 [worlds], length of the way gone, metres; a view."""
+        return self._path_m
+
+    @property
     def source_visible(self) -> np.ndarray:
         """Bool [worlds]: the source was in the array's line of sight at the last step."""
         return self.hearing.listeners.visible
@@ -363,6 +371,7 @@ class World:
             collisions=int(self._collisions[world]),
             reached=bool(self._nearest_m[world] < self.task.success_m),
             sound_ended=float(self.steps[world]) * self.contract.control_period_s > episode.ends_s,
+            time_s=float(self.steps[world]) * self.contract.control_period_s,
         )
 
     def snapshot(self) -> dict[str, Any]:

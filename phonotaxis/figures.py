@@ -7,7 +7,8 @@
  {"steps_per_s": {"value": 1420.5, "unit": "1/s", "interval": null}}}
 ```
 
-Names are snake_case and stable. `interval` is `[low, high]` at 95 %, or null. A value that is not a finite
+Names are snake_case and stable; a point parts whose figure it is from what it is, as in `learnt.success`.
+`interval` is `[low, high]` at 95 %, or null. A value that is not a finite
 number (a median of nothing, say) is null, since JSON has no NaN.
 """
 
@@ -26,7 +27,8 @@ from typing import Any
 import phonotaxis
 
 Value = float | int | str | bool | None
-_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_WORD = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+_NAME = re.compile(rf"{_WORD}(\.{_WORD})?")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def document(command: str, figures: Mapping[str, Figure]) -> dict[str, Any]:
         figures: by name, in the order in which they shall appear.
 
     Raises:
-        ValueError: a name is not snake_case.
+        ValueError: a name is not snake_case, or two such words with a point between.
     """
     for name in figures:
         if not _NAME.fullmatch(name):

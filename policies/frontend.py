@@ -97,6 +97,31 @@ class AudioFrontEnd(nn.Module):
         whitening = torch.rsqrt(power + self._floor)
         return torch.cat([*self._directional(real * whitening, imaginary * whitening), spectral], dim=1)
 
+    @property
+    def bins(self) -> int:
+        """Number of frequencies that directions are taken from."""
+        return self._bins
+
+    def spectrum_power(self, audio: Tensor) -> Tensor:
+        """Return the power at each frequency, averaged over frames and microphones, float32 [batch, bins]."""
+        spectrum = self._frames(audio) @ self.fourier
+        return (spectrum[..., : self._bins] ** 2 + spectrum[..., self._bins :] ** 2).mean(dim=(1, 2))
+
+    def steered_power(self, audio: Tensor, weights: Tensor) -> Tensor:
+        """Compute the steered response power alone, with frequencies weighted.
+
+        Args:
+            audio: float32 [batch, mics, window_samples], full scale ±1; two microphones at least.
+            weights: float32 [batch, bins], 1 for the power that `forward` gives.
+
+        Returns:
+            float32 [batch, azimuths], as in `forward`.
+        """
+        spectrum = self._frames(audio) @ self.fourier
+        real, imaginary = spectrum[..., : self._bins], spectrum[..., self._bins :]
+        whitening = torch.rsqrt(real * real + imaginary * imaginary + self._floor) * weights.sqrt()[:, None, None]
+        return self._directional(real * whitening, imaginary * whitening)[1]
+
     def _frames(self, audio: Tensor) -> Tensor:
         """Cut the window into frames, [batch, mics, frames, n_fft]."""
         if not self._even:

@@ -11,11 +11,19 @@ import torch
 from phonotaxis.configs import contract as names
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
+from phonotaxis.policies.bearings import Bearings
+from phonotaxis.policies.blocks import in_blocks
 from phonotaxis.policies.policy import Policy, PolicyOutput
+
+_STATE = "state"
 
 
 class Decider(Protocol):
-    """What can be evaluated: it sees observations (a baseline may also see the world) and names actions."""
+    """What can be evaluated: it sees observations (a baseline may also see the world) and names actions.
+
+    A decider that also says where it believes the source to be has an attribute `bearing_rad`, float64 [worlds],
+    azimuth in the base frame, NaN where it says nothing: as of its last decision.
+    """
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forget what was in these worlds, int [k]: they begin new episodes."""
@@ -31,12 +39,14 @@ class PolicyDecider:
 
     Attributes:
         output: what it said last of the worlds that were active; None before the first step.
+        bearing_rad: see `Decider`.
     """
 
     def __init__(self, policy: Policy, num_worlds: int) -> None:
         self.policy = policy.eval()
         self.state = policy.initial_state(num_worlds)
         self.output: PolicyOutput | None = None
+        self.bearing_rad = np.full(num_worlds, np.nan)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Clear the memory of some worlds."""
@@ -46,13 +56,27 @@ class PolicyDecider:
     def decide(self, world: World) -> np.ndarray:
         """Take the policy's best action in every active world."""
         active = np.flatnonzero(world.active)
-        observation = {name: torch.from_numpy(array[active]) for name, array in world.observation.items()}
-        features = self.policy.features(observation)
-        self.output = self.policy.step(features, self.state[active], observation[names.EPISODE_START])
+        seen = {spec.name: world.observation[spec.name][active] for spec in self.policy.contract.observations()}
+        seen[_STATE] = self.state[active].numpy()
+        said = in_blocks(self._step, seen)
+        self.output = PolicyOutput(*(torch.from_numpy(said[name]) for name in PolicyOutput._fields))
         self.state[active] = self.output.state
+        self.bearing_rad[:] = np.nan
+        self.bearing_rad[active] = bearing_of(said["bearing"])
         actions = np.zeros(world.num_worlds, dtype=np.int64)
         actions[active] = self.policy.action(self.output.logits).numpy()
         return actions
+
+    def _step(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        observation = {name: torch.from_numpy(array) for name, array in block.items()}
+        state = observation.pop(_STATE)
+        output = self.policy.step(self.policy.features(observation), state, observation[names.EPISODE_START])
+        return {name: value.numpy() for name, value in output._asdict().items()}
+
+
+def bearing_of(head: np.ndarray) -> np.ndarray:
+    """Read the azimuth, radians [n], from a policy's bearing head, [n, 3] (`contract.BEARING_FIELDS`)."""
+    return np.arctan2(head[:, 1].astype(np.float64), head[:, 0].astype(np.float64))
 
 
 def run_episodes(
@@ -76,6 +100,7 @@ def run_episodes(
         depend on it.
     """
     results: dict[int, EpisodeResult] = {}
+    bearings = Bearings(world.num_worlds)
     running = np.full(world.num_worlds, -1, dtype=np.int64)
     upcoming = 0
 
@@ -89,17 +114,19 @@ def run_episodes(
         running[chosen] = numbers
         world.begin(chosen, np.array([seeds[int(number)] for number in numbers]))
         decider.begin(chosen)
+        bearings.begin(chosen)
 
     world.active[:] = False
     begin(np.arange(world.num_worlds))
     while len(results) < len(seeds):
         actions = decider.decide(world)
+        bearings.note(world, decider)
         if on_step is not None:
             on_step(world)
         outcome = world.step(np.where(world.active, actions, 0))
         ended = np.flatnonzero(outcome.terminated | outcome.truncated)
         for index in ended:
-            result = world.result(int(index))
+            result = bearings.into(world.result(int(index)), int(index))
             results[int(running[index])] = result
             if on_episode is not None:
                 on_episode(result)

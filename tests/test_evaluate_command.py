@@ -1,67 +1,114 @@
-"""`phonotaxis evaluate`: its figures have stable names, its table is for people."""
+"""`phonotaxis evaluate`: its figures have stable names, its tables are for people, its errors name the mistake."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from phonotaxis import cli
+from phonotaxis.commands import evaluate as command
+from phonotaxis.configs.suite import Suite
+from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.metrics import EpisodeResult
-from phonotaxis.policies import evaluate
-from phonotaxis.policies.evaluate import Evaluation
+from phonotaxis.policies import benchmark
+from phonotaxis.policies.benchmark import Evaluation
 
 
 def result(number: int, success: bool) -> EpisodeResult:
     return EpisodeResult(
-        episode_seed=number, scene="apartment:1000000", success=success, stopped=True, steps=20,
+        episode_seed=number, scene="apartment:3000000", success=success, stopped=True, steps=20,
         path_length_m=5.0, shortest_path_m=5.0, shortest_actions=20,
-        final_distance_m=0.5 if success else 3.0, collisions=0, reached=success,
+        final_distance_m=0.5 if success else 3.0, collisions=1, reached=success, time_s=5.0,
+        bearing_error_in_sight_rad=0.1,
     )  # fmt: skip
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put an evaluation of known outcome in the place of a real one."""
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Put an evaluation of known outcome in the place of a real one, and keep what it was asked for."""
     results = {
         "learnt": [result(number, True) for number in range(20)],
         "follower": [result(number, number % 2 == 0) for number in range(20)],
+        "follower_oracle_stop": [result(number, True) for number in range(20)],
     }
+    seen: dict[str, Any] = {}
 
-    def known(folder: Path, episodes: int, **options: object) -> Evaluation:
-        assert episodes == 20
-        return Evaluation(results)
+    def known(suite: Suite, contestants: object, split: str, episodes: int | None, *rest: Any) -> Evaluation:
+        folder, with_baselines, threads, _, store = rest
+        seen.update(
+            suite=suite.name, split=split, episodes=episodes, folder=folder, baselines=with_baselines, threads=threads,
+            renew=store.renew, contestants=contestants,
+        )  # fmt: skip
+        return Evaluation(results, ("follower",))
 
-    monkeypatch.setattr(evaluate, "evaluate_checkpoint", known)
+    monkeypatch.setattr(benchmark, "evaluate_suite", known)
+    return seen
 
 
-@pytest.mark.usefixtures("measured")
-def test_figures_of_every_policy_and_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["evaluate", "runs/x", "--episodes", "20", "--json"]) == 0
+def test_figures_of_every_policy_and_the_differences(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", "--episodes", "20", "--json"]) == 0
+    assert (asked["suite"], asked["split"], asked["episodes"]) == ("audiogoal-v1", "test", 20)
+    assert (asked["baselines"], asked["renew"], asked["folder"]) == (True, False, None)
     figures = json.loads(capsys.readouterr().out)["figures"]
     assert figures["episodes"]["value"] == 20
-    assert figures["learnt_success"] == {"value": 1.0, "unit": "", "interval": [1.0, 1.0]}
-    assert figures["follower_spl"]["value"] == 0.5
-    assert figures["learnt_over_follower_spl"]["value"] == 0.5
-    low, high = figures["learnt_over_follower_spl"]["interval"]
+    assert figures["learnt.success"] == {"value": 1.0, "unit": "", "interval": [1.0, 1.0]}
+    assert figures["follower.spl"]["value"] == 0.5
+    assert figures["follower_oracle_stop.success"]["value"] == 1.0
+    assert figures["learnt.bearing_error_deg_in_sight"]["value"] == pytest.approx(5.7296, abs=1e-3)
+    assert figures["learnt.bearing_error_deg_in_sight"]["unit"] == "deg"
+    assert figures["learnt.time_to_goal_s"] == {"value": 5.0, "unit": "s", "interval": [5.0, 5.0]}
+    assert figures["learnt.collisions_per_m"]["unit"] == "1/m"
+    assert figures["learnt.spl_over_follower"]["value"] == 0.5
+    low, high = figures["learnt.success_over_follower"]["interval"]
     assert 0.2 < low < 0.5 < high < 0.8
 
 
-@pytest.mark.usefixtures("measured")
-def test_the_table_names_policies_metrics_and_the_difference(
+@pytest.mark.usefixtures("asked")
+def test_the_tables_name_policies_metrics_and_what_was_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    assert cli.run(["evaluate", "runs/x", "--episodes", "20"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    header = " ".join(lines[:2])
-    for label in ("policy", "Success", "SPL", "SoftSPL", "SNA", "Distance to goal", "Collisions"):
-        assert label in header
-    row = next(line for line in lines if line.startswith("learnt"))
-    assert "100 [100, 100]" in row
-    assert "0.5 [0.5, 0.5]" in row
-    assert lines[-1].startswith("SPL of learnt minus follower, paired: 50 [")
+    assert cli.run(["evaluate", "--suite", "semantic-v1", "--split", "validation"]) == 0
+    out, err = capsys.readouterr()
+    for label in ("policy", "Success", "SPL", "SoftSPL", "SNA", "Reach", "Stop precision", "Distance to goal"):
+        assert label in out
+    rows = [line for line in out.splitlines() if line.startswith("learnt")]
+    assert len(rows) == 2
+    assert "100 [100, 100]" in rows[0]
+    assert "0.5 [0.5, 0.5]" in rows[1]
+    assert "SPL of learnt minus follower, paired: 50 [" in out
+    assert "semantic-v1, validation split, 20 episodes" in err
+    assert "taken from the cache, measured by the same code: follower (--fresh measures again)" in err
+
+
+def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
+    line = ["evaluate", "--sounds", str(tmp_path), "--fresh", "--threads", "1", "--suite", "audiogoal-hard-v1"]
+    assert cli.run(line) == 0
+    assert (asked["suite"], asked["folder"]) == ("audiogoal-hard-v1", str(tmp_path))
+    assert (asked["renew"], asked["threads"]) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["--suite", "audiogoal-v2"], "did you mean 'audiogoal-v1'"),
+        (["--split", "tests"], "unknown split 'tests'; did you mean 'test'"),
+        (["--no-baselines"], "nothing to measure"),
+        (["--also", "runs/deaf"], "expected NAME=PATH"),
+        (["--suite", "own"], "needs the folder of a training"),
+        (["--suite", "own", "policy.onnx"], "a bundle doesn't hold one"),
+        (["nowhere.onnx"], "nowhere.onnx"),
+        (["--suite", "semantic-v1", "--sounds", "here"], "recordings of a folder have no kinds"),
+    ],
+)
+def test_a_mistake_is_named(line: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", *line]) == 1
+    err = capsys.readouterr().err
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
 
 
 def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,3 +116,20 @@ def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixtu
     err = capsys.readouterr().err
     assert str(tmp_path) in err
     assert "Traceback" not in err
+
+
+def test_a_training_in_test_scenes_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.policies import checkpoint, evaluate
+
+    class Saved:
+        config = {"task": AudioGoalTask(scenes=SceneSet(first_seed=3_000_000)).model_dump(mode="json")}  # noqa: RUF012
+
+        def policy(self) -> None:
+            return None
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Saved())
+    monkeypatch.setattr(evaluate, "contestant", lambda policy: "a contestant")
+    assert command._contestants(tmp_path, ["deaf=runs/deaf"]) == {"learnt": "a contestant", "deaf": "a contestant"}
+    assert "warning: learnt was trained on what tests it: scenes 3000000" in capsys.readouterr().err

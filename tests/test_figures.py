@@ -34,10 +34,14 @@ def test_a_document_is_strict_json_whatever_is_measured() -> None:
     assert found["figures"]["agrees"]["value"] is True
 
 
-@pytest.mark.parametrize("name", ["Steps", "steps-per-s", "steps per s", "_x", "x__y", "2d", ""])
+@pytest.mark.parametrize("name", ["Steps", "steps-per-s", "steps per s", "_x", "x__y", "2d", "", "a.", "a.b.c", ".b"])
 def test_a_name_that_is_not_snake_case_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="snake_case"):
         figures.document("x", {name: Figure(1)})
+
+
+def test_a_name_may_say_whose_figure_it_is() -> None:
+    assert "learnt.spl_over_follower" in figures.document("x", {"learnt.spl_over_follower": Figure(1)})["figures"]
 
 
 def test_the_commit_is_that_of_the_checkout(repository: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from phonotaxis.envs.sounds.bank import (
     GENERATORS,
     HELD_OUT_KINDS,
+    KINDS_OF,
     TRAINING_KINDS,
+    VALIDATION_KINDS,
     evaluation_bank,
     load_bank,
     make,
@@ -17,10 +19,11 @@ from phonotaxis.envs.sounds.sound import Sound, SoundError
 __all__ = [
     "GENERATORS",
     "HELD_OUT_KINDS",
+    "KINDS_OF",
     "TRAINING_KINDS",
+    "VALIDATION_KINDS",
     "Sound",
     "SoundError",
-    "evaluation_bank",
     "evaluation_bank",
     "load_bank",
     "load_file",

@@ -1,4 +1,4 @@
-"""The bank of procedural sounds, and its split into heard and unheard."""
+"""The bank of procedural sounds, and its splits: what is trained with, what chooses a policy, what tests it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from phonotaxis.configs.base import did_you_mean
-from phonotaxis.envs.sounds import machines, matter, voices
+from phonotaxis.envs.sounds import machines, matter, validation, voices
 from phonotaxis.envs.sounds.sound import SEAM_S, Sound, SoundError, make_sound
 
 Generator = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -32,10 +32,15 @@ GENERATORS: dict[str, Generator] = {
     "barking": voices.barking,
     "birdsong": voices.birdsong,
     "sizzling": matter.sizzling,
+    "doorbell": validation.doorbell,
+    "footsteps": validation.footsteps,
+    "hair_dryer": validation.hair_dryer,
 }
 HELD_OUT_KINDS = ("siren", "typing", "crying", "barking", "birdsong", "sizzling")
-TRAINING_KINDS = tuple(kind for kind in GENERATORS if kind not in HELD_OUT_KINDS)
-SPLITS = ("train", "test")
+VALIDATION_KINDS = ("doorbell", "footsteps", "hair_dryer")
+TRAINING_KINDS = tuple(kind for kind in GENERATORS if kind not in HELD_OUT_KINDS + VALIDATION_KINDS)
+SPLITS = ("train", "test", "validation")  # their order keys the random streams: new ones are appended
+KINDS_OF = {"train": TRAINING_KINDS, "validation": VALIDATION_KINDS, "test": HELD_OUT_KINDS}
 SHORTEST_S, LONGEST_S = 2.5, 5.5
 
 
@@ -49,7 +54,7 @@ def make(kind: str, seed: int, instance: int = 0, split: str = "train", sample_r
         kind: a key of `GENERATORS`.
         seed: of the bank, not negative.
         instance: number of the sound within its kind, not negative.
-        split: `train` or `test`.
+        split: `train`, `validation` or `test`.
         sample_rate_hz: 8000 to 96000.
 
     Raises:

@@ -27,6 +27,7 @@ class NoiseModel(NamedTuple):
     disparity_m: float  # depth at which the disparity is one step; 0 = depth is not quantised
     edge_dropout: float
     edge_jump: float
+    seen: np.ndarray  # int64 [4], first and last + 1 of the columns and of the rows that the real camera sees
 
 
 def noise_model(noise: DepthNoise, camera: PinholeCamera) -> NoiseModel:
@@ -48,7 +49,19 @@ def noise_model(noise: DepthNoise, camera: PinholeCamera) -> NoiseModel:
         disparity_m=noise.baseline_m * focal_px / step_px if step_px > 0.0 else 0.0,
         edge_dropout=noise.edge_dropout,
         edge_jump=noise.edge_jump,
+        seen=_seen(noise.field_of_view_deg, camera),
     )
+
+
+def _seen(field_of_view_deg: tuple[float, float] | None, camera: PinholeCamera) -> np.ndarray:
+    """Return the columns and rows whose centres lie within an angle of view about the principal point, int64 [4]."""
+    if field_of_view_deg is None:
+        return np.array([0, camera.width, 0, camera.height])
+    tangents = np.tan(0.5 * np.radians(field_of_view_deg))
+    columns = np.abs(np.arange(camera.width) + 0.5 - camera.cx) <= tangents[0] * camera.fx
+    rows = np.abs(np.arange(camera.height) + 0.5 - camera.cy) <= tangents[1] * camera.fy
+    ends = [np.flatnonzero(inside)[[0, -1]] + [0, 1] if inside.any() else np.zeros(2) for inside in (columns, rows)]
+    return np.concatenate(ends).astype(np.int64)
 
 
 class DepthCamera:
@@ -108,6 +121,7 @@ def _spoil(image: np.ndarray, key: np.uint64, gain: float, model: NoiseModel) ->
         mark_edges(clean, model.edge_jump, edges)
     mask = np.uint64((1 << _BITS) - 1)
     lateral = model.lateral_px * gain
+    left, right, top, bottom = model.seen[0], model.seen[1], model.seen[2], model.seen[3]
     for row in range(height):
         for column in range(width):
             bits = fold(key, row * width + column)
@@ -118,7 +132,8 @@ def _spoil(image: np.ndarray, key: np.uint64, gain: float, model: NoiseModel) ->
             i = min(max(column + int(np.rint(lateral * aside)), 0), width - 1)
             j = min(max(row + int(np.rint(lateral * below)), 0), height - 1)
             depth = float(clean[j, i])
-            if depth <= 0.0 or (edges[row, column] and chance < dropout):
+            unseen = not (left <= column < right and top <= row < bottom)
+            if unseen or depth <= 0.0 or (edges[row, column] and chance < dropout):
                 image[row, column] = 0.0
                 continue
             depth += (model.axial_m + model.axial_per_m * depth * depth) * gain * along

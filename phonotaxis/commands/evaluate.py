@@ -1,94 +1,160 @@
-"""`phonotaxis evaluate`: paired episodes in unseen scenes against policies that are known."""
+"""`phonotaxis evaluate`: policies and baselines on the same episodes of a suite, with 95 % intervals."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, Seed
-from phonotaxis.figures import Figure, print_json
+from phonotaxis.commands.command import Command, Json, Seed, say
+from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from phonotaxis.configs.suite import SplitName
+    from phonotaxis.policies.benchmark import Contestant, Evaluation
 
-    from phonotaxis.policies.evaluate import Evaluation
-
-OURS, RIVAL = "learnt", "follower"
-_SHOWN = ("success", "spl", "softspl", "sna", "distance_to_goal_m", "collisions")
+OWN_TASK, OWN_EPISODES = "own", 200
+OURS = "learnt"
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training, e.g. runs/train.")],
-    episodes: Annotated[int, typer.Option(help="Episodes for each policy.", min=1)] = 200,
-    baselines: Annotated[bool, typer.Option(help="Also random, direction follower and expert.")] = True,
+    policy: Annotated[
+        Path | None, typer.Argument(help="Folder of a training, or an .onnx bundle; baselines alone without.")
+    ] = None,
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="audiogoal-v1, audiogoal-hard-v1, audiogoal-robot-v1, semantic-v1, instruction-v1, a .yaml file, or "
+            "'own': the training's own task in scenes it has not seen."
+        ),
+    ] = "audiogoal-v1",
+    split: Annotated[str, typer.Option(help="test, or validation: choose policies by the latter alone.")] = "test",
+    episodes: Annotated[int | None, typer.Option(help="The first N of the split's; all without.", min=1)] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further policy as NAME=PATH, e.g. deaf=runs/deaf; may be repeated.")
+    ] = None,
+    sounds: Annotated[
+        Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes and starting places.")
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Also random, forward, followers and expert.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure baselines again instead of taking kept results.")] = (
+        False
+    ),
+    threads: Annotated[int, typer.Option(help="Of the simulator; results don't depend on it.", min=1)] = 2,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure a policy on episodes it has not seen, with 95 % intervals, against three others.
+    """Measure a policy on a fixed suite of episodes that it has not seen, with 95 % intervals, beside baselines.
 
     Every policy gets the same episodes, so that differences are paired. Success is to stop within 1 m of the
-    source by the shortest walk; SPL weighs it by the length of the way (Anderson et al. 2018).
+    source by the shortest walk; SPL weighs it by the length of the way (Anderson et al. 2018). Results of baselines
+    are kept in the cache and taken from there until suite or code change. --seed is of --suite own alone: suites have
+    their own. docs/benchmark.md says what each suite and figure is.
     """
     from rich.console import Console
 
+    from phonotaxis.commands.evaluation_table import evaluation_figures, print_evaluation
     from phonotaxis.commands.progress import ProgressBar
-    from phonotaxis.policies.evaluate import evaluate_checkpoint
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.policies.baseline_store import BaselineStore
+    from phonotaxis.policies.benchmark import evaluate_suite
 
-    with ProgressBar("evaluating") as bar:
-        evaluation = evaluate_checkpoint(checkpoint, episodes, baselines=baselines, seed=seed, progress=bar)
+    if suite == OWN_TASK:
+        evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
+    else:
+        chosen, contestants = load_suite(suite), _contestants(policy, also or ())
+        if not contestants and not baselines:
+            raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
+        folder = None if sounds is None else str(sounds)
+        with ProgressBar("evaluating") as bar:
+            evaluation = evaluate_suite(
+                chosen, contestants, _split(split), episodes, folder, baselines, threads, bar,
+                BaselineStore(renew=fresh),
+            )  # fmt: skip
     if json:
         print_json("evaluate", evaluation_figures(evaluation))
-    else:
-        print_evaluation(evaluation, Console(highlight=False))
+        return
+    if suite != OWN_TASK:
+        what = f", recordings of {sounds}" if sounds else ""
+        say(f"{suite}, {split} split, {_count(evaluation)} episodes for each policy{what}")
+    print_evaluation(evaluation, Console(highlight=False))
+    if evaluation.kept:
+        say(f"taken from the cache, measured by the same code: {', '.join(evaluation.kept)} (--fresh measures again)")
 
 
-def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return every metric of every policy as `<policy>_<metric>`, and what ours is ahead of the follower."""
-    from phonotaxis.envs.metrics import BY_NAME
+def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool) -> Evaluation:
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.policies.evaluate import evaluate_checkpoint
 
-    figures = {"episodes": Figure(max(len(results) for results in evaluation.results.values()))}
-    for policy in evaluation.results:
-        for name, estimate in evaluation.summary(policy).items():
-            unit = BY_NAME[name].unit if BY_NAME[name].unit in ("m", "rad") else ""
-            figures[f"{policy}_{name}"] = Figure(estimate.value, unit, (estimate.low, estimate.high))
-    if {OURS, RIVAL} <= evaluation.results.keys():
-        ahead = evaluation.over(OURS, RIVAL)
-        figures[f"{OURS}_over_{RIVAL}_spl"] = Figure(ahead.value, "", (ahead.low, ahead.high))
-    return figures
+    if policy is None or policy.suffix == ".onnx":
+        raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
+    with ProgressBar("evaluating") as bar:
+        return evaluate_checkpoint(policy, episodes, baselines=baselines, seed=seed, progress=bar)
 
 
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print the table for people: a row for each policy, shares in percent, 95 % intervals in brackets."""
-    from rich.markup import escape
-    from rich.table import Table
+def _split(name: str) -> SplitName:
+    from phonotaxis.configs.base import ConfigError, did_you_mean
+    from phonotaxis.configs.suite import SPLITS
 
-    from phonotaxis.envs.metrics import BY_NAME
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise ConfigError(f"unknown split '{name}'{did_you_mean(name, SPLITS)} (known: {', '.join(SPLITS)})")
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("policy")
-    for name in _SHOWN:
-        unit = "%" if BY_NAME[name].unit == "1" else BY_NAME[name].unit
-        table.add_column(f"{BY_NAME[name].label}\n{unit}", justify="right")
-    for policy in evaluation.results:
-        estimates = evaluation.summary(policy)
-        cells = [
-            estimates[name].text(0, 100.0) if BY_NAME[name].unit == "1" else estimates[name].text(1) for name in _SHOWN
-        ]
-        table.add_row(policy, *map(escape, cells), style="bold" if policy == OURS else None)
-    console.print(table)
-    if {OURS, RIVAL} <= evaluation.results.keys():
-        ahead = evaluation.over(OURS, RIVAL).text(0, 100.0)
-        console.print(f"SPL of {OURS} minus {RIVAL}, paired: {ahead} %", markup=False)
+
+def _contestants(policy: Path | None, also: Sequence[str]) -> dict[str, Contestant]:
+    """Load the policies by name."""
+    from phonotaxis.configs.base import ConfigError
+
+    paths = {} if policy is None else {OURS: policy}
+    for pair in also:
+        name, separator, path = pair.partition("=")
+        if not separator or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in paths:
+            raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
+        paths[name] = Path(path)
+    return {name: _contestant(name, path) for name, path in paths.items()}
+
+
+def _contestant(name: str, path: Path) -> Contestant:
+    from phonotaxis.policies.benchmark import Contestant
+
+    if path.suffix == ".onnx":
+        from phonotaxis.export.bundle import read_bundle
+        from phonotaxis.export.decider import EngineDecider
+
+        bundle = read_bundle(path)
+        return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds))
+    from phonotaxis.configs.suite import overlap
+    from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.evaluate import contestant
+
+    saved = load_checkpoint(path)
+    if "task" in saved.config:
+        touched = overlap(AudioGoalTask.model_validate(saved.config["task"]))
+        if touched is not None:
+            say(f"warning: {name} was trained on what tests it: {touched}; its figures are not comparable")
+    return contestant(saved.policy())
+
+
+def _count(evaluation: Evaluation) -> int:
+    return max(len(results) for results in evaluation.results.values())
 
 
 COMMAND = Command(
     "evaluate",
     evaluate,
     (
-        ("phonotaxis evaluate runs/train", "the table with intervals"),
-        ("phonotaxis evaluate runs/train --episodes 1000 --no-baselines --json", "narrower, for a script"),
+        ("phonotaxis evaluate runs/train", "audiogoal-v1, beside the baselines"),
+        ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the file that drives the robot"),
+        ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
+        ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "baselines alone, in a hurry"),
+        ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
+        ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),
     ),
-    needs_arguments=True,
 )

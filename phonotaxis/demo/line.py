@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from phonotaxis.commands.evaluate import evaluation_figures, print_evaluation
+from phonotaxis.commands.evaluation_table import evaluation_figures, print_evaluation
 from phonotaxis.commands.progress import ProgressBar
 from phonotaxis.commands.provenance import provenance
 from phonotaxis.configs.imitation import ImitationConfig

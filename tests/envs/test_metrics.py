@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import pytest
@@ -88,6 +89,26 @@ def test_stop_precision_counts_stops_only() -> None:
     results = [result()] * 3 + [result(**FAILURE)] + [result(**FAILURE, stopped=False)] * 4
     assert metrics.summarise(results)["stop_precision"].value == pytest.approx(0.75)
     assert "stop_precision" not in metrics.summarise([result(**FAILURE, stopped=False)])
+
+
+def test_collisions_per_metre_are_all_collisions_over_all_metres() -> None:
+    results = [result(), result(collisions=0, path_length_m=2.0)]
+    assert metrics.summarise(results)["collisions_per_m"].value == pytest.approx(3.0 / 12.0)
+    assert "collisions_per_m" not in metrics.summarise([result(path_length_m=0.0)])
+
+
+def test_time_to_goal_is_of_successes() -> None:
+    results = [result(time_s=10.0), result(time_s=20.0), result(**FAILURE, time_s=90.0)]
+    assert metrics.summarise(results)["time_to_goal_s"].value == pytest.approx(15.0)
+    assert "time_to_goal_s" not in metrics.summarise([result(**FAILURE, time_s=90.0), result()])
+
+
+def test_bearing_errors_in_and_out_of_sight_are_medians_in_degrees() -> None:
+    results = [result(bearing_error_in_sight_rad=math.radians(deg)) for deg in (2.0, 4.0, 60.0)]
+    results += [result(bearing_error_out_of_sight_rad=0.5 * math.pi)]
+    summary = metrics.summarise(results)
+    assert summary["bearing_error_deg_in_sight"].value == pytest.approx(4.0)
+    assert summary["bearing_error_deg_out_of_sight"].value == pytest.approx(90.0)
 
 
 def test_what_was_not_measured_is_absent() -> None:

@@ -5,11 +5,13 @@ import pytest
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.metrics import summarise
+from phonotaxis.envs.metrics import EpisodeResult, summarise
 from phonotaxis.envs.world import World
-from phonotaxis.policies.evaluate import tune_follower, unseen
+from phonotaxis.policies.evaluate import unseen
 from phonotaxis.policies.follower import FollowerDecider, StopRule
 from phonotaxis.policies.rollout import run_episodes
+from phonotaxis.policies.tracker import SIGNS
+from phonotaxis.policies.tuning import Traces, fit_logistic, judge, tune_follower
 
 OFFICE = SceneSet(source="empty_room", count=4, options={"floor": "carpet", "ceiling": "acoustic_ceiling"})
 
@@ -53,8 +55,44 @@ def test_an_episode_is_forgotten_when_the_next_begins(world: World) -> None:
 
 def test_the_rule_is_tuned_from_what_was_seen() -> None:
     rule = tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), worlds=4, threads=1)
-    assert 0.0 < rule.near < 1.0
-    assert rule.hover >= 24
+    assert len(rule.weights) == len(SIGNS)
+    assert rule != StopRule()
+    assert rule == tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), worlds=4, threads=2)
+
+
+def test_a_logistic_fit_finds_the_sign_that_tells() -> None:
+    rng = np.random.default_rng(0)
+    signs = rng.standard_normal((4000, 3)) * [1.0, 10.0, 0.1]
+    arrived = rng.random(4000) < 1.0 / (1.0 + np.exp(-(2.0 * signs[:, 0] - 1.0)))
+    weights, bias = fit_logistic(signs, arrived)
+    assert weights[0] == pytest.approx(2.0, abs=0.25)
+    assert bias == pytest.approx(-1.0, abs=0.15)
+    assert abs(weights[1]) < 0.03
+
+
+def test_a_rule_is_judged_by_where_it_first_fires() -> None:
+    signs = np.zeros((10, 2, len(SIGNS)))
+    signs[5, 0, 0] = signs[7, 1, 0] = 1.0
+    distance_m = np.tile(np.linspace(9.0, 0.0, 10)[:, None], (1, 2))
+    rule = StopRule((20.0, *[0.0] * (len(SIGNS) - 1)), -10.0, 0.5)
+    traces = Traces(signs, distance_m, 9.0 - distance_m)
+    assert judge(rule, traces, success_m=3.0) == pytest.approx(1.0)  # the second stops at 2 m: a success, SPL 1
+    assert judge(rule._replace(min_steps=8), traces, success_m=3.0) == 0.0
+
+
+def test_with_an_oracles_stop_it_never_stops_elsewhere(world: World) -> None:
+    decider = FollowerDecider(world.contract, 12, None, oracle_stop=True)
+    results = run_episodes(world, decider, range(12))
+    assert all(result.success == result.stopped for result in results)
+    assert sum(result.success for result in results) >= 9
+
+
+def test_its_way_does_not_depend_on_the_batch(world: World) -> None:
+    def run(count: int) -> list[EpisodeResult]:
+        short = World(world.task.model_copy(update={"max_steps": 25}), count, library=world.library)
+        return run_episodes(short, FollowerDecider(short.contract, count, StopRule()), range(3))
+
+    assert run(1) == run(3)
 
 
 def test_unseen_scenes_and_sounds_are_others_but_a_map_stays() -> None:

@@ -13,7 +13,8 @@ from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
-from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.blocks import ROWS
+from phonotaxis.policies.policy import Policy, PolicyOutput
 from phonotaxis.policies.rollout import PolicyDecider, run_episodes
 
 SEEDS = [5, 9, 2, 7, 30, 1, 4]
@@ -28,6 +29,38 @@ def task(make_task: Callable[..., AudioGoalTask]) -> AudioGoalTask:
 def policy(task: AudioGoalTask, tiny: PolicyConfig) -> Policy:
     torch.manual_seed(3)
     return Policy(task.contract(), tiny)
+
+
+@pytest.mark.parametrize("worlds", [1, 3, 7])
+def test_a_policys_results_are_the_same_to_the_last_digit_for_any_number_of_worlds_and_threads(
+    task: AudioGoalTask, policy: Policy, worlds: int
+) -> None:
+    def run(count: int, threads: int) -> list[EpisodeResult]:
+        return run_episodes(World(task, count, threads), PolicyDecider(policy, count), SEEDS)
+
+    assert run(worlds, 2) == run(4, 1)
+
+
+def test_the_error_of_a_bearing_is_told_apart_by_sight(task: AudioGoalTask) -> None:
+    class Off(ExpertDecider):
+        bearing_rad = np.zeros(2)
+
+        def decide(self, world: World) -> np.ndarray:
+            off_rad = np.where(world.source_visible, 0.1, -0.3)
+            self.bearing_rad = world.bearing_rad + off_rad + 2.0 * np.pi
+            return super().decide(world)
+
+    for result in run_episodes(World(task, 2), Off(), SEEDS):
+        for error_rad, expected in (
+            (result.bearing_error_in_sight_rad, 0.1),
+            (result.bearing_error_out_of_sight_rad, 0.3),
+        ):
+            assert error_rad is None or error_rad == pytest.approx(expected)
+        assert result.bearing_error_rad in (
+            pytest.approx(0.1), pytest.approx(0.3), pytest.approx(0.2),
+        )  # fmt: skip
+        assert result.time_s == pytest.approx(0.25 * result.steps)
+    assert all(r.bearing_error_rad is None for r in run_episodes(World(task, 2), ExpertDecider(), SEEDS[:2]))
 
 
 @pytest.mark.parametrize("worlds", [1, 3, 10])
@@ -84,12 +117,17 @@ def test_a_policy_says_what_it_says_elsewhere(task: AudioGoalTask, policy: Polic
     decider = PolicyDecider(policy, 2)
     world.begin(np.arange(2), np.array([1, 2]))
     decider.begin(np.arange(2))
-    state = policy.initial_state(2)
+    state = policy.initial_state(ROWS)
     for _ in range(4):
-        observation = {name: torch.from_numpy(array.copy()) for name, array in world.observation.items()}
+        # in a block of its size, filled up with zeros: the number of rows decides the last bits
+        empty = {spec.name: np.zeros((ROWS, *spec.shape), dtype=spec.dtype) for spec in policy.contract.observations()}
+        observation = {name: torch.from_numpy(array) for name, array in empty.items()}
+        for name, array in empty.items():
+            array[:2] = world.observation[name]
         with torch.no_grad():
             said = policy.step(policy.features(observation), state, observation["episode_start"])
-        state = said.state
+        said = PolicyOutput(*(value[:2] for value in said))
+        state[:2] = said.state
         actions = decider.decide(world)
         assert np.array_equal(actions, said.logits.argmax(dim=1).numpy())
         assert decider.output is not None

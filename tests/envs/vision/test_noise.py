@@ -169,3 +169,19 @@ def test_gain_scales_a_worlds_noise():
 def test_noise_that_cannot_be_is_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         build(DepthNoise, values, "camera.yaml")
+
+
+def test_a_narrower_camera_leaves_the_rest_of_the_image_unknown() -> None:
+    clean = np.full((1, 64, 64), 2.0, np.float32)
+    noise = DepthNoise(field_of_view_deg=(60.0, 30.0))
+    assert not noise.off
+    seen = spoiled(clean, noise)[0] > 0.0
+    # fx = fy = 32 pixels: 60 degrees reach 32 tan 30 = 18.5 pixels to either side, 30 degrees 8.6
+    assert np.flatnonzero(seen.any(axis=0))[[0, -1]].tolist() == [14, 49]
+    assert np.flatnonzero(seen.any(axis=1))[[0, -1]].tolist() == [23, 40]
+    assert seen[23:41, 14:50].all()
+
+
+def test_an_angle_of_view_must_be_one() -> None:
+    with pytest.raises(ConfigError, match="field_of_view_deg must be"):
+        build(DepthNoise, {"field_of_view_deg": [180.0, 60.0]}, "noise")

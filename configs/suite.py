@@ -1,0 +1,135 @@
+"""Suites of the benchmark: fixed, versioned tasks with splits over scenes, sounds, words and episodes' seeds.
+
+What a name such as `audiogoal-v1` stands for never changes: a change of a suite is a new name. The splits keep out of
+each other's way by construction: scenes and episodes of each have a range of seeds of their own, and what the bank's
+sounds are drawn from is keyed by the split.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.base import Frozen, build
+from phonotaxis.configs.task import AudioGoalTask, SceneSet
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+DEFAULT_SUITE = "audiogoal-v1"
+
+# Of scenes: [first, end). A training of one's own that keeps below the first end never meets a test scene.
+SCENE_SEEDS = {"train": (0, 1_000_000), "validation": (2_000_000, 3_000_000), "test": (3_000_000, 4_000_000)}
+# Of episodes. Training counts up from its own seed times a million, far below 2^40.
+EPISODE_SEEDS = {"train": (0, 2**40), "validation": (2**40, 2**41), "test": (2**41, 2**42)}
+
+
+class Split(Frozen):
+    """What is a split's own.
+
+    Attributes:
+        scene_count: scenes, counted from the split's first seed.
+        instances_per_kind: sounds of each kind.
+        kinds: of sounds; empty takes the split's own of the bank, which no other split has.
+        goal_kinds: those of which the goal is one; empty for all.
+        episodes: how many an evaluation runs unless told otherwise.
+    """
+
+    scene_count: int = Field(ge=1, le=100_000)
+    instances_per_kind: int = Field(ge=1, le=100)
+    kinds: tuple[str, ...] = ()
+    goal_kinds: tuple[str, ...] = ()
+    episodes: int = Field(default=500, ge=1)
+
+
+class Suite(Frozen):
+    """A suite: one task, three splits of it.
+
+    Attributes:
+        name: with its version, e.g. `audiogoal-v1`.
+        title: what a policy is asked to do, in a line.
+        task: all but scenes' seeds and sounds, which `task_of` fills in.
+    """
+
+    name: str = Field(pattern=r"^[a-z]+(-[a-z]+)*-v[1-9]\d*$")
+    title: str
+    task: AudioGoalTask
+    train: Split
+    validation: Split
+    test: Split
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Suite:
+        for name in SPLITS:
+            first, end = SCENE_SEEDS[name]
+            if self.split(name).scene_count > end - first:
+                raise ValueError(f"{name}: more scenes than its range of seeds has")
+        if self.test.episodes < 500:
+            raise ValueError(f"test.episodes must be at least 500, got {self.test.episodes}")
+        return self
+
+    def split(self, name: SplitName) -> Split:
+        """Return a split by name."""
+        split: Split = getattr(self, name)
+        return split
+
+    def task_of(self, name: SplitName, sounds_folder: str | None = None) -> AudioGoalTask:
+        """Return the task of a split.
+
+        Args:
+            name: of the split.
+            sounds_folder: a folder of recordings that play instead of the bank; scenes and starting places stay.
+
+        Raises:
+            ConfigError: the goal is named by kind, which recordings don't have.
+        """
+        split = self.split(name)
+        scenes = SceneSet(
+            source=self.task.scenes.source,
+            options=self.task.scenes.options,
+            first_seed=SCENE_SEEDS[name][0],
+            count=split.scene_count,
+        )
+        sounds = self.task.sounds.model_dump() | {
+            "split": name,
+            "kinds": split.kinds,
+            "instances_per_kind": split.instances_per_kind,
+            "folder": sounds_folder,
+        }
+        sources = self.task.sources.model_dump() | {"goal_kinds": split.goal_kinds}
+        if sounds_folder is not None:
+            sources |= {"goal_kinds": (), "distractor_kinds": ()}
+        own = self.task.model_dump() | {"name": self.name, "scenes": scenes, "sounds": sounds, "sources": sources}
+        return build(AudioGoalTask, own, f"{self.name}, {name} split")
+
+    def seeds(self, name: SplitName, episodes: int | None = None) -> range:
+        """Return the seeds of a split's first episodes; the split's own number where none is given."""
+        first, end = EPISODE_SEEDS[name]
+        count = self.split(name).episodes if episodes is None else episodes
+        if not 1 <= count <= end - first:
+            raise ValueError(f"episodes must lie in 1..{end - first}, got {count}")
+        return range(first, first + count)
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite by name, or your own by the path of its .yaml file.
+
+    Raises:
+        ConfigError: no such suite, or not one.
+    """
+    return presets.load("suites", name, Suite)
+
+
+def overlap(task: AudioGoalTask, split: SplitName = "test") -> str | None:
+    """Say what of a training's task lies in a split of the suites, or return None.
+
+    Only procedural scenes can be told apart by their seeds; a map or a folder of recordings is left to the user.
+    """
+    first, end = SCENE_SEEDS[split]
+    scenes, sounds = task.scenes, task.sounds
+    if scenes.source == "apartment" and scenes.first_seed < end and scenes.first_seed + scenes.count > first:
+        return f"scenes {scenes.first_seed} to {scenes.first_seed + scenes.count - 1} are of the {split} split"
+    if sounds.folder is None and sounds.split == split:
+        return f"sounds are of the {split} split"
+    return None

@@ -1,0 +1,77 @@
+"""What an evaluation prints: tables for people, figures for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phonotaxis.figures import Figure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from phonotaxis.envs.statistics import Estimate
+    from phonotaxis.policies.benchmark import Evaluation
+
+OURS, RIVALS = "learnt", ("follower", "keyword")
+_SHARES = ("success", "spl", "softspl", "sna", "reach", "stop_precision", "sws")
+_REST = (
+    "distance_to_goal_m", "collisions_per_m", "time_to_goal_s", "bearing_error_deg_in_sight",
+    "bearing_error_deg_out_of_sight",
+)  # fmt: skip
+_WIDE = 110  # columns of a terminal from which on an interval stands beside its value, not under it
+_UNITS = ("m", "rad", "s", "deg", "1/m")
+_DIGITS = {"collisions_per_m": 2, "bearing_error_deg_in_sight": 0, "bearing_error_deg_out_of_sight": 0}
+
+
+def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return every metric of every policy as `policy.metric`, and what ours is ahead of its rivals, paired."""
+    from phonotaxis.envs.metrics import BY_NAME
+
+    figures = {"episodes": Figure(max(len(results) for results in evaluation.results.values()))}
+    for policy in evaluation.results:
+        for name, estimate in evaluation.summary(policy).items():
+            unit = BY_NAME[name].unit if BY_NAME[name].unit in _UNITS else ""
+            figures[f"{policy}.{name}"] = Figure(estimate.value, unit, (estimate.low, estimate.high))
+    for ours, other in _pairs(evaluation):
+        for metric in ("success", "spl"):
+            ahead = evaluation.over(ours, other, metric)
+            figures[f"{ours}.{metric}_over_{other}"] = Figure(ahead.value, "", (ahead.low, ahead.high))
+    return figures
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print two tables for people, a row for each policy: shares in percent, then the rest; 95 % intervals."""
+    summaries = {policy: evaluation.summary(policy) for policy in evaluation.results}
+    for names in (_SHARES, _REST):
+        shown = [name for name in names if any(name in summary for summary in summaries.values())]
+        _print_table(summaries, shown, console)
+    for ours, other in _pairs(evaluation):
+        ahead = evaluation.over(ours, other).text(0, 100.0)
+        console.print(f"SPL of {ours} minus {other}, paired: {ahead} %", markup=False)
+
+
+def _print_table(summaries: dict[str, dict[str, Estimate]], names: list[str], console: Console) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from phonotaxis.envs.metrics import BY_NAME
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("policy", no_wrap=True)
+    for name in names:
+        unit = "%" if BY_NAME[name].unit == "1" else BY_NAME[name].unit
+        table.add_column(f"{BY_NAME[name].label}\n{unit}", justify="right")
+    for policy, summary in summaries.items():
+        cells = []
+        for name in names:
+            share = BY_NAME[name].unit == "1"
+            digits = 0 if share else _DIGITS.get(name, 1)
+            cell = summary[name].text(digits, 100.0 if share else 1.0) if name in summary else "–"
+            cells.append(cell if console.width >= _WIDE else cell.replace(" [", "\n[", 1))
+        table.add_row(policy, *map(escape, cells), style="bold" if policy == OURS else None)
+    console.print(table)
+    console.print()
+
+
+def _pairs(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [(OURS, rival) for rival in RIVALS if {OURS, rival} <= evaluation.results.keys()]

@@ -1,0 +1,89 @@
+"""Results of baselines, kept on disk: they don't change unless the suite, the code or the libraries do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import numba
+import numpy as np
+import scipy
+import torch
+
+from phonotaxis import __version__
+from phonotaxis.configs import base as configs_base
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.paths import cache_dir
+
+# Of policies, what baselines are made of: a change of the network or its training leaves their results.
+_OF_POLICIES = (
+    "baselines", "bearings", "benchmark", "blocks", "expert", "follower", "frontend", "kinds", "mapping", "planner",
+    "rollout", "tracker", "tuning",
+)  # fmt: skip
+
+
+class BaselineStore:
+    """A folder of results by a digest of everything that they depend on.
+
+    Args:
+        folder: made when first written to; `benchmark` in the user's cache where it is None.
+        renew: take nothing from it, only write.
+    """
+
+    def __init__(self, folder: Path | None = None, renew: bool = False) -> None:
+        self.renew = renew
+        self.folder = cache_dir() / "benchmark" if folder is None else folder
+        self._code = code_digest()
+
+    def get(self, task: AudioGoalTask, name: str, seeds: Sequence[int]) -> list[EpisodeResult] | None:
+        """Return the results of a baseline on a task's episodes, in order; None if they aren't there or damaged."""
+        if self.renew:
+            return None
+        try:
+            rows = json.loads(self._path(task, name).read_text(encoding="utf-8"))
+            results = [EpisodeResult.from_dict(row) for row in rows[: len(seeds)]]
+        except (OSError, ValueError, TypeError):  # absent, cut short, of another form: measured again
+            return None
+        return results if [result.episode_seed for result in results] == list(seeds) else None
+
+    def put(self, task: AudioGoalTask, name: str, results: Sequence[EpisodeResult]) -> None:
+        """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them."""
+        path = self._path(task, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps([result.as_dict() for result in results]), encoding="utf-8")
+        part.replace(path)
+
+    def _path(self, task: AudioGoalTask, name: str) -> Path:
+        parts = [self._code, name, task.model_dump_json(), sounds_digest(task)]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+        return self.folder / f"{task.name}-{task.sounds.split}-{name}-{digest}.json"
+
+
+def code_digest() -> str:
+    """SHA-256 over the code that baselines run, and the versions and the kind of machine that their bits depend on."""
+    policies = Path(__file__).parent
+    files = [policies / f"{name}.py" for name in _OF_POLICIES]
+    for root in (Path(configs_base.__file__).parent, policies.parent / "envs"):
+        files += [file for file in root.rglob("*.py") if "truth" not in file.parts and "bench" not in file.parts]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    versions = __version__, np.__version__, scipy.__version__, numba.__version__, torch.__version__
+    digest.update(" ".join([*versions, platform.machine(), platform.processor()]).encode())
+    return digest.hexdigest()
+
+
+def sounds_digest(task: AudioGoalTask) -> str:
+    """SHA-256 over a task's folder of recordings, empty without one."""
+    if task.sounds.folder is None:
+        return ""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in Path(task.sounds.folder).iterdir() if file.is_file()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""The embedding of what a goal is called: arithmetic alone, the same everywhere and for ever."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed, nothing_named, signed_words
+
+
+def likeness(one: str, other: str) -> float:
+    return float(embed(one).astype(np.float64) @ embed(other)) / GOAL_SIZE
+
+
+def test_its_form() -> None:
+    vector = embed("the ringing phone")
+    assert vector.shape == (GOAL_SIZE,)
+    assert vector.dtype == np.float32
+    assert np.sqrt(np.mean(vector.astype(np.float64) ** 2)) == pytest.approx(1.0, abs=1e-6)
+    assert not vector.flags.writeable
+    assert not nothing_named().any()
+
+
+def test_its_bits_are_for_ever() -> None:
+    """Policies are trained on these numbers: another embedding needs another name than the one below."""
+    digest = hashlib.sha256(embed("Go to the ringing phone, not the alarm!").tobytes()).hexdigest()
+    assert (EMBEDDING, digest[:16]) == ("subwords-96-v1", "20cd7bceff6e78e3")
+
+
+def test_common_stems_are_near_and_others_are_not() -> None:
+    assert likeness("phone", "telephone") > 0.3
+    assert likeness("knocks", "knocking") > 0.3
+    assert abs(likeness("phone", "water")) < 0.3
+    assert likeness("the alarm", "Alarm!") == pytest.approx(1.0)
+
+
+def test_what_is_not_wanted_is_subtracted() -> None:
+    wanted, unwanted = likeness("the phone, not the alarm", "phone"), likeness("the phone, not the alarm", "alarm")
+    assert wanted > 0.4
+    assert unwanted < -0.4
+    assert likeness("the alarm, not the phone", "phone") < -0.4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ignore the alarm and find the phone", [("alarm", True), ("find", False), ("phone", False)]),
+        ("the phone instead of the alarm", [("phone", False), ("alarm", True)]),
+        ("rather than the alarm, the phone", [("alarm", True), ("phone", False)]),
+        ("don\u2019t go to the alarm but the phone", [("go", True), ("alarm", True), ("phone", False)]),
+    ],
+)
+def test_the_scope_of_a_negation(text: str, expected: list[tuple[str, bool]]) -> None:
+    assert signed_words(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "to the", "12, 34"])
+def test_nothing_said_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="names anything"):
+        embed(text)

@@ -1,0 +1,156 @@
+"""Suites: fixed tasks whose splits keep out of each other's way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs import presets
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import DiscreteActions
+from phonotaxis.configs.suite import DEFAULT_SUITE, SPLITS, Suite, load_suite, overlap
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
+from phonotaxis.envs import sounds
+from phonotaxis.envs.instructions import PHRASES
+from phonotaxis.envs.library import load_scene, load_sounds
+
+NAMES = ("audiogoal-hard-v1", "audiogoal-robot-v1", "audiogoal-v1", "instruction-v1", "semantic-v1")
+# SHA-256 of what the files say. A released version is for ever: a suite that has to change gets a new name instead.
+DIGESTS = {
+    "audiogoal-hard-v1": "795e22c7ce9cf435",
+    "audiogoal-robot-v1": "f23abe64af724f9c",
+    "audiogoal-v1": "9e910367989ead3c",
+    "instruction-v1": "969df24cbf0a3368",
+    "semantic-v1": "e976b3a4a7916ab2",
+}
+
+
+@pytest.fixture(params=NAMES)
+def suite(request: pytest.FixtureRequest) -> Suite:
+    return load_suite(request.param)
+
+
+def test_the_shipped_suites_are_these() -> None:
+    assert tuple(presets.names("suites")) == NAMES
+    assert DEFAULT_SUITE in NAMES
+
+
+def test_a_version_never_changes(suite: Suite) -> None:
+    said = json.dumps(presets.read_yaml(presets.PRESETS / "suites" / f"{suite.name}.yaml"), sort_keys=True)
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == DIGESTS[suite.name]
+
+
+def test_one_policy_can_serve_them_all() -> None:
+    layouts = {load_suite(name).task_of("train").contract().observations() for name in NAMES}
+    assert len(layouts) == 1
+    assert {load_suite(name).task_of("train").contract().camera for name in NAMES} == {
+        load_suite(DEFAULT_SUITE).task_of("test").contract().camera
+    }
+
+
+def test_a_name_is_that_of_its_file_and_the_test_is_large_enough(suite: Suite) -> None:
+    assert suite.name in NAMES
+    assert suite.test.episodes >= 500
+    assert suite.train.scene_count >= 1000
+
+
+def test_no_scene_and_no_episode_is_of_two_splits(suite: Suite) -> None:
+    for one, other in combinations(SPLITS, 2):
+        scenes = [suite.task_of(name).scenes for name in (one, other)]
+        spans = [range(s.first_seed, s.first_seed + s.count) for s in scenes]
+        assert not set(spans[0]) & set(spans[1])
+        assert suite.seeds(one)[-1] < suite.seeds(other)[0]
+    longest_training = 500 * 1_000_003 + 10**9  # seed 500, a thousand million episodes
+    assert longest_training < suite.seeds("validation")[0]
+
+
+def test_no_sound_is_of_two_splits_and_unnamed_goals_are_of_kinds_training_never_hears(suite: Suite) -> None:
+    banks = {name: load_sounds(suite.task_of(name)) for name in ("validation", "test")}
+    task = suite.task_of("train")
+    few = task.sounds.model_copy(update={"instances_per_kind": 2})
+    banks["train"] = load_sounds(task.model_copy(update={"sounds": few}))
+    for one, other in combinations(SPLITS, 2):
+        bits = [{sound.samples.tobytes() for sound in banks[name]} for name in (one, other)]
+        assert not bits[0] & bits[1]
+    for name in ("validation", "test"):
+        goals = set(suite.task_of(name).sources.goal_kinds) or {sound.kind for sound in banks[name]}
+        heard = {sound.kind for sound in banks["train"]}
+        if suite.task.goal == "none":
+            assert not goals & heard
+        else:
+            assert goals == heard == set(PHRASES[name])
+
+
+def test_the_key_of_a_sound_holds_its_split() -> None:
+    alike = [sounds.make("kettle", 0, 0, split).samples for split in SPLITS]
+    assert len({wave.tobytes() for wave in alike}) == len(SPLITS)
+
+
+def test_recordings_take_the_place_of_sounds_alone() -> None:
+    suite = load_suite("audiogoal-hard-v1")
+    plain, recorded = suite.task_of("test"), suite.task_of("test", "recordings")
+    assert recorded.sounds.folder == "recordings"
+    assert recorded.sources.goal_kinds == recorded.sources.distractor_kinds == ()
+    same = plain.model_dump(exclude={"sounds", "sources"})
+    assert recorded.model_dump(exclude={"sounds", "sources"}) == same
+
+
+def test_recordings_have_no_kind_to_be_named() -> None:
+    with pytest.raises(ValueError, match="recordings of a folder have no kinds"):
+        load_suite("semantic-v1").task_of("test", "recordings")
+
+
+def test_a_training_in_test_scenes_or_with_test_sounds_is_found_out() -> None:
+    assert overlap(AudioGoalTask()) is None
+    for name in NAMES:
+        assert overlap(load_suite(name).task_of("train")) is None
+    assert "3000000 to 3000009 are of the test split" in str(
+        overlap(AudioGoalTask(scenes=SceneSet(first_seed=3_000_000, count=10)))
+    )
+    assert overlap(AudioGoalTask(sounds=SoundSet(split="test"))) == "sounds are of the test split"
+    assert overlap(AudioGoalTask(scenes=SceneSet(source="house.yaml", first_seed=3_000_000, count=1))) is None
+
+
+def test_audiogoal_v1_is_what_it_says() -> None:
+    task = load_suite("audiogoal-v1").task_of("test")
+    assert (task.step_m, task.turn_deg, task.success_m) == (0.25, 10.0, 1.0)
+    assert (task.sounds.mean_level_db_spl, task.sounds.level_range_db) == (75.0, 10.0)
+    assert task.sources == type(task.sources)()
+    for index in range(0, task.scenes.count, 8):
+        assert len(np.unique(load_scene(task.scenes, index).room)) - 1 >= 4  # -1 is walls
+
+
+def test_audiogoal_robot_v1_is_a_rover() -> None:
+    body = load_suite("audiogoal-robot-v1").task_of("test").contract().body
+    assert body.max_v_mps <= 0.3 + 1e-9
+    assert body.max_w_radps <= 0.7
+    assert body.max_acceleration_mps2 == 0.5
+    latency_s = load_suite("audiogoal-robot-v1").task_of("test").randomise.latency_s
+    assert latency_s is not None
+    assert (latency_s.low, latency_s.high) == (0.0, 0.25)
+
+
+def test_setpoints_are_those_of_the_step() -> None:
+    actions = load_suite("audiogoal-v1").task_of("test").contract().actions
+    assert isinstance(actions, DiscreteActions)
+    assert actions.setpoints[1] == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"name": "audiogoal"}, "name"), ({"test": {"scene_count": 1, "instances_per_kind": 1, "episodes": 400}}, "500")],
+)
+def test_what_is_no_suite_is_refused(change: dict[str, Any], message: str) -> None:
+    data = load_suite("audiogoal-v1").model_dump() | change
+    with pytest.raises(ValueError, match=message):
+        Suite.model_validate(data)
+
+
+def test_an_unknown_suite_is_named_with_its_neighbour() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'audiogoal-v1'"):
+        load_suite("audiogoal-v2")

@@ -1,0 +1,56 @@
+"""A bundle in the simulator decides as the policy that it was made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.envs.world import World
+from phonotaxis.export.bundle import Bundle, read_bundle, write_bundle
+from phonotaxis.export.decider import EngineDecider
+from phonotaxis.export.onnx import export_policy
+from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.rollout import PolicyDecider, run_episodes
+
+TASK = AudioGoalTask(
+    scenes=SceneSet(source="empty_room", count=1), sources_per_scene=1, sounds=SoundSet(instances_per_kind=1),
+    response_s=0.05, max_steps=12, goal="none",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    torch.manual_seed(5)
+    sizes = PolicyConfig(
+        memory_size=8, audio_hidden=8, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
+    )
+    return Policy(TASK.contract(), sizes).eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    path = tmp_path_factory.mktemp("bundle") / "policy.onnx"
+    write_bundle(path, export_policy(policy, {}))
+    return read_bundle(path)
+
+
+def test_it_decides_as_the_policy_does_step_by_step(policy: Policy, bundle: Bundle) -> None:
+    world = World(TASK, 3)
+    engine, torch_one = EngineDecider(bundle, 3), PolicyDecider(policy, 3)
+    world.begin(np.arange(3), np.arange(3))
+    for decider in (engine, torch_one):
+        decider.begin(np.arange(3))
+    for _ in range(6):
+        actions = torch_one.decide(world)
+        assert np.array_equal(engine.decide(world), actions)
+        assert engine.bearing_rad == pytest.approx(torch_one.bearing_rad, abs=1e-3)
+        world.step(np.maximum(actions, 1))
+
+
+def test_results_are_the_same_for_any_batch(bundle: Bundle) -> None:
+    found = [run_episodes(World(TASK, n), EngineDecider(bundle, n), range(5)) for n in (1, 2, 5)]
+    assert found[0] == found[1] == found[2]
+    assert all(result.bearing_error_rad is not None for result in found[0])

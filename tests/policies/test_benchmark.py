@@ -1,0 +1,153 @@
+"""The benchmark: the same episodes for everyone, results that are kept and results that don't change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.policies import baseline_store, benchmark
+from phonotaxis.policies.baseline_store import BaselineStore, code_digest
+from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
+from phonotaxis.policies.benchmark import Contestant, baselines, check_contract, compare
+from phonotaxis.policies.follower import StopRule
+
+MakeTask = Callable[..., AudioGoalTask]
+SEEDS = range(40, 45)
+
+
+@pytest.fixture(scope="module")
+def task(make_task: MakeTask) -> AudioGoalTask:
+    return make_task(max_steps=20)
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two baselines that run in milliseconds."""
+
+    def two(training: AudioGoalTask, tune: object, seed: int = 0) -> dict[str, benchmark.MakeDecider]:
+        return {
+            "random": lambda world: RandomDecider(world.num_worlds, 4, seed),
+            "expert": lambda world: ExpertDecider(),
+        }
+
+    monkeypatch.setattr(benchmark, "baselines", two)
+
+
+def expert(task: AudioGoalTask) -> Contestant:
+    return Contestant(task.contract(), lambda world: ExpertDecider())
+
+
+def test_every_table_has_its_baselines(make_task: MakeTask) -> None:
+    always = ["random", "forward", "follower", "follower_oracle_stop", "expert"]
+    assert list(baselines(make_task(), StopRule)) == always
+    assert list(baselines(make_task(goal="kind"), StopRule)) == always
+    assert list(baselines(make_task(goal="sentence"), StopRule)) == [*always, "keyword"]
+
+
+@pytest.mark.usefixtures("cheap")
+def test_all_run_the_same_episodes_whatever_the_batch(task: AudioGoalTask) -> None:
+    found = compare(task, task, SEEDS, {"learnt": expert(task)}, worlds=3, threads=1)
+    assert list(found.results) == ["learnt", "random", "expert"]
+    assert all([result.episode_seed for result in results] == list(SEEDS) for results in found.results.values())
+    assert found.results["learnt"] == found.results["expert"]
+    assert found.over("learnt", "expert").value == 0.0
+    assert compare(task, task, SEEDS, {"learnt": expert(task)}, worlds=64, threads=2).results == found.results
+
+
+@pytest.mark.usefixtures("cheap")
+def test_kept_results_are_taken_and_said_and_shorter_evaluations_find_theirs(
+    task: AudioGoalTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BaselineStore(tmp_path)
+    told: list[float] = []
+    first = compare(task, task, SEEDS, {}, store=store, progress=lambda share, what: told.append(share))
+    assert first.kept == ()
+    assert told == sorted(told)
+    assert 0.9 < told[-1] <= 1.0
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark.Arena, "run", None)  # nothing is run
+        again = compare(task, task, SEEDS, {}, store=store)
+        shorter = compare(task, task, SEEDS[:2], {}, store=store)
+    assert again.results == first.results
+    assert again.kept == ("random", "expert")
+    assert shorter.results["random"] == first.results["random"][:2]
+    longer = compare(task, task, range(40, 46), {}, store=store)
+    assert longer.kept == ()
+    assert longer.results["random"][:5] == first.results["random"]
+    assert compare(task, task, SEEDS, {}, store=BaselineStore(tmp_path, renew=True)).kept == ()
+
+
+def a_result() -> EpisodeResult:
+    return EpisodeResult(
+        episode_seed=7, scene="empty_room:0", success=True, stopped=True, steps=3, path_length_m=1.0,
+        shortest_path_m=1.0, shortest_actions=3.0, final_distance_m=0.5, collisions=0, reached=True, time_s=0.75,
+    )  # fmt: skip
+
+
+def test_results_are_kept_to_the_last_digit_under_all_that_they_depend_on(
+    task: AudioGoalTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BaselineStore(tmp_path)
+    store.put(task, "expert", [a_result()])
+    assert store.get(task, "expert", [7]) == [a_result()]
+    assert store.get(task, "random", [7]) is None
+    assert store.get(task, "expert", [8]) is None
+    assert store.get(task.model_copy(update={"max_steps": 21}), "expert", [7]) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(baseline_store, "code_digest", lambda: "another")
+        assert BaselineStore(tmp_path).get(task, "expert", [7]) is None
+    (kept,) = tmp_path.iterdir()
+    kept.write_text(kept.read_text()[:-9])
+    assert store.get(task, "expert", [7]) is None
+
+
+def test_other_recordings_are_other_results(task: AudioGoalTask, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"one")
+    recorded = task.model_copy(update={"sounds": task.sounds.model_copy(update={"folder": str(folder)})})
+    store = BaselineStore(tmp_path / "kept")
+    store.put(recorded, "expert", [a_result()])
+    assert store.get(recorded, "expert", [7]) is not None
+    (folder / "a.wav").write_bytes(b"two")
+    assert store.get(recorded, "expert", [7]) is None
+
+
+def test_the_code_of_all_that_baselines_import_is_in_the_digest() -> None:
+    import sys
+
+    loaded = {name.rpartition(".")[2] for name in sys.modules if name.startswith("phonotaxis.policies.")}
+    used = {"baselines", "follower", "tracker", "mapping", "planner", "tuning", "kinds", "expert", "rollout"}
+    assert used <= loaded
+    assert used <= set(baseline_store._OF_POLICIES)
+    assert code_digest() == code_digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"array": "respeaker_6mic"}, "array"),
+        ({"hop_samples": 2000, "window_samples": 4000}, "hop in samples"),
+        ({"actions": "continuous"}, "kind of actions"),
+        ({"goal": "kind"}, "goal"),
+    ],
+)
+def test_a_policy_for_something_else_is_refused_by_name(
+    make_task: MakeTask, change: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"learnt: its {named} is .*--suite own"):
+        check_contract("learnt", make_task(**change).contract(), make_task().contract())
+
+
+def test_a_policy_without_goal_or_with_other_steps_is_taken(make_task: MakeTask) -> None:
+    check_contract("learnt", make_task().contract(), make_task(goal="none", step_m=0.1).contract())
+
+
+def test_a_policy_is_not_called_like_a_baseline(task: AudioGoalTask) -> None:
+    with pytest.raises(ConfigError, match="expert: the name of a baseline"):
+        compare(task, task, SEEDS, {"expert": expert(task)})
