@@ -181,7 +181,7 @@ class AudioGoalVectorEnv(VectorEnv):
         final_obs = np.full(self.num_envs, None, dtype=object)
         done = np.zeros(self.num_envs, dtype=np.bool_)
         info: dict[str, Any] = {}
-        for world, ending in sorted(endings.items()):
+        for world, ending in endings.items():
             final_obs[world], done[world] = ending.observation, True
             info = self._add_info(info, {"episode_result": ending.result.as_dict()}, world)
         return {

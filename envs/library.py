@@ -71,7 +71,7 @@ class Library:
         store: folder in which fields outlive the process, shared with whoever names it; None for none.
 
     Attributes:
-        crew: who traces fields; a world lends its own while it draws episodes.
+        crew: who traces fields: a world's own while it draws episodes.
 
     Raises:
         ValueError: room for no field or no scene.

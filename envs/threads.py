@@ -23,9 +23,8 @@ def cores() -> int:
 class Crew:
     """Threads that share out worlds, or whatever else has numbers.
 
-    Each share goes through everything that is to be done with it in one thread, kernel after kernel, none of which
-    holds Python's lock; so threads meet once in a step, and one that is held up by a busy machine holds up its share
-    alone.
+    Each share goes through all that its worlds hear and see in one thread, by kernels that don't hold Python's lock; so
+    threads meet once for all of it, and one that is held up by a busy machine holds up its share alone.
 
     Args:
         threads: how many; 1 does all work in the thread that asks for it.
@@ -44,14 +43,20 @@ class Crew:
         """Do some work for numbers, int [k]; it is called with each share of them, perhaps in several threads.
 
         Raises:
-            Exception: what the work raised first, once all of it has come to an end.
+            Exception: what the first share that failed raised, once all have come to an end.
         """
         if self._pool is None or numbers.size < 2:
             work(numbers)
             return
         shares = np.array_split(numbers, min(numbers.size, _SHARES * self.threads))
         jobs = [self._pool.submit(work, share) for share in shares]
-        wait(jobs)
+        try:
+            wait(jobs)
+        except BaseException:  # Ctrl-C: nobody may go on writing what the next call writes
+            for job in jobs:
+                job.cancel()
+            wait(jobs)
+            raise
         for job in jobs:
             job.result()
 

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
 LANES = 8
 WORD = ir.VectorType(ir.FloatType(), LANES)
 INDEX = ir.IntType(64)
 _CHOICE = ir.VectorType(ir.IntType(32), LANES)
+_CODES = ir.VectorType(ir.IntType(16), LANES)
 _NO_ALIGNMENT = 4  # of a vector in bytes: any float32 of an array may be its first
 _HALF = float(np.sqrt(0.5))
 
@@ -45,12 +47,10 @@ class Vectors:
         place = self.builder.bitcast(self.builder.gep(pointer, [at]), WORD.as_pointer())
         return self.builder.load(place, align=_NO_ALIGNMENT)
 
-    def load_halves(self, pointer: Any, at: Any) -> Any:
-        """Read a vector of which an array of uint16 holds the upper halves, from element `at` on."""
-        kind, wide = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(32), LANES)
-        place = self.builder.bitcast(self.builder.gep(pointer, [at]), kind.as_pointer())
-        bits = self.builder.zext(self.builder.load(place, align=_NO_ALIGNMENT // 2), wide)
-        return self.builder.bitcast(self.builder.shl(bits, ir.Constant(wide, [16] * LANES)), WORD)
+    def load_codes(self, pointer: Any, at: Any) -> Any:
+        """Read a vector of whole numbers, int16, from element `at` on."""
+        place = self.builder.bitcast(self.builder.gep(pointer, [at]), _CODES.as_pointer())
+        return self.builder.sitofp(self.builder.load(place, align=_NO_ALIGNMENT // 2), WORD)
 
     def store(self, value: Any, pointer: Any, at: Any) -> None:
         """Write a vector from element `at` on."""
@@ -147,7 +147,13 @@ class Vectors:
 
 
 def pointer(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    """Return where an array's elements begin."""
+    """Return where an array's elements begin.
+
+    Raises:
+        TypeError: its elements don't follow one another, or aren't what vectors read.
+    """
+    if kind.layout != "C" or kind.dtype not in (types.float32, types.int16):
+        raise TypeError(f"expected a contiguous array of float32 or int16, got {kind}")
     return context.make_array(kind)(context, builder, array).data
 
 

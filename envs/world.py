@@ -32,7 +32,7 @@ from phonotaxis.envs.randomise import (
     varied_camera,
     vary_drive,
 )
-from phonotaxis.envs.threads import Crew, cores
+from phonotaxis.envs.threads import ALONE, Crew, cores
 from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
 from phonotaxis.envs.vision.noise import DepthCamera
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
         reward: float32 [worlds].
         terminated: bool [worlds], the agent stopped.
         truncated: bool [worlds], its steps were used up.
-        endings: of the worlds, by number, in which the step began another episode.
+        endings: of the worlds, by number and in their order, in which the step began another episode.
     """
 
     reward: np.ndarray
@@ -71,6 +71,7 @@ class _Next(NamedTuple):
 
     episode: Episode
     variation: Variation
+    goal: np.ndarray | None
 
 
 class World:
@@ -150,6 +151,8 @@ class World:
             worlds: int [k], which worlds, each once.
             seeds: int [k], the episodes' seeds, at least 0.
         """
+        if len(seeds) != len(worlds):
+            raise ValueError(f"expected a seed for each of {len(worlds)} worlds, got {len(seeds)}")
         order = np.argsort(worlds)
         chosen = np.asarray(worlds, dtype=np.int64)[order]
         for world in chosen:
@@ -163,28 +166,42 @@ class World:
         if previous is not None:
             self.library.release(*previous.fields())
             self.episodes[world] = None
+        self.active[world] = False
 
     def _draw(self, worlds: np.ndarray, seeds: np.ndarray) -> dict[int, _Next]:
         """Draw episodes for some worlds, building scenes and tracing fields where need be, and hold their fields."""
+        if len(seeds) != len(worlds):
+            raise ValueError(f"expected a seed for each of {len(worlds)} worlds, got {len(seeds)}")
         coming: dict[int, _Next] = {}
         self.library.crew = self.crew
-        for world, seed in zip(worlds, seeds):
-            episode = draw_episode(self.library, int(seed))
-            variation = draw_variation(self.task.randomise, int(seed), self._nominal)
-            variation = materials_of(self.library.scenes[episode.scene], variation)
-            episode = episode.louder(variation.sound_level_shift_db)
-            self.library.hold(*episode.fields())
-            coming[int(world)] = _Next(episode, variation)
+        try:
+            for world, seed in zip(worlds, seeds):
+                coming[int(world)] = self._next(int(seed))
+        except BaseException:
+            for one in coming.values():
+                self.library.release(*one.episode.fields())
+            raise
+        finally:
+            self.library.crew = ALONE
         return coming
+
+    def _next(self, seed: int) -> _Next:
+        episode = draw_episode(self.library, seed)
+        variation = draw_variation(self.task.randomise, seed, self._nominal)
+        variation = materials_of(self.library.scenes[episode.scene], variation)
+        episode = episode.louder(variation.sound_level_shift_db)
+        goal = goal_vector(self.library, episode) if names.GOAL in self.observation else None
+        self.library.hold(*episode.fields())
+        return _Next(episode, variation, goal)
 
     def _enter(self, worlds: np.ndarray, coming: dict[int, _Next]) -> None:
         """Put some worlds at the beginnings of their episodes and render what the agents sense at rest."""
         for world in worlds:
-            episode, variation = coming[int(world)]
+            episode, variation, goal = coming[int(world)]
             self.episodes[world], self.variations[world] = episode, variation
             self._key[world] = key_of(episode.seed)
-            if names.GOAL in self.observation:
-                self.observation[names.GOAL][world] = goal_vector(self.library, episode)
+            if goal is not None:
+                self.observation[names.GOAL][world] = goal
             if self._varies:
                 self._vary(int(world), variation)
             self.hearing.begin(int(world), episode, variation)
@@ -256,16 +273,16 @@ class World:
         """Hold velocity setpoints for one control period; see `setpoints` and `step`."""
         worlds = np.flatnonzero(self.active)
         reward = np.zeros(self.num_worlds, dtype=np.float32)
-        self._move(worlds, v_mps, w_radps)
         terminated = stop & self.active
-        truncated = (self.steps >= self.task.max_steps) & self.active & ~terminated
+        truncated = (self.steps + 1 >= self.task.max_steps) & self.active & ~terminated
         done = terminated | truncated
-        self._stopped |= terminated
-        self.active &= ~done
         ended = np.flatnonzero(done)
         coming: dict[int, _Next] = {}
         if next_seeds is not None and ended.size:
-            coming = self._draw(ended, next_seeds(ended))
+            coming = self._draw(ended, next_seeds(ended))  # before anything moves: it may fail
+        self._move(worlds, v_mps, w_radps)
+        self._stopped |= terminated
+        self.active &= ~done
         endings: dict[int, Ending] = {}
 
         def live(share: np.ndarray) -> None:
@@ -280,12 +297,15 @@ class World:
                     endings[int(world)] = self._ending(int(world))
                 self._enter(over, coming)
 
-        held = [self.episodes[world] for world in coming]
-        self.crew.share(live, worlds)
-        for episode in held:
-            if episode is not None:
-                self.library.release(*episode.fields())
-        return Outcome(reward, terminated, truncated, endings)
+        past = {world: self.episodes[world] for world in coming}
+        try:
+            self.crew.share(live, worlds)
+        finally:
+            for world, (episode, _, _) in coming.items():
+                left = past[world] if self.episodes[world] is episode else episode
+                if left is not None:
+                    self.library.release(*left.fields())
+        return Outcome(reward, terminated, truncated, dict(sorted(endings.items())))
 
     def _ending(self, world: int) -> Ending:
         last = {name: array[world].copy() for name, array in self.observation.items()}

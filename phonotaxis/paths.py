@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,16 +45,23 @@ def source_roots() -> tuple[Path, ...]:
 
 
 def kernel_digest(roots: Iterable[Path]) -> str:
-    """Return 12 hex digits over the text of every file that is compiled, or writes what is compiled.
+    """Return 12 hex digits over the text of all that is compiled, writes what is compiled, or is imported there.
 
-    numba renews a cached kernel when the file it stands in changes, but not when a function it inlines from
-    another file does; a cache folder named after all of them can't serve a stale kernel.
+    numba renews a cached kernel when the file it stands in changes, but not when a function or a constant from another
+    file does that is compiled into it; a cache folder named after all of them can't serve a stale kernel.
     """
+    texts: dict[Path, bytes] = {}
+    for root in roots:
+        for path in root.rglob("*.py"):
+            text = path.read_bytes()
+            if b"njit" in text or b"numba" in text:
+                texts[path] = text
+                names = re.findall(rb"from phonotaxis\.([\w.]+) import", text)
+                files = [root.parent.joinpath(*name.decode().split(".")).with_suffix(".py") for name in names]
+                texts |= {file: file.read_bytes() for file in files if file.is_file()}
     digest = hashlib.sha256()
-    for path in sorted(file for root in roots for file in root.rglob("*.py")):
-        text = path.read_bytes()
-        if b"numba" in text:
-            digest.update(path.name.encode() + b"\0" + text + b"\0")
+    for path in sorted(texts):
+        digest.update(path.name.encode() + b"\0" + texts[path] + b"\0")
     return digest.hexdigest()[:12]
 
 

@@ -101,7 +101,7 @@ def _mark(grid, x, y, evidence):
         grid[row, column] = min(max(grid[row, column] + evidence, -_MOST), _MOST)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def mark_touched(worlds, maps, place, radius_m):
     """Mark what some worlds' bodies have run into: a short bar ahead of each."""
     for world in worlds:

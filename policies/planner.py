@@ -59,7 +59,8 @@ def _plan(grid, visits, place, wish, radius_m, look_m, ahead):
     best, at = np.inf, REACH * _WIDTH + REACH
     for row in range(_WIDTH):
         for column in range(_WIDTH):
-            if cost[row, column] < _FARTHEST:
+            inside = 0 <= row0 + row - REACH < SIDE and 0 <= column0 + column - REACH < SIDE
+            if inside and cost[row, column] < _FARTHEST:
                 short = np.sqrt((row - wish_row) ** 2 + (column - wish_column) ** 2)
                 visited = visits[(row0 + row - REACH) // BLOCK, (column0 + column - REACH) // BLOCK]
                 total = cost[row, column] / _STRAIGHT + _MISSED * short + _VISIT * visited

@@ -85,13 +85,18 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
 
 def test_kernels_of_other_sources_are_cached_elsewhere(tmp_path: Path) -> None:
     kernel, other = tmp_path / "kernel.py", tmp_path / "other.py"
-    kernel.write_text("@njit\ndef f(): return 1\n")
+    constants = tmp_path.parent / "constants.py"
+    kernel.write_text("from phonotaxis.constants import ONE\n@njit\ndef f(): return ONE\n")
     other.write_text("x = 1\n")
+    constants.write_text("ONE = 1\n")
     before = paths.kernel_digest([tmp_path])
     other.write_text("x = 2\n")
     assert paths.kernel_digest([tmp_path]) == before
-    kernel.write_text("@njit\ndef f(): return 2\n")
-    assert paths.kernel_digest([tmp_path]) != before
+    constants.write_text("ONE = 2\n")
+    changed = paths.kernel_digest([tmp_path])
+    assert changed != before
+    kernel.write_text("from phonotaxis.constants import ONE\n@njit\ndef f(): return -ONE\n")
+    assert paths.kernel_digest([tmp_path]) != changed
 
 
 def test_the_kernels_of_this_checkout_are_found(repository: Path) -> None:

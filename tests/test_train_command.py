@@ -113,3 +113,28 @@ def test_an_exported_training_is_a_bundle(
 def test_export_where_no_training_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["export", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_suite_is_trained_on_its_train_split(tmp_path: Path) -> None:
+    from phonotaxis.commands import train
+    from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
+
+    suite = load_suite("audiogoal-v1")
+    task = train.task_of("audiogoal-v1")
+    settings = train.settings(None, tmp_path / "new", False, {"minutes": 3.0, "task": task})
+    assert settings.task == task == suite.task_of("train")
+    assert settings.task.scenes.first_seed == SCENE_SEEDS["train"][0]
+    assert settings.task.sounds.split == "train"
+    assert settings.minutes == 3.0
+
+
+def test_a_training_goes_on_with_its_own_task(
+    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--out", str(interrupted[0]), "--resume", "--suite", "audiogoal-v1"]) == 1
+    assert "leave --suite out" in capsys.readouterr().err
+
+
+def test_an_unknown_suite_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--suite", "audiogaol-v1", "--out", str(tmp_path / "new")]) == 1
+    assert "did you mean 'audiogoal-v1'" in capsys.readouterr().err

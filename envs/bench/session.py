@@ -128,10 +128,12 @@ def split_hearing(parts_s: dict[str, float], ticks: np.ndarray) -> dict[str, flo
 
     Args:
         parts_s: seconds by part; `hearing` is all of it.
-        ticks: int64 [hearing.PARTS]; where the processor has no counter they are 0, and hearing stays whole.
+        ticks: int64 [hop.PARTS], of resets too, which take a share of each; where the processor has no counter they are
+            0, and hearing stays whole.
 
     Returns:
-        Seconds by part; `hearing` is what isn't responses, convolution or converter.
+        Seconds by part; `hearing` is what isn't responses, convolution or converter. Each has its share of the time
+        that Python takes to call the kernel.
     """
     split = dict(parts_s)
     for part, share in zip(HEARING_PARTS[:-1], ticks[:-1] / max(float(ticks.sum()), 1.0)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -66,40 +65,36 @@ def _part_one(re, im, k, first, second, bins):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def halve(numbers, halves):
-    """Keep the upper half of numbers' bits, rounded: 8 significant ones (bfloat16), so errors are under 2^-8.
+def shorten(numbers, codes):
+    """Keep numbers in 16 bits, as whole multiples of one step.
 
     Args:
         numbers: float32 [k], finite.
-        halves: uint16 [k], filled.
+        codes: int16 [k], filled.
+
+    Returns:
+        The step, float32: numbers are codes times it, within half of it. The largest number is 32767 steps.
     """
-    bits = numbers.view(np.uint32)
-    for k in range(bits.size):
-        odd = (bits[k] >> np.uint32(16)) & np.uint32(1)
-        halves[k] = (bits[k] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
+    most = numbers.dtype.type(0.0)
+    for k in range(numbers.size):
+        most = max(most, abs(numbers[k]))
+    step = most / np.float32(32767.0)
+    per_step = np.float32(32767.0) / max(most, np.float32(1e-30))
+    for k in range(numbers.size):
+        codes[k] = np.int16(np.rint(numbers[k] * per_step))
+    return step
 
 
 @intrinsic
-def whole_of(typing: Any, half: Any) -> Any:
-    """Return the float32 whose upper half, uint16, `halve` kept."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = builder.shl(builder.zext(args[0], ir.IntType(32)), ir.Constant(ir.IntType(32), 16))
-        return builder.bitcast(bits, ir.FloatType())
-
-    return types.float32(types.uint16), generate
-
-
-@intrinsic
-def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points, partitions):
+def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, steps, points, partitions):
     """Do eight points from `at` on, and the eight that stand opposite from `mirror` on, see `multiply`."""
     whole = types.int64
-    signature = types.void(re, im, whole, whole, past, whole, whole, late, whole, whole)
+    signature = types.void(re, im, whole, whole, past, whole, whole, late, steps, whole, whole)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         v = Vectors(builder)
-        re, im, past, late = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 1, 4, 7))
-        _, _, at, mirror, _, bins, first, _, points, partitions = args
+        re, im, past, late, steps = (pointer(context, builder, signature.args[k], args[k]) for k in (0, 1, 4, 7, 8))
+        _, _, at, mirror, _, bins, first, _, _, points, partitions = args
 
         def source(ring: Any) -> Complex:
             here = builder.add(builder.mul(ring, builder.mul(bins, index(2))), at)
@@ -110,7 +105,7 @@ def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points,
 
         def response(number: Any, place: Any) -> Complex:
             here = builder.add(builder.mul(number, builder.mul(points, index(2))), place)
-            return Complex(v.load_halves(late, here), v.load_halves(late, builder.add(here, points)))
+            return Complex(v.load_codes(late, here), v.load_codes(late, builder.add(here, points)))
 
         x = source(first)
         sums = [cgutils.alloca_once(builder, WORD) for _ in range(4)]
@@ -126,7 +121,8 @@ def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points,
         with cgutils.for_range(builder, builder.sub(partitions, index(1))) as loop:
             ring = builder.add(builder.add(first, loop.index), index(1))
             ring = builder.select(builder.icmp_signed(">=", ring, partitions), builder.sub(ring, partitions), ring)
-            x = source(ring)
+            x, step = source(ring), v.spread(steps, loop.index)
+            x = Complex(builder.fmul(x.re, step), builder.fmul(x.im, step))
             low, high = (Complex(builder.load(sums[k]), builder.load(sums[k + 1])) for k in (0, 2))
             keep(
                 v.add_times(low, response(loop.index, at), x),
@@ -140,7 +136,7 @@ def _multiply_eight(typing, re, im, at, mirror, past, bins, first, late, points,
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def multiply(re, im, past, first, late):
+def multiply(re, im, past, first, late, steps):
     """Turn the spectrum of two responses' beginnings into that of their sound: products, summed over partitions.
 
     Args:
@@ -148,29 +144,31 @@ def multiply(re, im, past, first, late):
         im: float32 [points], imaginary parts, likewise.
         past: float32 [partitions x 2 x bins], spectra of the source's past: a ring that begins at `first`.
         first: which of them belongs to the beginnings.
-        late: uint16 [(partitions - 1) x 2 x points], spectra of the responses' other partitions, of `halve`.
+        late: int16 [(partitions - 1) x 2 x points], spectra of the responses' other partitions, of `shorten`.
+        steps: float32 [partitions - 1], theirs.
     """
     points = re.size
     bins = points // 2 + 1
     partitions = past.size // (2 * bins)
     whole = 1 + (bins - 2) // LANES * LANES
     for k in range(1, whole, LANES):
-        _multiply_eight(re, im, k, points - k - (LANES - 1), past, bins, first, late, points, partitions)
-    _multiply_one(re, im, 0, past, bins, first, late, partitions)
+        _multiply_eight(re, im, k, points - k - (LANES - 1), past, bins, first, late, steps, points, partitions)
+    _multiply_one(re, im, 0, past, bins, first, late, steps, partitions)
     for k in range(whole, points - whole + 1):
-        _multiply_one(re, im, k, past, bins, first, late, partitions)
+        _multiply_one(re, im, k, past, bins, first, late, steps, partitions)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _multiply_one(re, im, k, past, bins, first, late, partitions):
+def _multiply_one(re, im, k, past, bins, first, late, steps, partitions):
     points = re.size
     lower, sign = (k, re.dtype.type(1.0)) if k < bins else (points - k, re.dtype.type(-1.0))
     x_re, x_im = past[2 * bins * first + lower], sign * past[2 * bins * first + bins + lower]
     sum_re, sum_im = re[k] * x_re - im[k] * x_im, re[k] * x_im + im[k] * x_re
     for number in range(partitions - 1):
         at = 2 * bins * ((first + number + 1) % partitions) + lower
-        x_re, x_im = past[at], sign * past[at + bins]
-        h_re, h_im = whole_of(late[2 * points * number + k]), whole_of(late[2 * points * number + points + k])
+        x_re, x_im = past[at] * steps[number], sign * past[at + bins] * steps[number]
+        h_re = np.float32(late[2 * points * number + k])
+        h_im = np.float32(late[2 * points * number + points + k])
         sum_re += h_re * x_re - h_im * x_im
         sum_im += h_re * x_im + h_im * x_re
     re[k], im[k] = sum_re, sum_im

@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from numba import njit
 
-from phonotaxis.envs.scenes.materials import MATERIALS
+from phonotaxis.envs.scenes import materials
 from phonotaxis.envs.scenes.scene import Scene
 
 
@@ -44,7 +44,7 @@ def build_mesh(scene: Scene) -> trimesh.Trimesh:
     material = np.repeat(np.concatenate([part.material for part in parts]), 2).astype(np.uint8)
     first = 4 * np.arange(len(corners))[:, None, None]
     faces = (first + np.array([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
-    colors = np.array([(*kind.color, 255) for kind in MATERIALS], np.uint8)
+    colors = np.array([(*kind.color, 255) for kind in materials.MATERIALS], np.uint8)
     mesh = trimesh.Trimesh(corners.reshape(-1, 3), faces, face_colors=colors[material], process=False)
     mesh.metadata["material"] = material
     return mesh
@@ -59,7 +59,7 @@ def export_glb(scene: Scene, path: str | Path) -> None:
     turn = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)
     collection = trimesh.Scene()
     for index in np.unique(mesh.metadata["material"]):
-        kind = MATERIALS[index]
+        kind = materials.MATERIALS[index]
         faces = mesh.faces[mesh.metadata["material"] == index]
         used, renamed = np.unique(faces, return_inverse=True)
         look = trimesh.visual.material.PBRMaterial(

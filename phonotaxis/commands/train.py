@@ -12,12 +12,16 @@ from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
     from phonotaxis.configs.imitation import ImitationConfig
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.imitation import Progress
 
 
 def train(
     config: Annotated[
         str | None, typer.Option(help="A training preset, or your own .yaml file; good defaults without.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Train for a suite of the benchmark, on its train split; see `evaluate --help`.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/train"),
     minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
@@ -33,7 +37,8 @@ def train(
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.policies.imitation import ImitationTrainer
 
-    trainer = ImitationTrainer(_settings(config, out, resume, {"minutes": minutes, "seed": seed}), out)
+    changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
+    trainer = ImitationTrainer(settings(config, out, resume, changes), out)
     if resume:
         trainer.resume()
     last: list[Progress] = []
@@ -48,11 +53,19 @@ def train(
     except KeyboardInterrupt:
         say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {out} --resume` goes on")
         raise typer.Exit(130) from None
-    say(f"wrote {out}; next: `phonotaxis evaluate {out}`, `phonotaxis export {out}`")
+    on = f" --suite {suite}" if suite is not None else " --suite own"
+    say(f"wrote {out}; next: `phonotaxis evaluate {out}{on}`, `phonotaxis export {out}`")
     emit("train", _figures(last[-1]) if last else {}, json)
 
 
-def _settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]) -> ImitationConfig:
+def task_of(suite: str | None) -> AudioGoalTask | None:
+    """Return the task of a suite's train split; None without a suite."""
+    from phonotaxis.configs.suite import load_suite
+
+    return None if suite is None else load_suite(suite).task_of("train")
+
+
+def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]) -> ImitationConfig:
     """Put together the checkpoint's own configuration, a preset or the defaults, and the options given."""
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
@@ -63,6 +76,8 @@ def _settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]
     if resume:
         if name is not None:
             raise ConfigError("--resume goes on with the checkpoint's own configuration; leave --config out")
+        if "task" in given:
+            raise ConfigError("--resume goes on with the checkpoint's own task; leave --suite out")
         base = build(ImitationConfig, load_checkpoint(out).config, str(out))
     elif has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
@@ -85,6 +100,7 @@ COMMAND = Command(
     train,
     (
         ("phonotaxis train --minutes 20", "a good policy on a laptop"),
+        ("phonotaxis train --suite audiogoal-v1 --out runs/v1", "what `phonotaxis evaluate runs/v1` then measures"),
         ("phonotaxis train --config my_training.yaml --out runs/mine", "your own task, network and schedule"),
         ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
     ),

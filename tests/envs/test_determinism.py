@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.fft
 
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
@@ -146,19 +145,47 @@ def test_a_snapshot_keeps_its_fields(task: AudioGoalTask) -> None:
     assert _shown(world, world.step(np.array([1]))) == future
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_float32_transforms_do_not_depend_on_the_batch(workers: int) -> None:
-    """What the bits of the simulator rest on: rows are transformed alone, whatever stands beside them."""
-    rng = np.random.Generator(np.random.PCG64(3))
-    length = scipy.fft.next_fast_len(8000 + 4000 + 800 - 1, real=True)
-    rows = rng.standard_normal((13, length), dtype=np.float32)
-    spectra = scipy.fft.rfft(rows, axis=-1, workers=workers)
-    assert spectra.dtype == np.complex64
-    again = scipy.fft.irfft(spectra, n=length, axis=-1, workers=workers)
-    for first, last in ((0, 1), (3, 10), (12, 13)):
-        alone = scipy.fft.rfft(rows[first:last], axis=-1)
-        assert alone.tobytes() == spectra[first:last].tobytes()
-        assert scipy.fft.irfft(alone, n=length, axis=-1).tobytes() == again[first:last].tobytes()
+def test_threads_do_not_change_a_bit_of_worlds_that_begin_anew(task: AudioGoalTask, library: Library) -> None:
+    """Stops end episodes, and others begin in the same step: also in threads, where shares do it side by side."""
+
+    def run(threads: int) -> list[bytes]:
+        world = World(task, 5, threads=threads, library=library)
+        world.begin(np.arange(5), np.arange(5))
+        asked, shown = iter(range(100, 200)), []
+        for step in range(6):
+            actions = np.array([(world_number + step) % 4 for world_number in range(5)])
+            outcome = world.step(actions, lambda ended: np.array([next(asked) for _ in ended]))
+            last = [array for ending in outcome.endings.values() for array in ending.observation.values()]
+            arrays = (*world.observation.values(), world.pose, world.distance_m, *outcome[:3], *last)
+            shown.append(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+        return shown
+
+    assert run(2) == run(1)
+
+
+def test_what_episodes_held_is_given_back(task: AudioGoalTask) -> None:
+    library = Library(task)
+    world = World(task, 3, library=library)
+    world.begin(np.arange(3), np.arange(3))
+    for step in range(8):
+        world.step(np.array([step % 4, 0, 1]), lambda ended, step=step: ended + 50 + step)
+    expected = sum(len(episode.fields()) for episode in _episodes(world))
+    assert sum(library._field_slots.users) == expected
+
+
+def test_a_beginning_that_fails_leaves_no_world_without_an_episode_going(task: AudioGoalTask) -> None:
+    library = Library(task)
+    world = World(task, 2, library=library)
+    world.begin(np.arange(2), np.arange(2))
+    with pytest.raises(ValueError, match="expected a seed for each of 2 worlds, got 1"):
+        world.begin(np.arange(2), np.array([5]))
+    assert world.active.all()
+    with pytest.raises(ValueError, match="non-negative"):
+        world.begin(np.arange(2), np.array([5, -1]))
+    assert not world.active.any()
+    assert sum(library._field_slots.users) == 0
+    world.begin(np.arange(2), np.arange(2))
+    assert world.active.all()
 
 
 def test_a_seed_names_an_episode(task: AudioGoalTask, library: Library) -> None:

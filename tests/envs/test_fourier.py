@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonotaxis.envs.fourier.spectra import halve, multiply, part_two
+from phonotaxis.envs.fourier.spectra import multiply, part_two, shorten
 from phonotaxis.envs.fourier.transform import fast_length, new_scratch, plan_of, transform
 
 # One pass, two and three of them, every radix at either end, square and oblong, and what a task has by default.
@@ -98,11 +98,28 @@ def test_products_are_summed_over_partitions_of_the_ring(points: int, partitions
     whole = np.concatenate([source, np.conj(source[:, -2:0:-1])], axis=1)
     responses = np.fft.fft(rng.standard_normal((partitions, points)) + 1j * rng.standard_normal((partitions, points)))
     row = halves(responses[0])
-    late = np.zeros(halves(responses[1:]).size, dtype=np.uint16)
-    halve(halves(responses[1:]).reshape(-1), late)
-    kept = (late.astype(np.uint32) << 16).view(np.float32).reshape(partitions - 1, 2, points)
-    assert np.abs(kept - halves(responses[1:])).max(initial=0.0) <= 2.0**-8 * np.abs(responses).max()
+    late = np.zeros(halves(responses[1:]).shape, dtype=np.int16)
+    steps = np.zeros(partitions - 1, dtype=np.float32)
+    for k, spectrum in enumerate(halves(responses[1:])):
+        steps[k] = shorten(spectrum.reshape(-1), late[k].reshape(-1))
+        assert np.abs(late[k] * steps[k] - spectrum).max() <= 0.51 * steps[k] <= np.abs(spectrum).max() / 64000.0
+    kept = late * steps[:, None, None]
     responses[1:] = kept[:, 0] + 1j * kept[:, 1]
     wanted = sum(responses[k] * whole[(first + k) % partitions] for k in range(partitions))
-    multiply(row[0], row[1], halves(source).reshape(-1), first, late)
+    multiply(row[0], row[1], halves(source).reshape(-1), first, late.reshape(-1), steps)
     np.testing.assert_allclose(row[0] + 1j * row[1], wanted, rtol=0.0, atol=TOLERANCE * np.abs(wanted).max())
+
+
+def test_silence_is_kept_as_silence() -> None:
+    codes = np.ones(7, dtype=np.int16)
+    assert shorten(np.zeros(7, dtype=np.float32), codes) == 0.0
+    assert not codes.any()
+
+
+def test_arrays_that_vectors_cannot_read_are_refused() -> None:
+    row, plan = rows(64), plan_of(64)
+    with pytest.raises(Exception, match="expected a contiguous array of float32"):
+        transform(row[0].astype(np.float64), row[1], row[0], row[1], plan, new_scratch(plan))
+    strided = rows(128)[:, ::2]
+    with pytest.raises(Exception, match="expected a contiguous array of float32"):
+        transform(strided[0], strided[1], row[0], row[1], plan, new_scratch(plan))

@@ -46,7 +46,7 @@ Converter(presets.load("arrays", "respeaker_usb_v2", MicrophoneArray), 16000).co
     ("threads", "first"), [(1, ""), (1, RESPONSE), (1, PARTS), (3, "")], ids=["one", "response", "parts", "three"]
 )
 def test_torch_keeps_the_threads_it_was_given(threads: int, first: str) -> None:
-    """Parallel kernels share OpenMP with torch, and must not set its threads for it."""
+    """The simulator starts threads of its own, and must not set those of torch."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     code = CODE.format(threads=threads, first=first)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
