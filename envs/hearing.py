@@ -87,12 +87,19 @@ class Hearing:
         self._self_noise_gain = np.ones(worlds, dtype=np.float32)
         self._clip = np.ones((worlds, mics), dtype=np.float32)
         self.ticks = np.zeros((worlds, len(PARTS)), dtype=np.int64)
+        self._tap = np.zeros((0, mics, hop), dtype=np.float32)
         self._handle = handle_of(self._parts())
+
+    def tap(self) -> np.ndarray:
+        """Keep what goes into the converter, but for noise, from now on: float32 [worlds, mics, hop], full scale ±1."""
+        self._tap = np.zeros(self.codes.shape, dtype=np.float32)
+        self._handle = handle_of(self._parts())
+        return self._tap
 
     def _parts(self) -> HopParts:
         own = HopWorlds(
             self._key, self.hops, self._self_noise_gain, self._clip, self.speed_mps, self._speed_before_mps,
-            self._gains, self.codes, self.window, self.clipped, self.ticks,
+            self._gains, self.codes, self.window, self.clipped, self.ticks, self._tap,
         )  # fmt: skip
         return HopParts(
             tuple(voice.arrays() for voice in self.voices), self.renderer.constants,
@@ -194,7 +201,9 @@ class Hearing:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return every array that the next hop depends on, by name: part of a world's snapshot."""
-        state = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray) and name != "ticks"}
+        passing = ("ticks", "_tap")  # nothing depends on them
+        own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        state = {name: array for name, array in own.items() if name not in passing}
         state |= {f"gains.{name}": array for name, array in self._gains._asdict().items()}
         for number, voice in enumerate(self.voices):
             parts = {"listeners": voice.listeners._asdict(), "emission": voice.emission._asdict()}

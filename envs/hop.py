@@ -43,7 +43,22 @@ class _Room(NamedTuple):
 
 
 class HopWorlds(NamedTuple):
-    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`."""
+    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`.
+
+    Attributes:
+        key: uint64 [worlds], of the episode.
+        hops: int64 [worlds], since the episode began.
+        self_noise_gain: float32 [worlds].
+        clip: float32 [worlds, mics], where each microphone clips, full scale.
+        speed_mps: float64 [worlds], of the wheels' rims as the hop ends.
+        speed_before_mps: float64 [worlds], as it begins.
+        gains: on the noise of room and robot.
+        codes: int16 [worlds, mics, hop], filled.
+        window: float32 [worlds, mics, window], full scale ±1, filled.
+        clipped: int64 [worlds], samples that clipped, filled.
+        ticks: int64 [worlds, PARTS], added to.
+        tap: float32 [worlds or 0, mics, hop], filled with what goes into the converter, unless empty.
+    """
 
     key: np.ndarray
     hops: np.ndarray
@@ -56,6 +71,7 @@ class HopWorlds(NamedTuple):
     window: np.ndarray
     clipped: np.ndarray
     ticks: np.ndarray
+    tap: np.ndarray
 
 
 class HopParts(NamedTuple):
@@ -95,6 +111,8 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
             if parts.voices[number].gain[world] > 0.0:
                 _speak(one, scenes, fields, signals, signal_length, parts, number, room, room.other)
                 _add(room.other[0], room.sound[0])
+        if own.tap.shape[0] > 0:
+            own.tap[world] = room.sound[0]
         begun = ticks()
         convert(
             one, room.row, room.sound, parts.self_noise, own.self_noise_gain, _streams(parts, world), own.key,

@@ -47,7 +47,7 @@ def test_the_whole_line_on_the_users_map_and_sounds(house: Path, recordings: Pat
     assert figures["replay_steps"].value == figures["robot_steps"].value > 0
     assert figures["parity_action_agreement"].value == 100.0
     assert 0.0 < figures["parity_largest_difference"].value < 1e-4
-    assert figures["expert_success"].value == 1.0
+    assert figures["expert.success"].value == 1.0
     page = (out / "report.html").read_text()
     assert "phonotaxis demo" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")

@@ -51,7 +51,7 @@ def world(soak: ModuleType) -> World:
     ],
 )
 def test_a_wrong_observation_is_a_fault(soak: ModuleType, world: World, name: str, value: float, message: str) -> None:
-    outcome = Outcome(np.zeros(2, np.float32), np.zeros(2, np.bool_), np.zeros(2, np.bool_))
+    outcome = Outcome(np.zeros(2, np.float32), np.zeros(2, np.bool_), np.zeros(2, np.bool_), {})
     soak.check_step(world, outcome)
     world.observation[name][1].flat[3] = value
     with pytest.raises(soak.Fault, match=message):

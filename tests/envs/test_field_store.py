@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from phonotaxis.configs.source_directivity import Loudspeaker, Talker
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import field_store, library
-from phonotaxis.envs.acoustics.source_directivity import Beam, beam
+from phonotaxis.envs.acoustics.source_directivity import beam
 from phonotaxis.envs.field_store import SUFFIX, FieldStore, FieldStoreError, StoredField
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.scenes.scene import Scene
@@ -49,9 +50,9 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, ...]]:
     found: list[tuple[float, ...]] = []
     trace = library.source_field
 
-    def noted(scene: Scene, source_m: tuple[float, ...], length_s: float, sends: Beam) -> object:
+    def noted(scene: Scene, source_m: tuple[float, ...], *arguments: Any) -> object:
         found.append(source_m)
-        return trace(scene, source_m, length_s, sends)
+        return trace(scene, source_m, *arguments)
 
     monkeypatch.setattr(library, "source_field", noted)
     return found
