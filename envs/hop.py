@@ -98,7 +98,9 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
         handle: on `HopParts`.
     """
     parts = handle[0]
-    own = parts.worlds
+    # What is taken from a tuple is counted as used; done for each world, threads would wait for one another's counts.
+    own, goal, renderer, convolver, noise = parts.worlds, parts.voices[0], parts.renderer, parts.convolver, parts.noise
+    self_noise, spent = parts.self_noise, own.ticks
     mics, hop = own.codes.shape[1:]
     room = _Room(
         np.zeros(1, dtype=np.int64), new_responses(1, mics, parts.renderer),
@@ -106,52 +108,56 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
     )  # fmt: skip
     for index in range(worlds.size):
         one, world = worlds[index : index + 1], worlds[index]
-        _speak(one, scenes, fields, signals, signal_length, parts, 0, room, room.sound)
+        _speak(one, scenes, fields, signals, signal_length, goal, renderer, convolver, room, room.sound, spent)
         for number in range(1, len(parts.voices)):
             if parts.voices[number].gain[world] > 0.0:
-                _speak(one, scenes, fields, signals, signal_length, parts, number, room, room.other)
+                other = parts.voices[number]
+                _speak(
+                    one, scenes, fields, signals, signal_length, other, renderer, convolver, room, room.other,
+                    spent,
+                )  # fmt: skip
                 _add(room.other[0], room.sound[0])
         if own.tap.shape[0] > 0:
             own.tap[world] = room.sound[0]
         begun = ticks()
         convert(
-            one, room.row, room.sound, parts.self_noise, own.self_noise_gain, _streams(parts, world), own.key,
+            one, room.row, room.sound, self_noise, own.self_noise_gain, _streams(noise, own, world), own.key,
             own.hops, own.codes, own.clipped, own.clip,
         )  # fmt: skip
         own.speed_before_mps[world] = own.speed_mps[world]
         own.hops[world] += 1
         converted = ticks()
         _slide(own.codes[world], own.window[world])
-        own.ticks[world, 2] += converted - begun
-        own.ticks[world, 3] += ticks() - converted
+        spent[world, 2] += converted - begun
+        spent[world, 3] += ticks() - converted
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _speak(one, scenes, fields, signals, signal_length, parts, number, room, sound):
+def _speak(one, scenes, fields, signals, signal_length, voice, renderer, convolver, room, sound, spent):
     """Render a hop of one source in one world, without noise, float32 [1, mics, hop]."""
-    world, voice = one[0], parts.voices[number]
+    world = one[0]
     begun = ticks()
-    render(one, room.row, scenes, fields, voice.listeners, parts.renderer, room.responses)
+    render(one, room.row, scenes, fields, voice.listeners, renderer, room.responses)
     rendered = ticks()
     if room.responses.renewed[0]:
-        renew_late(one, room.row, room.responses.late, parts.convolver, voice.kept)
+        renew_late(one, room.row, room.responses.late, convolver, voice.kept)
     convolve(
-        one, room.row, signals, signal_length, voice.emission, room.responses.early, voice.gain, parts.convolver,
+        one, room.row, signals, signal_length, voice.emission, room.responses.early, voice.gain, convolver,
         voice.kept, sound,
     )  # fmt: skip
     voice.emission.clock[world] += sound.shape[2]
-    parts.worlds.ticks[world, 0] += rendered - begun
-    parts.worlds.ticks[world, 1] += ticks() - rendered
+    spent[world, 0] += rendered - begun
+    spent[world, 1] += ticks() - rendered
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _streams(parts, world):
+def _streams(noise, own, world):
     """Return the noise of one world's hop."""
-    own, streams = parts.worlds, parts.noise.bank.shape[0]
+    streams = noise.bank.shape[0]
     factors = np.empty((2, streams), dtype=np.float32)
     for row, speeds in enumerate((own.speed_before_mps, own.speed_mps)):
-        fill_factors(parts.noise, speeds[world], own.gains.diffuse[world], own.gains.robot[world], factors[row])
-    return NoiseStreams(parts.noise.bank, factors[:1], factors[1:])
+        fill_factors(noise, speeds[world], own.gains.diffuse[world], own.gains.robot[world], factors[row])
+    return NoiseStreams(noise.bank, factors[:1], factors[1:])
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
