@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
+from phonotaxis.envs import threads
 from phonotaxis.envs.threads import Crew
 
 CODE = """
@@ -82,3 +86,32 @@ def test_what_a_share_raises_is_raised_when_all_have_ended() -> None:
 def test_a_crew_of_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         Crew(0)
+
+
+def test_nobody_works_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C meets the one who waits: shares that have begun end first, others never begin."""
+    crew, begun, may_end = Crew(2), threading.Event(), threading.Event()
+    ended: list[int] = []
+
+    def work(share: np.ndarray) -> None:
+        begun.set()
+        may_end.wait(10.0)
+        time.sleep(0.05)
+        ended.append(int(share[0]))
+
+    real, calls = threads.wait, iter(range(2))
+
+    def interrupted(jobs: list[Future[None]]) -> object:
+        if next(calls) == 0:
+            begun.wait(10.0)
+            may_end.set()
+            raise KeyboardInterrupt
+        return real(jobs)
+
+    monkeypatch.setattr(threads, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crew.share(work, np.arange(8))
+    before = list(ended)
+    time.sleep(0.2)
+    assert ended == before
+    assert 1 <= len(ended) < 4  # of four shares, two had begun at most

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs import contract as names
+from phonotaxis.configs.noise import Noise
+from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import world as world_module
 from phonotaxis.envs.library import Library
@@ -279,3 +281,31 @@ def test_a_step_may_begin_the_next_episode_of_a_world_that_is_done(task: AudioGo
         np.testing.assert_array_equal(array, halting.observation[name])
     assert flowing.active.all()
     assert flowing.steps.tolist() == halting.steps.tolist() == [2, 0, 2]
+
+
+def test_a_hop_in_one_kernel_is_that_of_its_parts(make_task: Callable[..., AudioGoalTask]) -> None:
+    """The kernel of a step, against renderer, convolver and converter called one by one, with a distractor."""
+    task = make_task(response_s=0.3, sources=Sources(distractors=1), noise=Noise(diffuse_dba=40.0))
+    world = World(task, 2)
+    world.begin(np.arange(2), np.array([3, 4]))
+    apart = World(task, 2, library=world.library)
+    apart.begin(np.arange(2), np.array([3, 4]))
+    hearing, worlds = apart.hearing, np.arange(2)
+    total = np.zeros(hearing.codes.shape, dtype=np.float32)
+    for voice in hearing.voices:
+        responses, sound = hearing.renderer.responses(2), np.zeros_like(total)
+        library = apart.library
+        hearing.renderer.render(worlds, library.scene_sounds, library.fields, voice.listeners, responses)
+        voice.convolver.renew_late(worlds[responses.renewed], responses.late)
+        voice.convolver.step(
+            worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, sound
+        )
+        total += sound
+    still = np.zeros(2)
+    streams = hearing.noise.streams(worlds, still, still, hearing._gains)
+    hearing.converter.convert(worlds, total, hearing._key, hearing.hops, hearing.codes, streams)
+    tapped = world.hearing.tap()
+    world.hearing.hear(worlds)
+    assert np.abs(tapped).max() > 0.0
+    np.testing.assert_allclose(tapped, total, atol=1e-7)
+    np.testing.assert_array_equal(world.hearing.codes, hearing.codes)
