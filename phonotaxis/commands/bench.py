@@ -165,7 +165,7 @@ def _print_rows(rows: Sequence[Row]) -> None:
     table.add_column("quantity", no_wrap=True)
     for title in ("measured", "goal", "reference itself", "met"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
+    table.add_column("unit", no_wrap=True, min_width=7)
     for row in rows:
         met = "" if row.met is None else readable(row.met)
         goal, own = ("" if value is None else readable(value) for value in (row.goal, row.reference_own))
