@@ -15,7 +15,8 @@ from phonotaxis.configs.base import did_you_mean
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.world import Ending, World
+from phonotaxis.envs.outcome import Ending
+from phonotaxis.envs.world import World
 
 Observation = dict[str, np.ndarray]
 _SEEDS = 2**31

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
+from phonotaxis.envs.outcome import Coming, Ending, Outcome
 from phonotaxis.envs.randomise import (
     Variation,
     draw_variation,
@@ -36,42 +37,6 @@ from phonotaxis.envs.threads import ALONE, Crew, cores
 from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
 from phonotaxis.envs.vision.noise import DepthCamera
-
-
-class Ending(NamedTuple):
-    """How an episode ended in a step that already began the next one in its world.
-
-    Attributes:
-        observation: what the agent saw last, by the contract's names.
-        result: the episode's account.
-    """
-
-    observation: dict[str, np.ndarray]
-    result: EpisodeResult
-
-
-class Outcome(NamedTuple):
-    """What a step led to, per world.
-
-    Attributes:
-        reward: float32 [worlds].
-        terminated: bool [worlds], the agent stopped.
-        truncated: bool [worlds], its steps were used up.
-        endings: of the worlds, by number and in their order, in which the step began another episode.
-    """
-
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    endings: dict[int, Ending]
-
-
-class _Next(NamedTuple):
-    """An episode that is about to begin, its fields held."""
-
-    episode: Episode
-    variation: Variation
-    goal: np.ndarray | None
 
 
 class World:
@@ -168,11 +133,11 @@ class World:
             self.episodes[world] = None
         self.active[world] = False
 
-    def _draw(self, worlds: np.ndarray, seeds: np.ndarray) -> dict[int, _Next]:
+    def _draw(self, worlds: np.ndarray, seeds: np.ndarray) -> dict[int, Coming]:
         """Draw episodes for some worlds, building scenes and tracing fields where need be, and hold their fields."""
         if len(seeds) != len(worlds):
             raise ValueError(f"expected a seed for each of {len(worlds)} worlds, got {len(seeds)}")
-        coming: dict[int, _Next] = {}
+        coming: dict[int, Coming] = {}
         self.library.crew = self.crew
         try:
             for world, seed in zip(worlds, seeds):
@@ -185,16 +150,16 @@ class World:
             self.library.crew = ALONE
         return coming
 
-    def _next(self, seed: int) -> _Next:
+    def _next(self, seed: int) -> Coming:
         episode = draw_episode(self.library, seed)
         variation = draw_variation(self.task.randomise, seed, self._nominal)
         variation = materials_of(self.library.scenes[episode.scene], variation)
         episode = episode.louder(variation.sound_level_shift_db)
         goal = goal_vector(self.library, episode) if names.GOAL in self.observation else None
         self.library.hold(*episode.fields())
-        return _Next(episode, variation, goal)
+        return Coming(episode, variation, goal)
 
-    def _enter(self, worlds: np.ndarray, coming: dict[int, _Next]) -> None:
+    def _enter(self, worlds: np.ndarray, coming: dict[int, Coming]) -> None:
         """Put some worlds at the beginnings of their episodes and render what the agents sense at rest."""
         for world in worlds:
             episode, variation, goal = coming[int(world)]
@@ -277,7 +242,7 @@ class World:
         truncated = (self.steps + 1 >= self.task.max_steps) & self.active & ~terminated
         done = terminated | truncated
         ended = np.flatnonzero(done)
-        coming: dict[int, _Next] = {}
+        coming: dict[int, Coming] = {}
         if next_seeds is not None and ended.size:
             coming = self._draw(ended, next_seeds(ended))  # before anything moves: it may fail
         self._move(worlds, v_mps, w_radps)

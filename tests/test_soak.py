@@ -10,7 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from phonotaxis.envs.world import Outcome, World
+from phonotaxis.envs.outcome import Outcome
+from phonotaxis.envs.world import World
 
 
 @pytest.fixture(scope="module")

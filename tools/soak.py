@@ -21,7 +21,8 @@ import numpy as np
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.envs.library import Library
-from phonotaxis.envs.world import Outcome, World
+from phonotaxis.envs.outcome import Outcome
+from phonotaxis.envs.world import World
 
 EPISODE_STEPS = 60
 MAX_SCENES = 64  # kept, with twice as many fields; so few that a run soon replaces them all the time
