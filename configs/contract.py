@@ -133,16 +133,15 @@ class GoalSpec(Frozen):
 class FrontEnd(Frozen):
     """The audio front end inside the graph: a short-time Fourier transform and what is pooled from it.
 
-    Generalised cross-correlation with phase transform (Knapp and Carter 1976), read at `lags` evenly spaced
-    delays out to the widest pair of the array plus one sample; steered response power at `azimuths` directions
-    (DiBiase 2000); log energies in `spectrum_bands` bands evenly spaced on the mel scale.
+    Steered response power with phase transform (DiBiase 2000) in `direction_bands` about equally wide on the mel scale,
+    at `azimuths` horizontal directions; log energies in `spectrum_bands` bands evenly spaced on it.
     """
 
     n_fft: int = Field(default=256, ge=64, le=2048)
     hop: int = Field(default=128, ge=16, le=2048)
     low_hz: float = Field(default=300.0, ge=0)
     high_hz: float = Field(default=6000.0, gt=0)
-    lags: int = Field(default=25, ge=3, le=129)
+    direction_bands: int = Field(default=8, ge=1, le=32)
     azimuths: int = Field(default=36, ge=4, le=360)
     spectrum_bands: int = Field(default=24, ge=1, le=128)
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.imitation import ImitationConfig, Lane
+from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
@@ -22,19 +23,73 @@ from phonotaxis.policies.policy import Policy
 LEFT, RIGHT = 2, 3
 UNDO_REGRET = 1.0
 _SEED_STRIDE = 1_000_003
+_LANES = 64  # at most: seeds of different trainings' lanes don't meet
+MOST_SCENES, MOST_FIELDS = 1024, 4096  # kept by a lane: half a gigabyte and two
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
 
 @dataclass
 class Collected:
-    """One round: the chunk, and the episodes that ended in it."""
+    """One round: the chunk, and the episodes that ended in it, by lane."""
 
     chunk: Chunk
-    results: list[EpisodeResult]
+    results: list[list[EpisodeResult]]
+
+
+class TaskWorlds:
+    """The worlds of one lane: they show, are acted in, and begin anew.
+
+    Args:
+        lane: task, number of worlds and where episodes are cut.
+        policy: of the task's own contract, whose front ends are used.
+        first_seed: of the episodes.
+    """
+
+    def __init__(self, lane: Lane, policy: Policy, first_seed: int) -> None:
+        self.lane = lane
+        self.policy = policy.eval()
+        task = lane.drawn_task()
+        places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
+        kept = {"max_fields": min(places, MOST_FIELDS), "max_scenes": min(task.scenes.count, MOST_SCENES)}
+        self.world = World(task, lane.worlds, library=Library(task, **kept))
+        self.episodes = 0
+        self._first_seed = first_seed
+        self._begin(np.arange(lane.worlds))
+
+    def _begin(self, worlds: np.ndarray) -> None:
+        self.world.begin(worlds, self._first_seed + self.episodes + np.arange(worlds.size))
+        self.episodes += worlds.size
+
+    def features(self) -> dict[str, torch.Tensor]:
+        """Run the front ends on what is seen."""
+        observation = {name: torch.from_numpy(array) for name, array in self.world.observation.items()}
+        return self.policy.features(observation)
+
+    def labels(self, regrets: np.ndarray) -> dict[str, torch.Tensor]:
+        """Say what the expert knows, and where episodes have just begun."""
+        world = self.world
+        return {
+            "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
+            "regrets": torch.from_numpy(regrets + undoing_regrets(world)),
+            "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
+            "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
+            "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
+        }
+
+    def act(self, actions: np.ndarray) -> list[EpisodeResult]:
+        """Take a step in every world; what ends begins anew."""
+        world = self.world
+        outcome = world.step(actions)
+        done = outcome.terminated | outcome.truncated | (world.steps >= self.lane.episode_steps)
+        ended = np.flatnonzero(done)
+        results = [world.result(int(index)) for index in ended]
+        if ended.size:
+            self._begin(ended)
+        return results
 
 
 class Collector:
-    """Steps worlds with a mixture of policy and expert.
+    """Steps the worlds of all lanes with a mixture of policy and expert.
 
     Who drives changes from spell to spell. When it is the policy, half of the worlds take its best action and half
     draw from it, so that the buffer holds both what it will do and what it might. A stop in the wrong
@@ -48,18 +103,15 @@ class Collector:
     def __init__(self, config: ImitationConfig, policy: Policy) -> None:
         self.config = config
         self.policy = policy.eval()
-        self.world = World(config.task, config.worlds)
         self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
         self.state = policy.initial_state(config.worlds)
-        self.episodes = 0
+        self.lanes: list[TaskWorlds] = []
+        for number, lane in enumerate(config.all_lanes):
+            own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
+            self.lanes.append(TaskWorlds(lane, own, (config.seed * _LANES + number) * _SEED_STRIDE))
+        self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0
-        self._begin(np.arange(config.worlds))
-
-    def _begin(self, worlds: np.ndarray) -> None:
-        first = self.config.seed * _SEED_STRIDE + self.episodes
-        self.world.begin(worlds, first + np.arange(worlds.size))
-        self.episodes += worlds.size
 
     @torch.no_grad()
     def collect(self, expert_share: float) -> Collected:
@@ -70,18 +122,19 @@ class Collector:
         """
         rows: list[dict[str, torch.Tensor]] = []
         features: list[dict[str, torch.Tensor]] = []
-        results: list[EpisodeResult] = []
+        results: list[list[EpisodeResult]] = [[] for _ in self.lanes]
         state_before = self.state.clone()
         for _ in range(self.config.chunk):
-            observation = {name: torch.from_numpy(array) for name, array in self.world.observation.items()}
-            seen = self.policy.features(observation)
-            start = observation[names.EPISODE_START].clone()
-            output = self.policy.step(seen, self.state, start)
+            seen = _joined([lane.features() for lane in self.lanes])
+            regrets = [action_regrets(lane.world) for lane in self.lanes]
+            labels = _joined([lane.labels(own) for lane, own in zip(self.lanes, regrets)])
+            output = self.policy.step(seen, self.state, labels["episode_start"])
             self.state = output.state
-            regrets = action_regrets(self.world)
             features.append({name: value.half() for name, value in seen.items()})
-            rows.append(self._labels(start, regrets))
-            self._act(self._choose(output.logits, regrets, expert_share), results)
+            rows.append(labels)
+            actions = self._choose(output.logits, np.concatenate(regrets), expert_share)
+            for lane, own, found in zip(self.lanes, np.split(actions, self._cuts), results):
+                found.extend(lane.act(own))
         stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         chunk = Chunk(
             features={name: torch.stack([row[name] for row in features]) for name in features[0]},
@@ -89,16 +142,6 @@ class Collector:
             **stacked,
         )
         return Collected(chunk, results)
-
-    def _labels(self, start: torch.Tensor, regrets: np.ndarray) -> dict[str, torch.Tensor]:
-        world = self.world
-        return {
-            "episode_start": start,
-            "regrets": torch.from_numpy(regrets + undoing_regrets(world)),
-            "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
-            "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
-            "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
-        }
 
     def _choose(self, logits: torch.Tensor, regrets: np.ndarray, expert_share: float) -> np.ndarray:
         scores = logits.numpy().astype(np.float64)
@@ -111,14 +154,10 @@ class Collector:
         self._by_expert = np.where(change, draw, self._by_expert)
         return np.where(self._by_expert, regrets.argmin(axis=1), scores.argmax(axis=1))
 
-    def _act(self, actions: np.ndarray, results: list[EpisodeResult]) -> None:
-        world = self.world
-        outcome = world.step(actions)
-        done = outcome.terminated | outcome.truncated | (world.steps >= self.config.episode_steps)
-        ended = np.flatnonzero(done)
-        if ended.size:
-            results.extend(world.result(int(index)) for index in ended)
-            self._begin(ended)
+
+def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Put the lanes' tensors one after the other along their first axis."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def undoing_regrets(world: World) -> np.ndarray:

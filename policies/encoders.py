@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.policies.frontend import DEPTH_CELLS
+from phonotaxis.policies.frontend import DEPTH_CELLS, AudioLayout
 
 
 class VectorEncoder(nn.Module):
-    """A small perceptron for features without spatial layout: sound, motion, a named goal."""
+    """A small perceptron for features without spatial layout: motion, a named goal."""
 
     def __init__(self, features: int, hidden: int, size: int) -> None:
         """Build two layers.
@@ -29,6 +29,56 @@ class VectorEncoder(nn.Module):
         """Embed float32 [batch, features] as float32 [batch, size], non-negative."""
         embedding: Tensor = self.layers(features)
         return embedding
+
+
+class AudioEncoder(nn.Module):
+    """Reads the map over azimuths by one small network for every direction, told what is heard and what is sought.
+
+    The context (spectrum, array, goal) scales and shifts what each direction shows (FiLM, Perez et al. 2018): which
+    bands of the map belong to the sought sound is a matter of its spectrum. Weights are shared over azimuths, and a
+    direction sees its two neighbours, so a sound from the left is learnt along with one from the right.
+    """
+
+    def __init__(self, layout: AudioLayout, goal_size: int, hidden: int, size: int) -> None:
+        """Build the layers.
+
+        Args:
+            layout: of the features.
+            goal_size: length of the goal's embedding; 0 where there is none.
+            hidden: units of the context.
+            size: units of the embedding.
+        """
+        super().__init__()
+        self.size = size
+        self.layout = layout
+        units = max(4, hidden // 4)
+        told = layout.spectral + layout.response + goal_size
+        self.context = nn.Sequential(nn.Linear(told, hidden), nn.LayerNorm(hidden), nn.ReLU())
+        self.film = nn.Linear(hidden, 2 * units)
+        self.around = nn.Linear(3 * layout.bands, units)
+        self.direction = nn.Linear(3 * units, max(4, units // 4))
+        self.together = nn.Sequential(
+            nn.Linear(layout.azimuths * max(4, units // 4) + hidden, size), nn.LayerNorm(size), nn.ReLU()
+        )
+
+    def forward(self, features: Tensor, goal: Tensor | None) -> Tensor:
+        """Embed float32 [batch, F] and [batch, goal_size] as float32 [batch, size], non-negative."""
+        layout = self.layout
+        flat, told = features.split([layout.sizes[0], layout.spectral + layout.response], dim=1)
+        context = self.context(told if goal is None else torch.cat([told, goal], dim=1))
+        scale, shift = self.film(context)[:, None].chunk(2, dim=2)
+        directions = flat.unflatten(1, (layout.bands, layout.azimuths)).transpose(1, 2)
+        shown = torch.relu(self.around(_with_neighbours(directions)) * (1.0 + scale) + shift)
+        found = torch.relu(self.direction(_with_neighbours(shown)))
+        embedding: Tensor = self.together(torch.cat([found.flatten(1), context], dim=1))
+        return embedding
+
+
+def _with_neighbours(ring: Tensor) -> Tensor:
+    """Put each direction's neighbours beside it, [batch, azimuths, n] to [batch, azimuths, 3 n]."""
+    before = torch.cat([ring[:, -1:], ring[:, :-1]], dim=1)
+    after = torch.cat([ring[:, 1:], ring[:, :1]], dim=1)
+    return torch.cat([before, ring, after], dim=2)
 
 
 class DepthEncoder(nn.Module):

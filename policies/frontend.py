@@ -7,71 +7,108 @@ and the Fourier transform is a matrix product, since TensorRT has neither STFT n
 
 from __future__ import annotations
 
-from itertools import combinations
+import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
+from phonotaxis.configs.contract import Contract, FrontEnd
+from phonotaxis.policies import spectra
+from phonotaxis.policies.manifold import TURNS, Steering, manifold, pairs_of, steering
 
-SPEED_OF_SOUND_MPS = 343.2  # dry air at 20 degrees Celsius (Cramer 1993)
 DEPTH_CELLS = 32  # both sides of the pooled depth image
-# In rooms a correlation varies by some 0.06 from step to step, and steered power about its mean over
-# directions by 0.05, against 0.7 for spectral shapes: brought to order one they are learnt from sooner.
-CORRELATION_GAIN = 8.0
-STEERED_POWER_GAIN = 16.0
-WINDOW_PARTS = 2  # the spectrum is read over this many equal parts of the window, so that onsets show
+STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
+WINDOW_PARTS = 4  # the spectrum is read over this many equal parts of the window, so that rhythm shows
+
+
+class AudioLayout(NamedTuple):
+    """How the features of one window of sound are laid out; the same for every array.
+
+    Attributes:
+        bands: of the directional map.
+        azimuths: of the directional map.
+        spectral: numbers that describe the spectrum.
+        response: numbers that describe the array.
+    """
+
+    bands: int
+    azimuths: int
+    spectral: int
+    response: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Lengths of the parts in their order: map (band by band), spectrum, array."""
+        return self.bands * self.azimuths, self.spectral, self.response
+
+    @property
+    def size(self) -> int:
+        """Number of all features."""
+        return sum(self.sizes)
+
+
+def audio_layout(spec: FrontEnd) -> AudioLayout:
+    """Return the layout of a front end's features."""
+    spectral = WINDOW_PARTS * (1 + spec.spectrum_bands)
+    return AudioLayout(spec.direction_bands, spec.azimuths, spectral, spec.direction_bands * TURNS + 1)
 
 
 class AudioFrontEnd(nn.Module):
-    """Directional and spectral features of one window of sound.
+    """Directional and spectral features of one window of sound, laid out alike for every array.
 
-    In order: generalised cross-correlation with phase transform (Knapp and Carter 1976) of each pair of
-    microphones at `lags` delays; steered response power with phase transform (DiBiase 2000) at `azimuths`
-    horizontal directions of the base frame, far field, the first straight ahead and then counter-clockwise;
-    for each half of the window its level and the shape of its mel spectrum about that level.
+    - A map over band and azimuth: steered response power with phase transform (DiBiase 2000) in each of
+      `direction_bands`, over `azimuths` horizontal directions of the base frame, far field, about its mean over
+      directions and brought to order one. The phase transform is taken per frame and averaged, so that a direction
+      that holds through the window outweighs a loud reflection, and diffuse sound makes a flat map.
+    - Level and shape of the mel spectrum in each part of the window.
+    - The array: what map a plane wave would make, and the number of microphones.
 
-    The phase transform is taken per frame and averaged: |average| is then the coherence of the pair over
-    time, low where the field is diffuse, and a direction that holds through the window outweighs a loud
-    reflection. One microphone alone has no pairs and gives the spectral part only.
+    One microphone has no direction: its map and its response are zeros.
 
     Attributes:
+        layout: of the features.
         size: number of features F.
     """
 
     frame_index: Tensor
     fourier: Tensor
     mel: Tensor
-    delays: Tensor
-    steering: Tensor
+    power_steering: Tensor
+    response: Tensor
 
     def __init__(self, contract: Contract) -> None:
         """Compute the constants from the contract's front end, array, rate and window."""
         super().__init__()
         spec, rate_hz = contract.front_end, contract.sample_rate_hz
-        frequencies_hz = _frequencies_hz(contract)
-        self._bins = len(frequencies_hz)
-        pairs = list(combinations(range(contract.array.mics), 2))
-        self._pairs = len(pairs)
+        bins_hz = spectra.frequencies_hz(contract)
+        self.layout = audio_layout(spec)
+        self.size = self.layout.size
+        self._bins = len(bins_hz)
+        self._pairs = len(pairs_of(contract.array.mics))
         self._hop, self._hops_per_frame = spec.hop, spec.n_fft // spec.hop
-        starts = _frame_starts(contract.window_samples, spec.n_fft, spec.hop)
+        starts = spectra.frame_starts(contract.window_samples, spec.n_fft, spec.hop)
         self._first_sample, self._frame_count = int(starts[0]), len(starts)
         self._even = spec.n_fft % spec.hop == 0
         if not self._even:
             self._buffer("frame_index", starts[:, None] + np.arange(spec.n_fft)[None, :], torch.int64)
-        self._buffer("fourier", _fourier_basis(spec.n_fft, rate_hz, frequencies_hz))
-        self._buffer("mel", _mel_weights(frequencies_hz, spec.spectrum_bands))
-        offsets_m = contract.array.positions_m()
-        apart_m = np.array([offsets_m[a] - offsets_m[b] for a, b in pairs]).reshape(-1, 3)
-        self._buffer("delays", _delay_phases(frequencies_hz, _lags_s(apart_m, spec.lags, rate_hz)))
-        self._buffer("steering", _steering_phases(frequencies_hz, apart_m, spec.azimuths))
+        self._buffer("fourier", spectra.fourier_basis(spec.n_fft, rate_hz, bins_hz))
+        self._buffer("mel", spectra.mel_weights(bins_hz, spec.spectrum_bands))
+        self._edges = spectra.band_edges(bins_hz, spec.direction_bands)
+        described = np.zeros(self.layout.response)
+        if self._pairs:
+            waves = manifold(contract.array, bins_hz, spec.azimuths, rate_hz)
+            steered = steering(waves, self._edges)
+            for band, matrix in enumerate(steered.bands):
+                self._buffer(f"steering_{band}", matrix)
+            self._buffer("power_steering", _power_steering(waves))
+            described = _described(steered, contract.array.mics)
+        self._buffer("response", described)
         # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times
         # the window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and
         # drops.
-        self._floor = float((_hann(spec.n_fft) ** 2).sum() / 12.0)
-        directional = self._pairs * spec.lags + spec.azimuths if pairs else 0
-        self.size = directional + WINDOW_PARTS * (1 + spec.spectrum_bands)
+        self._floor = float((spectra.hann(spec.n_fft) ** 2).sum() / 12.0)
 
     def _buffer(self, name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
         # Not persistent: constants follow from the contract and have no place in a checkpoint.
@@ -84,18 +121,13 @@ class AudioFrontEnd(nn.Module):
             audio: float32 [batch, mics, window_samples], full scale ±1.
 
         Returns:
-            float32 [batch, F]: correlations in [-1, 1] times `CORRELATION_GAIN`; steered power about its mean
-            over directions, times `STEERED_POWER_GAIN`; levels and shapes in decades of power about a fixed
-            offset.
+            float32 [batch, F], laid out as `layout` says.
         """
-        spectrum = self._frames(audio) @ self.fourier  # [batch, mics, frames, 2 * bins]
-        real, imaginary = spectrum[..., : self._bins], spectrum[..., self._bins :]
+        real, imaginary = self._spectra(audio)
         power = real * real + imaginary * imaginary  # [batch, mics, frames, bins]
-        spectral = self._spectral(power)
-        if not self._pairs:
-            return spectral
-        whitening = torch.rsqrt(power + self._floor)
-        return torch.cat([*self._directional(real * whitening, imaginary * whitening), spectral], dim=1)
+        directions = self._map(real, imaginary, torch.rsqrt(power + self._floor))
+        response = self.response.expand(audio.shape[0], -1)
+        return torch.cat([directions, self._spectral(power), response], dim=1)
 
     @property
     def bins(self) -> int:
@@ -104,23 +136,28 @@ class AudioFrontEnd(nn.Module):
 
     def spectrum_power(self, audio: Tensor) -> Tensor:
         """Return the power at each frequency, averaged over frames and microphones, float32 [batch, bins]."""
-        spectrum = self._frames(audio) @ self.fourier
-        return (spectrum[..., : self._bins] ** 2 + spectrum[..., self._bins :] ** 2).mean(dim=(1, 2))
+        real, imaginary = self._spectra(audio)
+        return (real**2 + imaginary**2).mean(dim=(1, 2))
 
     def steered_power(self, audio: Tensor, weights: Tensor) -> Tensor:
-        """Compute the steered response power alone, with frequencies weighted.
+        """Compute the steered response power over all bands at once, with frequencies weighted.
 
         Args:
             audio: float32 [batch, mics, window_samples], full scale ±1; two microphones at least.
-            weights: float32 [batch, bins], 1 for the power that `forward` gives.
+            weights: float32 [batch, bins], 1 for every frequency alike.
 
         Returns:
-            float32 [batch, azimuths], as in `forward`.
+            float32 [batch, azimuths], about its mean over directions, times `STEERED_POWER_GAIN`.
         """
-        spectrum = self._frames(audio) @ self.fourier
-        real, imaginary = spectrum[..., : self._bins], spectrum[..., self._bins :]
+        real, imaginary = self._spectra(audio)
         whitening = torch.rsqrt(real * real + imaginary * imaginary + self._floor) * weights.sqrt()[:, None, None]
-        return self._directional(real * whitening, imaginary * whitening)[1]
+        cross = torch.cat(self._cross(real * whitening, imaginary * whitening), dim=2)
+        return cross.flatten(1) @ self.power_steering
+
+    def _spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform each frame: real and imaginary parts, each [batch, mics, frames, bins]."""
+        spectrum = self._frames(audio) @ self.fourier
+        return spectrum[..., : self._bins], spectrum[..., self._bins :]
 
     def _frames(self, audio: Tensor) -> Tensor:
         """Cut the window into frames, [batch, mics, frames, n_fft]."""
@@ -131,28 +168,156 @@ class AudioFrontEnd(nn.Module):
         shifted = [blocks[:, :, part : part + self._frame_count] for part in range(self._hops_per_frame)]
         return torch.cat(shifted, dim=3)
 
-    def _directional(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
-        """Average the pairs' phasors over frames, then read them at delays and at directions."""
-        parts = []
-        for first in range(real.shape[1] - 1):  # with all later microphones: the order of `combinations`
+    def _cross(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the pairs' phasors over frames: real and imaginary parts, each [batch, pairs, bins]."""
+        reals, imaginaries = [], []
+        for first in range(real.shape[1] - 1):  # with all later microphones: the order of `pairs_of`
             real_a, imaginary_a = real[:, first : first + 1], imaginary[:, first : first + 1]
             real_b, imaginary_b = real[:, first + 1 :], imaginary[:, first + 1 :]
-            cross_real = (real_a * real_b + imaginary_a * imaginary_b).mean(dim=2)
-            cross_imaginary = (imaginary_a * real_b - real_a * imaginary_b).mean(dim=2)
-            parts.append(torch.cat([cross_real, cross_imaginary], dim=2))
-        cross = torch.cat(parts, dim=1)  # [batch, pairs, 2 * bins]
-        return (cross @ self.delays).flatten(1), cross.flatten(1) @ self.steering
+            reals.append((real_a * real_b + imaginary_a * imaginary_b).mean(dim=2))
+            imaginaries.append((imaginary_a * real_b - real_a * imaginary_b).mean(dim=2))
+        return torch.cat(reals, dim=1), torch.cat(imaginaries, dim=1)
+
+    def _map(self, real: Tensor, imaginary: Tensor, whitening: Tensor) -> Tensor:
+        """Steer each band, [batch, bands * azimuths]."""
+        if not self._pairs:
+            return torch.zeros((real.shape[0], self.layout.bands * self.layout.azimuths), device=real.device)
+        cross_real, cross_imaginary = self._cross(real * whitening, imaginary * whitening)
+        rows = []
+        for band, (low, high) in enumerate(zip(self._edges[:-1].tolist(), self._edges[1:].tolist())):
+            part = torch.cat([cross_real[:, :, low:high], cross_imaginary[:, :, low:high]], dim=2)
+            rows.append(part.flatten(1) @ getattr(self, f"steering_{band}"))
+        return torch.cat(rows, dim=1)
 
     def _spectral(self, power: Tensor) -> Tensor:
         """Return each part's level [batch, parts] and mel shape [batch, parts * bands], in decades."""
         over_mics = power.mean(dim=1)
         frames = over_mics.shape[1]
         cuts = [round(part * frames / WINDOW_PARTS) for part in range(WINDOW_PARTS + 1)]
-        halves = [over_mics[:, a:b].mean(dim=1) for a, b in zip(cuts, cuts[1:])]
-        bands = torch.log10(torch.stack(halves, dim=1) @ self.mel + self._floor)
+        parts = [over_mics[:, a:b].mean(dim=1) for a, b in zip(cuts, cuts[1:])]
+        bands = torch.log10(torch.stack(parts, dim=1) @ self.mel + self._floor)
         level = bands.mean(dim=2, keepdim=True)
         # Levels run from 1 (rounding noise) to 12 (clipping); centred and scaled they are of order one.
         return torch.cat([((level - 6.0) * 0.5).flatten(1), (bands - level).flatten(1)], dim=1)
+
+
+def _power_steering(waves: np.ndarray) -> np.ndarray:
+    """Matrix [pairs * 2 * bins, azimuths] that steers all bands at once."""
+    first, second = (list(side) for side in zip(*pairs_of(len(waves))))
+    cross = waves[first] * waves[second].conj()
+    power = np.concatenate([cross.real, cross.imag], axis=1).reshape(-1, waves.shape[2])
+    power /= len(first) * waves.shape[1]
+    return STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True))
+
+
+def _described(steered: Steering, mics: int) -> np.ndarray:
+    """Describe the array: its response, and how many microphones it has in octaves about four."""
+    return np.append(steered.response.ravel(), np.log2(mics / 4.0))
+
+
+class DepthFrontEnd(nn.Module):
+    """Depth as nearness on a coarse grid: the nearest surface of each cell, and how much of it is known."""
+
+    def __init__(self, contract: Contract) -> None:
+        """Take the camera's size and range.
+
+        Raises:
+            ValueError: a side of the image is not a multiple of 32 pixels.
+        """
+        super().__init__()
+        camera = contract.camera
+        if camera.height % DEPTH_CELLS or camera.width % DEPTH_CELLS:
+            raise ValueError(
+                f"camera is {camera.width} x {camera.height} pixels; the policy needs multiples of "
+                f"{DEPTH_CELLS} (the runtime reprojects any camera, so choose the nearest multiple)"
+            )
+        self._kernel = (camera.height // DEPTH_CELLS, camera.width // DEPTH_CELLS)
+        self._scale = float(1.0 / np.log1p(camera.max_range_m))
+
+    def forward(self, depth: Tensor) -> Tensor:
+        """Pool the image.
+
+        Args:
+            depth: float32 [batch, height, width], metres, 0 = unknown.
+
+        Returns:
+            float32 [batch, 2, 32, 32]: nearness, 1 at the lens and 0 at maximum range (logarithmic, since a
+            door at 5 m and a chair leg at 0.5 m both matter) or unknown; fraction of known pixels.
+        """
+        known = (depth > 0.0).to(depth.dtype)
+        nearness = (1.0 - torch.log1p(depth.clamp(min=0.0)) * self._scale).clamp(min=0.0) * known
+        nearest = nn.functional.max_pool2d(nearness[:, None], self._kernel)
+        return torch.cat([nearest, nn.functional.avg_pool2d(known[:, None], self._kernel)], dim=1)
+
+
+class MotionFrontEnd(nn.Module):
+    """Odometry, the age of the depth image and what the body can do, of order one.
+
+    Attributes:
+        size: number of features, 12.
+    """
+
+    size = 12
+    scale: Tensor
+    body: Tensor
+
+    def __init__(self, contract: Contract) -> None:
+        """Take the body's limits and the control period as units."""
+        super().__init__()
+        body, period_s = contract.body, contract.control_period_s
+        step_m, turn_rad = body.max_v_mps * period_s, body.max_w_radps * period_s
+        units = [step_m, step_m, turn_rad, body.max_v_mps, body.max_w_radps, 1.0]
+        self.register_buffer("scale", 1.0 / torch.tensor(units, dtype=torch.float32), persistent=False)
+        self.register_buffer("body", torch.tensor(_body_features(contract), dtype=torch.float32), persistent=False)
+        self._period_s = period_s
+
+    def forward(self, motion: Tensor, motion_valid: Tensor, depth_age_s: Tensor) -> Tensor:
+        """Scale and bound the motion.
+
+        Args:
+            motion: float32 [batch, 6], fields `contract.MOTION_FIELDS`.
+            motion_valid: float32 [batch, 1], 0 or 1; where 0 the displacement reads as zero.
+            depth_age_s: float32 [batch, 1], seconds.
+
+        Returns:
+            float32 [batch, 12], each in [-4, 4]: six of the motion, its validity, the image's age in periods, and the
+            body's four, which are the same at every step.
+        """
+        scaled = motion * self.scale
+        scaled = torch.cat([scaled[:, :3] * motion_valid, scaled[:, 3:]], dim=1)
+        body = self.body.expand(motion.shape[0], -1)
+        return torch.cat([scaled, motion_valid, depth_age_s / self._period_s, body], dim=1).clamp(-4.0, 4.0)
+
+
+def _body_features(contract: Contract) -> list[float]:
+    """Describe the body.
+
+    Octaves of a step's length about 0.25 m and of a turn's angle about 10 degrees, latency in periods, and how much of
+    a period the way to full speed takes.
+    """
+    body, period_s = contract.body, contract.control_period_s
+    acceleration_mps2 = body.max_acceleration_mps2
+    ramp_s = 0.0 if acceleration_mps2 is None else body.max_v_mps / acceleration_mps2
+    return [
+        math.log2(body.max_v_mps * period_s / 0.25),
+        math.log2(body.max_w_radps * period_s / math.radians(10.0)),
+        body.latency_s / period_s,
+        ramp_s / period_s,
+    ]
+
+
+def _power_steering(waves: np.ndarray) -> np.ndarray:
+    """Matrix [pairs * 2 * bins, azimuths] that steers all bands at once."""
+    first, second = (list(side) for side in zip(*pairs_of(len(waves))))
+    cross = waves[first] * waves[second].conj()
+    power = np.concatenate([cross.real, cross.imag], axis=1).reshape(-1, waves.shape[2])
+    power /= len(first) * waves.shape[1]
+    return STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True))
+
+
+def _described(steered: Steering, mics: int) -> np.ndarray:
+    """Describe the array: its response, and how many microphones it has in octaves about four."""
+    return np.append(steered.response.ravel(), np.log2(mics / 4.0))
 
 
 class DepthFrontEnd(nn.Module):
@@ -223,69 +388,3 @@ class MotionFrontEnd(nn.Module):
         scaled = motion * self.scale
         scaled = torch.cat([scaled[:, :3] * motion_valid, scaled[:, 3:]], dim=1)
         return torch.cat([scaled, motion_valid, depth_age_s / self._period_s], dim=1).clamp(-4.0, 4.0)
-
-
-def _frequencies_hz(contract: Contract) -> np.ndarray:
-    """Frequencies of the bins between the front end's bounds, without the constant; [bins]."""
-    spec = contract.front_end
-    all_hz = np.arange(spec.n_fft // 2 + 1) * contract.sample_rate_hz / spec.n_fft
-    chosen = all_hz[(all_hz >= max(spec.low_hz, 1e-9)) & (all_hz <= spec.high_hz)]
-    if len(chosen) < 2:
-        raise ValueError(
-            f"front_end: {len(chosen)} bins lie between {spec.low_hz} and {spec.high_hz} Hz, two are needed; "
-            "widen the bounds or raise n_fft"
-        )
-    return chosen
-
-
-def _frame_starts(window_samples: int, n_fft: int, hop: int) -> np.ndarray:
-    """First sample of each frame; the last frame ends with the window, the oldest samples may go unread."""
-    count = (window_samples - n_fft) // hop + 1
-    return window_samples - n_fft - hop * np.arange(count, dtype=np.int64)[::-1]
-
-
-def _hann(n_fft: int) -> np.ndarray:
-    """Periodic Hann window, float64 [n_fft]."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
-
-
-def _fourier_basis(n_fft: int, rate_hz: int, frequencies_hz: np.ndarray) -> np.ndarray:
-    """Windowed DFT of frames at full scale ±1, in converter steps: [n_fft, 2 * bins], real, imaginary."""
-    angles = 2.0 * np.pi * np.outer(np.arange(n_fft), frequencies_hz) / rate_hz
-    window = _hann(n_fft)[:, None] * INT16_FULL_SCALE
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * window
-
-
-def _mel_weights(frequencies_hz: np.ndarray, bands: int) -> np.ndarray:
-    """Triangular bands evenly spaced in mel (O'Shaughnessy 1987), each of unit sum: [bins, bands]."""
-    mel = 2595.0 * np.log10(1.0 + frequencies_hz / 700.0)
-    centres = np.linspace(mel[0], mel[-1], bands)
-    # No narrower than the bins are apart, so that no band is empty where bins are sparse.
-    half_width = max((mel[-1] - mel[0]) / max(bands - 1, 1), float(np.diff(mel).max()))
-    weights = np.maximum(1.0 - np.abs(mel[:, None] - centres[None, :]) / half_width, 0.0)
-    return weights / weights.sum(axis=0, keepdims=True)
-
-
-def _lags_s(apart_m: np.ndarray, lags: int, rate_hz: int) -> np.ndarray:
-    """Delays evenly spaced out to the widest pair plus one sample, seconds [lags]."""
-    widest_m = float(np.linalg.norm(apart_m, axis=1).max(initial=0.0))
-    bound_s = widest_m / SPEED_OF_SOUND_MPS + 1.0 / rate_hz
-    return np.linspace(-bound_s, bound_s, lags)
-
-
-def _delay_phases(frequencies_hz: np.ndarray, lags_s: np.ndarray) -> np.ndarray:
-    """Matrix [2 * bins, lags] that reads a cross-spectrum's mean over bins at delays, second to first."""
-    angles = 2.0 * np.pi * np.outer(frequencies_hz, lags_s)
-    # Re(G exp(i w tau)): a first microphone that hears `tau` later has G = exp(-i w tau).
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=0) * (CORRELATION_GAIN / len(frequencies_hz))
-
-
-def _steering_phases(frequencies_hz: np.ndarray, apart_m: np.ndarray, azimuths: int) -> np.ndarray:
-    """Matrix [pairs * 2 * bins, azimuths] that reads the pairs' cross-spectra at plane waves."""
-    azimuth_rad = 2.0 * np.pi * np.arange(azimuths) / azimuths
-    towards = np.stack([np.cos(azimuth_rad), np.sin(azimuth_rad), np.zeros(azimuths)])
-    delays_s = -(apart_m @ towards) / SPEED_OF_SOUND_MPS  # the microphone nearer to the source hears first
-    angles = 2.0 * np.pi * frequencies_hz[None, :, None] * delays_s[:, None, :]  # [pairs, bins, azimuths]
-    phases = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
-    power = phases.reshape(-1, azimuths) / (len(frequencies_hz) * max(len(apart_m), 1))
-    return STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True))

@@ -32,7 +32,9 @@ class Progress:
         share: of the training that is done, 0..1.
         frames: collected so far.
         episodes: ended so far.
-        success: share of the last episodes that succeeded with the policy's and the expert's actions mixed.
+        success: share of the last episodes that succeeded with the policy's and the expert's actions mixed, the mean
+            over lanes.
+        lanes: the same by lane's task and array.
         expert_share: probability of the expert's action in the last round.
         losses: means of the last round by name.
     """
@@ -42,6 +44,7 @@ class Progress:
     frames: int
     episodes: int
     success: float
+    lanes: dict[str, float]
     expert_share: float
     losses: dict[str, float]
 
@@ -80,7 +83,7 @@ class ImitationTrainer:
         self.seconds = 0.0
         self.updates = 0
         self._frames_per_round = frames
-        self._recent: deque[bool] = deque(maxlen=_RECENT_EPISODES)
+        self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
         self._episodes = 0
 
     def resume(self) -> None:
@@ -169,8 +172,9 @@ class ImitationTrainer:
     def _take(self, collected: Collected) -> None:
         self.buffer.add(collected.chunk)
         self.rounds += 1
-        self._episodes += len(collected.results)
-        self._recent.extend(result.success for result in collected.results)
+        for recent, results in zip(self._recent, collected.results):
+            self._episodes += len(results)
+            recent.extend(result.success for result in results)
 
     def _expert_share(self) -> float:
         until = self.config.expert_until
@@ -208,12 +212,16 @@ class ImitationTrainer:
         return losses
 
     def _progress(self, expert_share: float, losses: dict[str, float]) -> Progress:
+        tasks = [f"{lane.task.name} {lane.task.array}" for lane in self.config.all_lanes]
+        lanes = {name: float(np.mean(recent)) if recent else None for name, recent in zip(tasks, self._recent)}
+        shares = [share for share in lanes.values() if share is not None]
         return Progress(
             seconds=self.seconds,
             share=self.share,
             frames=self.rounds * self._frames_per_round,
             episodes=self._episodes,
-            success=float(np.mean(self._recent)) if self._recent else 0.0,
+            success=float(np.mean(shares)) if shares else 0.0,
+            lanes={name: share for name, share in lanes.items() if share is not None},
             expert_share=expert_share,
             losses=losses,
         )

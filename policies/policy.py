@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.encoders import DepthEncoder, VectorEncoder
-from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
+from phonotaxis.policies.encoders import AudioEncoder, DepthEncoder, VectorEncoder
+from phonotaxis.policies.frontend import AudioFrontEnd, AudioLayout, DepthFrontEnd, MotionFrontEnd
 from phonotaxis.policies.fusion import build_fusion
 from phonotaxis.policies.heads import Heads
 from phonotaxis.policies.memory import Memory
@@ -64,7 +64,7 @@ class Policy(nn.Module):
         self.audio_front_end = AudioFrontEnd(contract)
         self.depth_front_end = DepthFrontEnd(contract)
         self.motion_front_end = MotionFrontEnd(contract)
-        self.senses = Senses(self.contract, self.config, self.audio_front_end.size)
+        self.senses = Senses(self.contract, self.config, self.audio_front_end.layout)
         size = self.config.memory_size
         self.now = nn.Sequential(nn.Linear(self.senses.size, size), nn.ReLU())
         self.memory = Memory(size, size)
@@ -91,7 +91,7 @@ class Policy(nn.Module):
             observation: tensors [batch, *shape] of `contract.observations()`; `episode_start` isn't read.
 
         Returns:
-            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 8] and, where
+            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 12] and, where
             the contract names one, goal float32 [batch, n].
         """
         return self.front_ends(observation)
@@ -157,25 +157,23 @@ class Senses(nn.Module):
         size: length of the fused vector.
     """
 
-    def __init__(self, contract: Contract, config: PolicyConfig, audio_features: int) -> None:
+    def __init__(self, contract: Contract, config: PolicyConfig, layout: AudioLayout) -> None:
         """Build encoders for what the contract has, and their fusion."""
         super().__init__()
-        encoders = {
-            names.AUDIO: VectorEncoder(audio_features, config.audio_hidden, config.audio_size),
-            MOTION_FEATURES: VectorEncoder(MotionFrontEnd.size, config.motion_size, config.motion_size),
-        }
-        if contract.goal is not None:
-            encoders[names.GOAL] = VectorEncoder(contract.goal.size, config.goal_size, config.goal_size)
-        self.encoders = nn.ModuleDict(encoders)
+        goal = contract.goal
+        self.goal = None if goal is None else VectorEncoder(goal.size, 2 * config.goal_size, config.goal_size)
+        self.audio = AudioEncoder(layout, 0 if goal is None else config.goal_size, config.audio_hidden, config.audio_size)
+        self.motion = VectorEncoder(MotionFrontEnd.size, config.motion_size, config.motion_size)
         self.depth = DepthEncoder(config.depth_channels)
-        sizes = [encoder.size for encoder in encoders.values()]
+        sizes = [config.audio_size, config.motion_size] + ([config.goal_size] if goal is not None else [])
         self.fusion = build_fusion(sizes, self.depth.cells, self.depth.channels, config)
         self.size = self.fusion.size
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Fuse the features of `Policy.features` into float32 [batch, size]."""
-        vectors = [encoder(features[name]) for name, encoder in self.encoders.items()]
-        fused: Tensor = self.fusion(vectors, self.depth(features[names.DEPTH]))
+        goal = None if self.goal is None else self.goal(features[names.GOAL])
+        vectors = [self.audio(features[names.AUDIO], goal), self.motion(features[MOTION_FEATURES])]
+        fused: Tensor = self.fusion(vectors if goal is None else [*vectors, goal], self.depth(features[names.DEPTH]))
         return fused
 
 

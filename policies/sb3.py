@@ -48,7 +48,7 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         config = config or PolicyConfig()
         _check(observation_space, contract)
         audio = AudioFrontEnd(contract)
-        senses = Senses(contract, config, audio.size)
+        senses = Senses(contract, config, audio.layout)
         for weight in senses.parameters():  # Stable-Baselines3 initialises through views of plain layout
             weight.data = weight.data.contiguous()
         super().__init__(observation_space, features_dim=senses.size)
