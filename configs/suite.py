@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import Frozen, build
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 
@@ -119,6 +120,18 @@ def load_suite(name: str) -> Suite:
         ConfigError: no such suite, or not one.
     """
     return presets.load("suites", name, Suite)
+
+
+def with_array(suite: Suite, array: str | None) -> Suite:
+    """Return a suite whose robot has another microphone array; None leaves it as it is.
+
+    Raises:
+        ConfigError: no such array.
+    """
+    if array is None:
+        return suite
+    presets.load("arrays", array, MicrophoneArray)
+    return suite.model_copy(update={"task": suite.task.model_copy(update={"array": array})})
 
 
 def overlap(task: AudioGoalTask, split: SplitName = "test") -> str | None:

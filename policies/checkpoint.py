@@ -63,25 +63,29 @@ class Checkpoint:
     rng: dict[str, Any] = field(default_factory=dict)
     torch_rng: Tensor | None = None
 
-    def policy(self, name: str | None = None) -> Policy:
+    def policy(self, name: str | None = None, contract: Contract | None = None) -> Policy:
         """Build a network, in evaluation mode.
 
         Args:
             name: of the module; None takes "average" where there is one, "policy" otherwise.
+            contract: that it is to serve: another array, body or period than that of its training, whose weights it
+                takes all the same, since geometry enters by the front ends' constants. None takes its own.
 
         Raises:
-            CheckpointError: no such module, or weights that aren't those of the configuration's network.
+            CheckpointError: no such module, weights that aren't those of the configuration's network, or a contract
+                with other features, goals or actions.
         """
         name = name or ("average" if "average" in self.modules else "policy")
         if name not in self.modules:
             raise CheckpointError(f"the checkpoint has no '{name}'; it has {sorted(self.modules)}")
         with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; a training's numbers stay
-            policy = Policy(self.contract, self.policy_config).eval()
+            policy = Policy(contract or self.contract, self.policy_config).eval()
         try:
             policy.load_state_dict(self.modules[name])
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"the weights don't fit the network: {reason}; train again") from None
+            hint = "train again" if contract is None else "train for that task, or for one with the same inputs"
+            raise CheckpointError(f"the weights don't fit the network: {reason}; {hint}") from None
         return policy
 
 

@@ -24,6 +24,7 @@ LEFT, RIGHT = 2, 3
 UNDO_REGRET = 1.0
 _SEED_STRIDE = 1_000_003
 _LANES = 64  # at most: seeds of different trainings' lanes don't meet
+_SEEDINGS = 1_000_000  # so many strides lie below the seeds of validation and test
 MOST_SCENES, MOST_FIELDS = 1024, 4096  # kept by a lane: half a gigabyte and two
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
@@ -108,7 +109,8 @@ class Collector:
         self.lanes: list[TaskWorlds] = []
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
-            self.lanes.append(TaskWorlds(lane, own, (config.seed * _LANES + number) * _SEED_STRIDE))
+            first_seed = (config.seed * _LANES + number) % _SEEDINGS * _SEED_STRIDE
+            self.lanes.append(TaskWorlds(lane, own, first_seed))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0

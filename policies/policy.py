@@ -162,10 +162,11 @@ class Senses(nn.Module):
         super().__init__()
         goal = contract.goal
         self.goal = None if goal is None else VectorEncoder(goal.size, 2 * config.goal_size, config.goal_size)
-        self.audio = AudioEncoder(layout, 0 if goal is None else config.goal_size, config.audio_hidden, config.audio_size)
+        goal_size = 0 if goal is None else config.goal_size
+        self.audio = AudioEncoder(layout, goal_size, config.audio_hidden, config.audio_size)
         self.motion = VectorEncoder(MotionFrontEnd.size, config.motion_size, config.motion_size)
         self.depth = DepthEncoder(config.depth_channels)
-        sizes = [config.audio_size, config.motion_size] + ([config.goal_size] if goal is not None else [])
+        sizes = [config.audio_size, config.motion_size] + ([goal_size] if goal_size else [])
         self.fusion = build_fusion(sizes, self.depth.cells, self.depth.channels, config)
         self.size = self.fusion.size
 

@@ -13,6 +13,7 @@ from phonotaxis.commands.command import Command, Json, Seed, say
 from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
+    from phonotaxis.configs.contract import Contract
     from phonotaxis.configs.suite import SplitName
     from phonotaxis.policies.benchmark import Contestant, Evaluation
 
@@ -40,6 +41,9 @@ def evaluate(
         Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes and starting places.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Also random, forward, followers and expert.")] = True,
+    array: Annotated[
+        str | None, typer.Option(help="Give the robot another microphone array: a preset, or your own .yaml file.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure baselines again instead of taking kept results.")] = (
         False
     ),
@@ -59,14 +63,15 @@ def evaluate(
     from phonotaxis.commands.evaluation_table import evaluation_figures, print_evaluation
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.configs.suite import load_suite, with_array
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
 
     if suite == OWN_TASK:
         evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
     else:
-        chosen, contestants = load_suite(suite), _contestants(policy, also or ())
+        chosen = with_array(load_suite(suite), array)
+        contestants = _contestants(policy, also or (), chosen.task.contract())
         if not contestants and not baselines:
             raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
         folder = None if sounds is None else str(sounds)
@@ -107,8 +112,8 @@ def _split(name: str) -> SplitName:
     raise ConfigError(f"unknown split '{name}'{did_you_mean(name, SPLITS)} (known: {', '.join(SPLITS)})")
 
 
-def _contestants(policy: Path | None, also: Sequence[str]) -> dict[str, Contestant]:
-    """Load the policies by name."""
+def _contestants(policy: Path | None, also: Sequence[str], contract: Contract) -> dict[str, Contestant]:
+    """Load the policies by name; weights of a training serve the contract, a bundle is as it is."""
     from phonotaxis.configs.base import ConfigError
 
     paths = {} if policy is None else {OURS: policy}
@@ -117,10 +122,10 @@ def _contestants(policy: Path | None, also: Sequence[str]) -> dict[str, Contesta
         if not separator or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in paths:
             raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
         paths[name] = Path(path)
-    return {name: _contestant(name, path) for name, path in paths.items()}
+    return {name: _contestant(name, path, contract) for name, path in paths.items()}
 
 
-def _contestant(name: str, path: Path) -> Contestant:
+def _contestant(name: str, path: Path, contract: Contract) -> Contestant:
     from phonotaxis.policies.benchmark import Contestant
 
     if path.suffix == ".onnx":
@@ -139,7 +144,10 @@ def _contestant(name: str, path: Path) -> Contestant:
         touched = overlap(AudioGoalTask.model_validate(saved.config["task"]))
         if touched is not None:
             say(f"warning: {name} was trained on what tests it: {touched}; its figures are not comparable")
-    return contestant(saved.policy())
+    own_goal, goal = saved.contract.goal, contract.goal
+    if own_goal is None and goal is not None:  # a policy that is told no goal can go where none is named
+        contract = contract.model_copy(update={"goal": None})
+    return contestant(saved.policy(contract=contract))
 
 
 def _count(evaluation: Evaluation) -> int:
@@ -154,6 +162,7 @@ COMMAND = Command(
         ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the file that drives the robot"),
         ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
         ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "baselines alone, in a hurry"),
+        ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
         ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),
     ),

@@ -35,6 +35,7 @@ def train(
     measures the policy alone. Ctrl-C at any time leaves a checkpoint, and --resume goes on from it.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.policies.curves import Curves
     from phonotaxis.policies.imitation import ImitationTrainer
 
     changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
@@ -43,11 +44,12 @@ def train(
         trainer.resume()
     last: list[Progress] = []
     try:
-        with ProgressBar("training") as bar:
+        with ProgressBar("training") as bar, Curves(out / "tensorboard") as curves:
 
             def show(progress: Progress) -> None:
                 last[:] = [progress]
                 bar(progress.share, f"success {100 * progress.success:.0f} %, {progress.frames:,} frames")
+                curves.add(progress)
 
             trainer.run(show)
     except KeyboardInterrupt:
