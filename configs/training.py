@@ -10,10 +10,15 @@ from phonotaxis.configs.base import Frozen
 
 
 class PolicyConfig(Frozen):
-    """The network. Its default size is 0.7 M parameters: on CPUs the learner is the bottleneck.
+    """The network. Its default size is 0.8 M parameters: on CPUs the learner is the bottleneck.
 
-    `fusion` is "concatenate" (one vector of all senses) or "attention" (a small transformer over the tokens
-    of all senses, slower; Vaswani et al. 2017). Sizes are numbers of units.
+    Sizes are numbers of units.
+
+    Attributes:
+        fusion: "concatenate", one vector of all senses; "film", where sound and goal scale and shift what is seen
+            (Perez et al. 2018); "attention", a small transformer over the tokens of all senses (Vaswani et al. 2017).
+        memory: "gru", "lstm", "transformer" over the last `memory_steps`, or "none".
+        senses: that are read; those left out are zeros to the network, in training as afterwards.
     """
 
     audio_hidden: int = Field(default=192, ge=8, le=2048)
@@ -22,12 +27,15 @@ class PolicyConfig(Frozen):
     depth_size: int = Field(default=96, ge=8, le=2048)
     motion_size: int = Field(default=32, ge=4, le=2048)
     goal_size: int = Field(default=32, ge=4, le=2048)
-    fusion: Literal["concatenate", "attention"] = "concatenate"
+    fusion: Literal["concatenate", "film", "attention"] = "concatenate"
     attention_size: int = Field(default=96, ge=8, le=1024)
     attention_heads: int = Field(default=4, ge=1, le=32)
     attention_layers: int = Field(default=1, ge=1, le=8)
+    memory: Literal["gru", "lstm", "transformer", "none"] = "gru"
+    memory_steps: int = Field(default=32, ge=1, le=512)
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)
+    senses: tuple[Literal["audio", "depth"], ...] = ("audio", "depth")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> PolicyConfig:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from phonotaxis.configs.contract import Contract, FrontEnd
 from phonotaxis.policies import spectra
-from phonotaxis.policies.manifold import TURNS, Steering, manifold, pairs_of, steering
+from phonotaxis.policies.manifold import TURNS, manifold, pairs_of, steering
 
 DEPTH_CELLS = 32  # both sides of the pooled depth image
 STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
@@ -63,7 +63,7 @@ class AudioFrontEnd(nn.Module):
       directions and brought to order one. The phase transform is taken per frame and averaged, so that a direction
       that holds through the window outweighs a loud reflection, and diffuse sound makes a flat map.
     - Level and shape of the mel spectrum in each part of the window.
-    - The array: what map a plane wave would make, and the number of microphones.
+    - The array: what map a plane wave would make, and the number of microphones in octaves about four.
 
     One microphone has no direction: its map and its response are zeros.
 
@@ -97,13 +97,14 @@ class AudioFrontEnd(nn.Module):
         self._buffer("mel", spectra.mel_weights(bins_hz, spec.spectrum_bands))
         self._edges = spectra.band_edges(bins_hz, spec.direction_bands)
         described = np.zeros(self.layout.response)
+        described[-1] = np.log2(contract.array.mics / 4.0)
         if self._pairs:
             waves = manifold(contract.array, bins_hz, spec.azimuths, rate_hz)
             steered = steering(waves, self._edges)
             for band, matrix in enumerate(steered.bands):
                 self._buffer(f"steering_{band}", matrix)
             self._buffer("power_steering", _power_steering(waves))
-            described = _described(steered, contract.array.mics)
+            described[:-1] = steered.response.ravel()
         self._buffer("response", described)
         # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times
         # the window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and
@@ -208,11 +209,6 @@ def _power_steering(waves: np.ndarray) -> np.ndarray:
     power = np.concatenate([cross.real, cross.imag], axis=1).reshape(-1, waves.shape[2])
     power /= len(first) * waves.shape[1]
     return STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True))
-
-
-def _described(steered: Steering, mics: int) -> np.ndarray:
-    """Describe the array: its response, and how many microphones it has in octaves about four."""
-    return np.append(steered.response.ravel(), np.log2(mics / 4.0))
 
 
 class DepthFrontEnd(nn.Module):

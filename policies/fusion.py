@@ -34,6 +34,24 @@ class Concatenate(nn.Module):
         return torch.cat([*vectors, self.depth(depth_tokens.flatten(1))], dim=1)
 
 
+class FeatureWiseModulation(nn.Module):
+    """What is heard and sought scales and shifts what is seen (FiLM, Perez et al. 2018), cell by cell."""
+
+    def __init__(self, vector_sizes: list[int], tokens: int, channels: int, config: PolicyConfig) -> None:
+        """Build the layers that modulate and that narrow the depth map."""
+        super().__init__()
+        self.size = sum(vector_sizes) + config.depth_size
+        self.modulation = nn.Linear(sum(vector_sizes), 2 * channels)
+        self.depth = nn.Sequential(nn.Linear(tokens * channels, config.depth_size), nn.ReLU())
+
+    def forward(self, vectors: list[Tensor], depth_tokens: Tensor) -> Tensor:
+        """See `Fusion`; returns float32 [batch, size]."""
+        context = torch.cat(vectors, dim=1)
+        scale, shift = self.modulation(context)[:, None].chunk(2, dim=2)
+        seen = torch.relu(depth_tokens * (1.0 + scale) + shift)
+        return torch.cat([context, self.depth(seen.flatten(1))], dim=1)
+
+
 class CrossModalAttention(nn.Module):
     """A small pre-norm transformer over one token a sense and one a depth cell (Vaswani et al. 2017).
 
@@ -78,9 +96,16 @@ class _Block(nn.Module):
         return fused
 
 
+KINDS: dict[str, type[Concatenate | FeatureWiseModulation | CrossModalAttention]] = {
+    "concatenate": Concatenate,
+    "film": FeatureWiseModulation,
+    "attention": CrossModalAttention,
+}
+
+
 def build_fusion(
     vector_sizes: list[int], tokens: int, channels: int, config: PolicyConfig
-) -> Concatenate | CrossModalAttention:
+) -> Concatenate | FeatureWiseModulation | CrossModalAttention:
     """Return the fusion that the configuration names.
 
     Args:
@@ -89,6 +114,4 @@ def build_fusion(
         channels: length of a depth token.
         config: names the fusion and its sizes.
     """
-    if config.fusion == "attention":
-        return CrossModalAttention(vector_sizes, tokens, channels, config)
-    return Concatenate(vector_sizes, tokens, channels, config)
+    return KINDS[config.fusion](vector_sizes, tokens, channels, config)

@@ -1,53 +1,90 @@
-"""Memory: a gated recurrent unit that an episode's start clears."""
+"""Memory: what a policy keeps from step to step, cleared where an episode starts.
+
+Every kind has one state vector a world, so that exporter, engines and log need not know which it is.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from phonotaxis.configs.training import PolicyConfig
+
 
 class Memory(nn.Module):
-    """A gated recurrent unit (Cho et al. 2014, in cuDNN's form, with the reset gate after the product).
+    """A memory.
 
     Attributes:
-        size: units, also of the output.
-        state_shape: of the state without the batch axis.
+        size: units of what is read from it.
+        state_size: length of its state.
     """
 
-    def __init__(self, features: int, size: int) -> None:
-        """Build the unit for `features` inputs and `size` units."""
+    def __init__(self, size: int, state_size: int) -> None:
+        """Note the sizes."""
         super().__init__()
         self.size = size
-        self.state_shape = (size,)
-        self.gates_in = nn.Linear(features, 3 * size)
-        self.gates_state = nn.Linear(size, 3 * size)
-        for block in self.gates_state.weight.data.split(size):
-            nn.init.orthogonal_(block)
+        self.state_size = state_size
+
+    def read(self, state: Tensor) -> Tensor:
+        """Return what a state [..., state_size] says: float32 [..., size]."""
+        raise NotImplementedError
 
     def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
         """Take one step.
 
         Args:
             inputs: float32 [batch, features].
-            state: float32 [batch, size]; ignored where the episode starts.
+            state: float32 [batch, state_size]; ignored where the episode starts.
             episode_start: float32 [batch, 1], 1 where the memory is to be cleared.
 
         Returns:
-            The state after the step, which is the output too: float32 [batch, size], in [-1, 1].
+            The state after the step, float32 [batch, state_size].
         """
-        return self._cell(self.gates_in(inputs), state * (1.0 - episode_start))
+        raise NotImplementedError
 
     def unroll(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
         """Take `time` steps; the same numbers as `step` one by one, up to rounding.
 
         Args:
             inputs: float32 [time, batch, features].
-            state: float32 [batch, size] before the first step.
+            state: float32 [batch, state_size] before the first step.
             episode_start: float32 [time, batch, 1].
 
         Returns:
-            The state after each step, float32 [time, batch, size].
+            The state after each step, float32 [time, batch, state_size].
         """
+        states = []
+        for now in range(inputs.shape[0]):
+            state = self.step(inputs[now], state, episode_start[now])
+            states.append(state)
+        return torch.stack(states)
+
+
+class GatedMemory(Memory):
+    """A gated recurrent unit (Cho et al. 2014, in cuDNN's form, with the reset gate after the product).
+
+    Its state is its output, in [-1, 1].
+    """
+
+    def __init__(self, features: int, config: PolicyConfig) -> None:
+        """Build the unit for `features` inputs."""
+        size = config.memory_size
+        super().__init__(size, size)
+        self.gates_in = nn.Linear(features, 3 * size)
+        self.gates_state = nn.Linear(size, 3 * size)
+        for block in self.gates_state.weight.data.split(size):
+            nn.init.orthogonal_(block)
+
+    def read(self, state: Tensor) -> Tensor:
+        """See `Memory.read`."""
+        return state
+
+    def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.step`."""
+        return self._cell(self.gates_in(inputs), state * (1.0 - episode_start))
+
+    def unroll(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.unroll`."""
         # All inputs in one product; the loop that remains is as fast as torch.nn.GRU's, and it can reset.
         gates = self.gates_in(inputs)
         kept = 1.0 - episode_start
@@ -63,3 +100,115 @@ class Memory(nn.Module):
         update = torch.sigmoid(update_in + update_state)
         candidate = torch.tanh(new_in + torch.sigmoid(reset_in + reset_state) * new_state)
         return candidate + update * (state - candidate)
+
+
+class LongShortTermMemory(Memory):
+    """A long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+
+    Its state is output and cell, one after the other.
+    """
+
+    def __init__(self, features: int, config: PolicyConfig) -> None:
+        """Build the unit for `features` inputs; it forgets little at first (Jozefowicz et al. 2015)."""
+        size = config.memory_size
+        super().__init__(size, 2 * size)
+        self.gates_in = nn.Linear(features, 4 * size)
+        self.gates_state = nn.Linear(size, 4 * size, bias=False)
+        with torch.no_grad():
+            self.gates_in.bias[size : 2 * size] = 1.0
+
+    def read(self, state: Tensor) -> Tensor:
+        """See `Memory.read`."""
+        return state[..., : self.size]
+
+    def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.step`."""
+        output, cell = (state * (1.0 - episode_start)).chunk(2, dim=-1)
+        enter, keep, new, leave = (self.gates_in(inputs) + self.gates_state(output)).chunk(4, dim=-1)
+        cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(new)
+        return torch.cat([torch.sigmoid(leave) * torch.tanh(cell), cell], dim=-1)
+
+
+class RecentSteps(Memory):
+    """Attention over the last steps (Vaswani et al. 2017), which are kept as they were seen.
+
+    The state holds what is read, then a count of steps, then the steps, newest first; the learnt places say how long
+    ago each was. It forgets all at once what lies `memory_steps` back.
+    """
+
+    def __init__(self, features: int, config: PolicyConfig) -> None:
+        """Build one attention of `attention_heads` heads and a perceptron."""
+        self.steps, self.heads = config.memory_steps, config.attention_heads
+        self.token = config.attention_size
+        super().__init__(config.memory_size, config.memory_size + 1 + config.memory_steps * config.attention_size)
+        self.into = nn.Linear(features, self.token)
+        self.places = nn.Parameter(torch.randn(self.steps, self.token) * 0.1)
+        self.query = nn.Linear(self.token, self.token)
+        self.key_value = nn.Linear(self.token, 2 * self.token)
+        self.out = nn.Sequential(
+            nn.LayerNorm(2 * self.token), nn.Linear(2 * self.token, self.size), nn.ReLU(),
+            nn.Linear(self.size, self.size), nn.Tanh(),
+        )  # fmt: skip
+
+    def read(self, state: Tensor) -> Tensor:
+        """See `Memory.read`."""
+        return state[..., : self.size]
+
+    def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.step`."""
+        _, count, past = (state * (1.0 - episode_start)).split([self.size, 1, self.steps * self.token], dim=-1)
+        now = torch.tanh(self.into(inputs))
+        count = (count + 1.0).clamp(max=float(self.steps))
+        past = torch.cat([now, past[..., : -self.token]], dim=-1)
+        return torch.cat([self._attend(now, past.unflatten(-1, (self.steps, self.token)), count), count, past], dim=-1)
+
+    def _attend(self, now: Tensor, past: Tensor, count: Tensor) -> Tensor:
+        key, value = self.key_value(past + self.places).chunk(2, dim=-1)  # each [batch, steps, token]
+        query = self.query(now).unflatten(-1, (self.heads, -1))  # [batch, heads, head size]
+        key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (key, value))
+        scores = (key @ query[..., None])[..., 0] * query.shape[-1] ** -0.5  # [batch, heads, steps]
+        unseen = torch.arange(self.steps, device=now.device) >= count  # [batch, steps]
+        weights = torch.softmax(scores - 1e4 * unseen[:, None].to(scores.dtype), dim=-1)
+        found = (weights[:, :, None] @ value)[:, :, 0].flatten(1)
+        read: Tensor = self.out(torch.cat([now, found], dim=-1))
+        return read
+
+
+class NoMemory(Memory):
+    """Nothing is kept: what is read is what is seen now. For measuring what a memory is good for."""
+
+    def __init__(self, features: int, config: PolicyConfig) -> None:
+        """Build a layer in the memory's place."""
+        super().__init__(config.memory_size, config.memory_size)
+        self.layer = nn.Linear(features, config.memory_size)
+
+    def read(self, state: Tensor) -> Tensor:
+        """See `Memory.read`."""
+        return state
+
+    def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.step`; the state is only written."""
+        # The old state enters with nothing, so that the graph has the inputs of any other.
+        return torch.tanh(self.layer(inputs)) + 0.0 * state * episode_start
+
+
+KINDS: dict[str, type[Memory]] = {
+    "gru": GatedMemory,
+    "lstm": LongShortTermMemory,
+    "transformer": RecentSteps,
+    "none": NoMemory,
+}
+
+
+def build_memory(features: int, config: PolicyConfig) -> Memory:
+    """Return the memory that the configuration names, for `features` inputs."""
+    return KINDS[config.memory](features, config)  # type: ignore[call-arg]
+
+
+def state_size(config: PolicyConfig) -> int:
+    """Return the length of the state of the memory that the configuration names."""
+    if config.memory == "lstm":
+        return 2 * config.memory_size
+    if config.memory == "transformer":
+        return config.memory_size + 1 + config.memory_steps * config.attention_size
+    return config.memory_size

@@ -14,7 +14,7 @@ from phonotaxis.policies.encoders import AudioEncoder, DepthEncoder, VectorEncod
 from phonotaxis.policies.frontend import AudioFrontEnd, AudioLayout, DepthFrontEnd, MotionFrontEnd
 from phonotaxis.policies.fusion import build_fusion
 from phonotaxis.policies.heads import Heads
-from phonotaxis.policies.memory import Memory
+from phonotaxis.policies.memory import build_memory, state_size
 
 MOTION_FEATURES = "motion"  # keys of `Policy.features`, besides AUDIO, DEPTH and GOAL
 
@@ -67,7 +67,7 @@ class Policy(nn.Module):
         self.senses = Senses(self.contract, self.config, self.audio_front_end.layout)
         size = self.config.memory_size
         self.now = nn.Sequential(nn.Linear(self.senses.size, size), nn.ReLU())
-        self.memory = Memory(size, size)
+        self.memory = build_memory(size, self.config)
         # The heads read the present beside the memory: what a moment shows needs no detour through the recurrence,
         # which learns slowly (expected regret on the same 20,000 frames and updates: 0.53 against 0.97 without).
         self.heads = Heads(2 * size, self.config.head_hidden, contract.num_actions)
@@ -98,9 +98,10 @@ class Policy(nn.Module):
 
     def front_ends(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
         """`features` as it is exported: without the switch of gradients."""
+        heard, seen = self.audio_front_end(observation[names.AUDIO]), self.depth_front_end(observation[names.DEPTH])
         features = {
-            names.AUDIO: self.audio_front_end(observation[names.AUDIO]),
-            names.DEPTH: self.depth_front_end(observation[names.DEPTH]),
+            names.AUDIO: heard if "audio" in self.config.senses else torch.zeros_like(heard),
+            names.DEPTH: seen if "depth" in self.config.senses else torch.zeros_like(seen),
             MOTION_FEATURES: self.motion_front_end(
                 observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
             ),
@@ -140,7 +141,7 @@ class Policy(nn.Module):
         return self._read(now, self.memory.unroll(now, state, episode_start))
 
     def _read(self, now: Tensor, state: Tensor) -> PolicyOutput:
-        logits, value, bearing, distance = self.heads(torch.cat([now, state], dim=-1))
+        logits, value, bearing, distance = self.heads(torch.cat([now, self.memory.read(state)], dim=-1))
         return PolicyOutput(logits, value, bearing, distance, state)
 
     def action(self, logits: Tensor) -> Tensor:
@@ -205,4 +206,4 @@ class ExportablePolicy(nn.Module):
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:
     """Return the contract of the network that `config` describes: its state's shape, and depth, all that it sees."""
-    return contract.model_copy(update={"state_shape": (config.memory_size,), "modalities": (names.DEPTH,)})
+    return contract.model_copy(update={"state_shape": (state_size(config),), "modalities": (names.DEPTH,)})

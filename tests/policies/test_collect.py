@@ -22,8 +22,8 @@ def collector(config: ImitationConfig) -> Collector:
 
 def test_a_chunk_holds_what_was_seen_and_what_it_would_have_cost(make_config: MakeConfig) -> None:
     collecting = collector(make_config())
-    before = {name: array.copy() for name, array in collecting.world.observation.items()}
-    bearing, distance = collecting.world.bearing_rad.copy(), collecting.world.distance_m.copy()
+    before = {name: array.copy() for name, array in collecting.lanes[0].world.observation.items()}
+    bearing, distance = collecting.lanes[0].world.bearing_rad.copy(), collecting.lanes[0].world.distance_m.copy()
     chunk = collecting.collect(1.0).chunk
     assert chunk.regrets.shape == (6, 4, 4)
     assert chunk.episode_start[0].tolist() == [[1.0]] * 4
@@ -49,7 +49,7 @@ def test_states_of_the_next_chunk_follow_from_this_one(make_config: MakeConfig) 
 
 def test_the_expert_gets_there(make_config: MakeConfig) -> None:
     collecting = collector(make_config(episode_steps=100, chunk=60))
-    results = collecting.collect(1.0).results
+    results = collecting.collect(1.0).results[0]
     assert len(results) >= 4
     assert all(result.success for result in results)
     seeds = [result.episode_seed for result in results]
@@ -59,11 +59,11 @@ def test_the_expert_gets_there(make_config: MakeConfig) -> None:
 def test_episodes_are_cut_and_others_begin(make_config: MakeConfig) -> None:
     collecting = collector(make_config(episode_steps=3, chunk=7))
     collected = collecting.collect(0.0)
-    assert len(collected.results) >= 8
-    assert {result.steps for result in collected.results} <= {1, 2, 3}
+    assert len(collected.results[0]) >= 8
+    assert {result.steps for result in collected.results[0]} <= {1, 2, 3}
     starts = collected.chunk.episode_start[..., 0].sum(dim=0)
     assert starts.tolist() == [3.0] * 4
-    assert collecting.world.active.all()
+    assert collecting.lanes[0].world.active.all()
 
 
 def test_a_stop_in_the_wrong_place_is_not_taken(make_config: MakeConfig) -> None:
@@ -75,7 +75,7 @@ def test_a_stop_in_the_wrong_place_is_not_taken(make_config: MakeConfig) -> None
                 parameter[0] = 50.0
     for _ in range(3):
         collected = collecting.collect(0.0)
-        assert all(result.success for result in collected.results if result.stopped)
+        assert all(result.success for result in collected.results[0] if result.stopped)
     assert (collected.chunk.regrets[..., 0] == WRONG_STOP_REGRET).any()
 
 

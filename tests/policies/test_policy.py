@@ -11,11 +11,16 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.memory import RecentSteps
 from phonotaxis.policies.policy import ExportablePolicy, Policy, contract_with_state
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "attention": ({}, {"fusion": "attention"}),
+    "film": ({}, {"fusion": "film"}),
+    "lstm": ({}, {"memory": "lstm", "memory_size": 24}),
+    "transformer": ({}, {"memory": "transformer", "memory_steps": 4}),
+    "no memory": ({}, {"memory": "none"}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }
@@ -121,6 +126,47 @@ def test_every_weight_learns(form: str) -> None:
     assert idle == (["log_std"] if form == "continuous" else [])
 
 
+@pytest.mark.parametrize("memory", ["gru", "lstm", "transformer"])
+def test_what_was_is_remembered(memory: str) -> None:
+    """Two steps ago something else was seen, and it shows; after a start it doesn't."""
+    torch.manual_seed(0)
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+    contract = Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25))
+    policy = Policy(contract, PolicyConfig(memory=memory, memory_steps=4)).eval()  # type: ignore[arg-type]
+    chunk = _chunk(policy, 3, 1)
+    other = {name: torch.cat([value[:1] + 1.0, value[1:]]) for name, value in chunk.items()}
+    starts = torch.zeros(3, 1, 1)
+    with torch.no_grad():
+        was, is_other = (policy.unroll(seen, policy.initial_state(1), starts).logits[2] for seen in (chunk, other))
+        assert float((was - is_other).abs().max()) > 1e-6
+        starts[1:] = 1.0
+        was, is_other = (policy.unroll(seen, policy.initial_state(1), starts).logits[2] for seen in (chunk, other))
+    assert torch.equal(was, is_other)
+
+
+def test_steps_long_ago_are_forgotten() -> None:
+    """Attention reaches `memory_steps` back and no further."""
+    torch.manual_seed(0)
+    memory = RecentSteps(6, PolicyConfig(memory_steps=3, attention_size=8, attention_heads=2, memory_size=8))
+    inputs = torch.randn(5, 1, 6)
+    starts, state = torch.zeros(5, 1, 1), torch.zeros(1, memory.state_size)
+    with torch.no_grad():
+        reads = memory.read(memory.unroll(inputs, state, starts))
+        inputs[0] += 5.0
+        changed = memory.read(memory.unroll(inputs, state, starts))
+    assert [bool((a != b).any()) for a, b in zip(reads, changed)] == [True, True, True, False, False]
+
+
+def test_a_sense_left_out_says_nothing() -> None:
+    contract = _policy("default").contract
+    for sense in ("audio", "depth"):
+        rest = tuple({"audio", "depth"} - {sense})
+        policy = Policy(contract, PolicyConfig(senses=rest)).eval()  # type: ignore[arg-type]
+        observation = _observation(policy, 2)
+        changed = observation | {sense: observation[sense] * 0.5}
+        assert torch.equal(policy.features(observation)[sense], policy.features(changed)[sense])
+
+
 def test_every_sense_is_heard() -> None:
     policy = _policy("goal")
     observation = _observation(policy, 1)
@@ -135,7 +181,7 @@ def test_every_sense_is_heard() -> None:
 
 def test_default_size_is_lean() -> None:
     count = sum(weight.numel() for weight in _policy("default").parameters())
-    assert 400_000 < count < 700_000
+    assert 600_000 < count < 900_000
 
 
 def test_actions() -> None:
