@@ -1,0 +1,37 @@
+"""Training by reinforcement: what is tuned further, and how boldly."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.base import Frozen
+
+
+class PpoConfig(Frozen):
+    """Proximal policy optimisation (Schulman et al. 2017) of a policy that imitation has begun.
+
+    Attributes:
+        critic_rollouts: first rollouts of which only the value is learnt: what imitation left counts no discount, and
+            a wrong critic would undo in minutes what was learnt in hours.
+        target_kl: updates of a rollout end where the policy has moved so far from the one that collected it.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    frames: int = Field(default=200_000, ge=1)
+    worlds: int = Field(default=32, ge=1, le=4096)
+    steps: int = Field(default=64, ge=8, le=4096)
+    epochs: int = Field(default=3, ge=1, le=50)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    discount: float = Field(default=0.99, gt=0, lt=1)
+    gae_lambda: float = Field(default=0.95, gt=0, le=1)
+    clip: float = Field(default=0.1, gt=0, lt=1)
+    entropy: float = Field(default=0.0, ge=0)
+    target_kl: float = Field(default=0.02, gt=0)
+    critic_rollouts: int = Field(default=4, ge=0)
+    checkpoint_every_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _batches(self) -> PpoConfig:
+        if self.worlds % 2:
+            raise ValueError(f"worlds must be even, half of them make a batch; got {self.worlds}")
+        return self
