@@ -25,6 +25,10 @@ _ORT_ERRORS = tuple(
 )  # fmt: skip
 
 
+MEMORY_BYTES = 1 << 30  # for all policies of a process; one of ours takes some ten megabytes
+_bounded: list[bool] = []  # whether the process's memory for tensors has its bound
+
+
 class OnnxRuntimeEngine:
     """A bundle in ONNX Runtime; see `phonotaxis.export.engines.Engine`.
 
@@ -100,8 +104,21 @@ class OnnxRuntimeEngine:
         return self._bound[batch]
 
 
+def _bound_memory() -> None:
+    """Give all sessions one arena of bounded size: a graph that asks for more fails in words, not the machine."""
+    if _bounded:
+        return
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    arena = onnxruntime.OrtArenaCfg({"max_mem": MEMORY_BYTES, "arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(memory, arena)
+    _bounded.append(True)
+
+
 def _options(threads: int) -> onnxruntime.SessionOptions:
+    _bound_memory()
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -111,6 +128,9 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     # Never take the bytes for the runtime's own binary format, which was not scanned.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Eight-bit weights are unpacked once, at the start: for a batch of one the runtime's own eight-bit kernels don't
+    # fit most of our products, and unpacking in each step takes longer than the whole of it.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     return options
 
 

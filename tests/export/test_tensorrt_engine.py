@@ -144,7 +144,7 @@ def test_memory_is_given_back(gpu: Driver, tiny_bundle: Bundle) -> None:
 def test_a_policy_that_it_refuses(
     gpu: Driver, contract: Contract, model: onnx.ModelProto, operator: str, why: str
 ) -> None:
-    model.graph.node[0].op_type = operator
+    model.graph.node[0].name = operator  # what the simulation looks for
     bundle = open_bundle(seal(model.SerializeToString(), contract, {}))
     with pytest.raises(EngineError, match=f"TensorRT {why} this policy"):
         open_engine(bundle, "tensorrt")
