@@ -15,16 +15,19 @@ from phonotaxis.export.engines.deadline import Deadline
 
 _PROVIDER = "CPUExecutionProvider"
 _QUIET = 4  # fatal only: the runtime's own errors reach us as exceptions
-# The binding's exceptions share no base class but Exception.
-_ORT_ERRORS = tuple(
-    getattr(ort_errors, name)
-    for name in (
-        "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NotImplemented",
-        "RuntimeException",
-    )
+# The binding's exceptions share no base class but Exception; bound runs raise RuntimeError itself, and messages that
+# quote a name from the file may not be UTF-8.
+_ORT_ERRORS = (
+    RuntimeError,
+    UnicodeDecodeError,
+    *(
+        getattr(ort_errors, name)
+        for name in (
+            "EPFail", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel", "NotImplemented",
+            "RuntimeException",
+        )
+    ),
 )  # fmt: skip
-
-
 MEMORY_BYTES = 1 << 30  # for all policies of a process; one of ours takes some ten megabytes
 _bounded: list[bool] = []  # whether the process's memory for tensors has its bound
 
@@ -54,7 +57,9 @@ class OnnxRuntimeEngine:
         self.contract = bundle.contract
         self._inputs, self._outputs = bundle.contract.inputs(), bundle.contract.outputs()
         try:
-            self._session = onnxruntime.InferenceSession(bundle.data, _options(threads), providers=[_PROVIDER])
+            self._session = onnxruntime.InferenceSession(
+                bundle.data, _options(threads), providers=[_PROVIDER], enable_fallback=0
+            )
         except _ORT_ERRORS as error:
             raise EngineError(f"{bundle.path}: ONNX Runtime can't load it ({_first_line(error)})") from None
         self.fingerprint: dict[str, str | int] = {
@@ -80,6 +85,8 @@ class OnnxRuntimeEngine:
         try:
             with self._deadline:
                 self._session.run_with_iobinding(binding, self._run_options)
+        except EngineError:
+            raise
         except _ORT_ERRORS as error:
             raise EngineError(f"ONNX Runtime failed in a step: {_first_line(error)}") from None
         finally:
