@@ -7,10 +7,10 @@ BIN := .venv/bin
 SETUP = PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" bash tools/setup_venv.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-train demo test lint format format-check types unit clean
+.PHONY: test-arm64 tensorrt help venv venv-train demo test lint format format-check types unit clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*  ## /  make \1\t/' | expand -t 22
 	@echo
 	@echo '  PYTHON=python3.12 picks the interpreter, PIP_FLAGS="--index-url URL" another package index,'
 	@echo '  DEMO_FLAGS="--map MAP.yaml --sounds DIR" your own world, PYTEST_FLAGS="-k name" some of the tests.'
@@ -33,7 +33,7 @@ format-check: venv  ## fail where `make format` would change something
 types: venv  ## mypy over the whole package
 	@$(BIN)/python tools/check_types.py
 
-unit: venv  ## pytest alone
+unit: venv tensorrt  ## pytest alone
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 venv:  ## .venv with everything the tests need
@@ -41,6 +41,12 @@ venv:  ## .venv with everything the tests need
 
 venv-train:  ## .venv with what simulation and training need
 	@$(SETUP) train
+
+test-arm64: venv  ## the robot's part on aarch64, emulated: replays episodes recorded here (root; 7 minutes once)
+	@bash tools/test_arm64.sh
+
+tensorrt: venv  ## NVIDIA's parser, builder and bindings, which tests check exports against
+	@bash tools/setup_tensorrt.sh
 
 clean:  ## remove .venv, caches and build outputs; runs/ stays
 	rm -rf .venv .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

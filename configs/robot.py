@@ -107,6 +107,7 @@ class RobotConfig(Frozen):
     safety: SafetyLimits = SafetyLimits()
     devices: Devices = Devices()
     log: LogConfig = LogConfig()
+    trusted_signers: tuple[str, ...] = ()  # public keys; where there are any, only policies they signed are run
 
     @field_validator("array", mode="before")
     @classmethod

@@ -60,12 +60,13 @@ def run(
 
     Raises:
         ConfigError: the robot doesn't match the policy.
+        SignatureError: the robot asks for a signature that the policy lacks.
         BundleError: the policy's file can't be used.
         EngineError: the engine can't load it.
         DeviceError, GuardianError: a device, or the guardian, didn't come up.
         OSError: the episode's folder or file can't be made.
     """
-    bundle = read_bundle(policy)
+    bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
     engine = open_engine(bundle)
     say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {engine.fingerprint['engine']}")

@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from phonotaxis.export.scan import (
     first_field_end,
     scan_model,
 )
+from phonotaxis.export.signature import check_signature
 
 FORMAT_VERSION = "1"
 BATCH_AXIS = "batch"
@@ -76,18 +78,22 @@ class Bundle:
         return np.zeros((batch, *self.contract.state_shape), dtype=np.float32)
 
 
-def read_bundle(path: str | Path) -> Bundle:
+def read_bundle(path: str | Path, signers: Sequence[str] = ()) -> Bundle:
     """Read a bundle and check everything that can be checked without executing it.
 
     Args:
         path: the file.
+        signers: public keys (`export.signature`), one of which must have signed the file; none asks for no signature.
 
     Raises:
+        SignatureError: it isn't signed by one of the signers; checked before anything else.
         BundleError: missing, unreadable, too large, not ONNX, not ours, cut, altered, of a newer version,
             or holding what a bundle may not hold (external data, custom operators, model-local functions).
     """
     path = Path(path)
     data = _read(path)
+    if signers:
+        check_signature(path, data, signers)
     return open_bundle(data, path)
 
 

@@ -13,6 +13,7 @@ import onnx
 import torch
 
 from phonotaxis.export.bundle import BATCH_AXIS, seal
+from phonotaxis.export.weights import NETWORK_KEY, name_weights
 from phonotaxis.policies.policy import ExportablePolicy, Policy
 
 OPSET = 18  # the newest that TensorRT 10 and the oldest supported ONNX Runtime read whole
@@ -43,7 +44,8 @@ def export_policy(policy: Policy, provenance: dict[str, Any]) -> bytes:
             raise ExportError(f"weight '{name}' is not finite; the training diverged, use an earlier checkpoint")
     model = onnx_model(policy)
     onnx.checker.check_model(model, full_check=True)
-    return seal(model.SerializeToString(deterministic=True), policy.contract, provenance)
+    facts = {**provenance, NETWORK_KEY: policy.config.model_dump(mode="json")}
+    return seal(model.SerializeToString(deterministic=True), policy.contract, facts)
 
 
 def onnx_model(policy: Policy) -> onnx.ModelProto:
@@ -76,7 +78,9 @@ def onnx_model(policy: Policy) -> onnx.ModelProto:
         policy.train(was_training)
     if program is None:
         raise ExportError("the exporter returned nothing")
-    return _name_ports(_tidy(program.model_proto))
+    model = _tidy(program.model_proto)
+    name_weights(model, policy)
+    return _name_ports(model)
 
 
 def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:

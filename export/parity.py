@@ -41,14 +41,26 @@ class ParityReport:
     Attributes:
         frames: steps times batch.
         largest: largest absolute difference of each output.
-        mean: mean absolute difference of each output.
         flips: steps at which the discrete action differed.
+        sums: of absolute differences of each output, float64, so that a million frames don't blur the mean.
+        counts: of the numbers summed.
     """
 
     frames: int = 0
     largest: dict[str, float] = field(default_factory=dict)
-    mean: dict[str, float] = field(default_factory=dict)
     flips: list[Flip] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Mean absolute difference of each output."""
+        return {name: self.sums[name] / self.counts[name] for name in self.sums}
+
+    @property
+    def unexplained_flips(self) -> list[Flip]:
+        """Flips whose margin is over twice the largest difference of logits: rounding can't have made them."""
+        return [flip for flip in self.flips if flip.margin > 2.0 * self.largest.get(names.LOGITS, 0.0)]
 
     @property
     def action_agreement(self) -> float:
@@ -101,7 +113,7 @@ def compare(policy: Policy, engine: Engine, observations: Iterable[dict[str, np.
 def _compare(
     exportable: ExportablePolicy, engine: Engine, observations: Iterable[dict[str, np.ndarray]]
 ) -> ParityReport:
-    report, sums, counts = ParityReport(), dict[str, float](), dict[str, int]()
+    report = ParityReport()
     torch_state = engine_state = np.zeros(0, dtype=np.float32)
     for step, observation in enumerate(observations):
         batch = len(observation[names.EPISODE_START])
@@ -112,16 +124,10 @@ def _compare(
         expected = _run_torch(exportable, {**observation, names.STATE_IN: torch_state})
         received = engine.run({**observation, names.STATE_IN: engine_state})
         torch_state, engine_state = expected[names.STATE_OUT], received[names.STATE_OUT]
-        report.frames += batch
-        for name, value in expected.items():
-            difference = np.abs(value.astype(np.float64) - received[name])
-            report.largest[name] = max(report.largest.get(name, 0.0), float(difference.max()))
-            sums[name] = sums.get(name, 0.0) + float(difference.sum())
-            counts[name] = counts.get(name, 0) + difference.size
-        report.flips += _flips(step, expected, received)
+        note(report, expected, received)
+        report.flips += flips(step, expected, received)
     if not report.frames:
         raise ValueError("no observations to compare on")
-    report.mean = {name: sums[name] / counts[name] for name in sums}
     return report
 
 
@@ -131,12 +137,23 @@ def _run_torch(exportable: ExportablePolicy, inputs: dict[str, np.ndarray]) -> d
     return {name: value.cpu().numpy() for name, value in zip(exportable.output_names, exportable(*tensors))}
 
 
-def _flips(step: int, expected: dict[str, np.ndarray], received: dict[str, np.ndarray]) -> list[Flip]:
+def note(report: ParityReport, expected: dict[str, np.ndarray], received: dict[str, np.ndarray]) -> None:
+    """Add the differences of one step's outputs, [batch, *shape] each, to a report."""
+    report.frames += len(expected[names.ACTION])
+    for name, value in expected.items():
+        difference = np.abs(value.astype(np.float64) - received[name])
+        report.largest[name] = max(report.largest.get(name, 0.0), float(difference.max()))
+        report.sums[name] = report.sums.get(name, 0.0) + float(difference.sum())
+        report.counts[name] = report.counts.get(name, 0) + difference.size
+
+
+def flips(step: int, expected: dict[str, np.ndarray], received: dict[str, np.ndarray]) -> list[Flip]:
+    """List the rows in which the discrete action differs; none with continuous actions."""
     if names.LOGITS not in expected:
         return []
-    flips = []
+    found = []
     for row in np.flatnonzero(expected[names.ACTION] != received[names.ACTION]):
         ours, theirs = int(expected[names.ACTION][row]), int(received[names.ACTION][row])
         logits = expected[names.LOGITS][row]
-        flips.append(Flip(step, int(row), ours, theirs, float(logits[ours] - logits[theirs])))
-    return flips
+        found.append(Flip(step, int(row), ours, theirs, float(logits[ours] - logits[theirs])))
+    return found

@@ -16,6 +16,19 @@ MAX_GRAPH_DEPTH = 8  # subgraphs of If, Loop and Scan nest; an exporter nests tw
 MAX_NODES = 100_000
 MAX_TENSOR_ELEMENTS = MAX_BYTES  # no tensor of a file has more elements than the file may have bytes
 STANDARD_DOMAINS = ("", "ai.onnx")
+# Arithmetic on tensors, and nothing else: no control flow, no randomness, no strings, no sequences, nothing that looks
+# outside the graph. What our exporter writes, with room for other networks.
+_ARITHMETIC = """
+    Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant Conv Cos CumSum
+    DequantizeLinear Div Einsum Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherElements Gelu Gemm
+    GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity
+    InstanceNormalization LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul Max
+    MaxPool Mean Min Mish Mod Mul Neg Not OneHot Or PRelu Pad Pow QuantizeLinear RNN Range Reciprocal ReduceL1 ReduceL2
+    ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape
+    Sigmoid Sign Sin Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh Tile TopK Transpose Trilu
+    Unsqueeze Where Xor
+"""
+OPERATORS = frozenset(_ARITHMETIC.split())
 ELEMENT_TYPES = {1: "float32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 6: "int32"}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -207,11 +220,16 @@ class _Walk:
             raise ScanError(f"more than {MAX_NODES} nodes")
         for part in self.message(item, "node"):
             if part.number == 4:
-                self.found.operators.add(self.text(part, "op_type"))
+                self.operator(self.text(part, "op_type"))
             elif part.number == 5:
                 self.attribute(part, depth)
             elif part.number == 7:
                 self.standard(self.text(part, "node domain"), "a node")
+
+    def operator(self, name: str) -> None:
+        if name not in OPERATORS:
+            raise ScanError(f"a node is a '{name[:80]}'; only arithmetic on tensors is run")
+        self.found.operators.add(name)
 
     def attribute(self, item: Field, depth: int) -> None:
         for part in self.message(item, "attribute"):

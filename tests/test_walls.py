@@ -21,8 +21,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deploy": ("configs", "export.bundle", "export.engines"),
 }
 # The part of export that the robot loads must not reach for the rest of it.
-ROBOT_EXPORT = ("export/__init__.py", "export/bundle.py", "export/scan.py")
-ROBOT_EXPORT_ALLOWED = ("configs", "export.bundle", "export.engines", "export.scan")
+ROBOT_EXPORT = ("export/__init__.py", "export/bundle.py", "export/scan.py", "export/signature.py")
+ROBOT_EXPORT_ALLOWED = ("configs", "export.bundle", "export.engines", "export.scan", "export.signature", "paths")
 FRONT_DOOR = ("version", "__version__", "paths", "figures")
 
 FORBIDDEN_ON_ROBOT = (

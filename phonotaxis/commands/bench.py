@@ -55,6 +55,50 @@ def sim(
     _print_growth(rows)
 
 
+def inference(
+    policy: Annotated[
+        Path | None, typer.Argument(help="A bundle of full precision (.onnx); the shipped policy without.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Of each engine.", min=5)] = 2000,
+    json: Json = False,
+) -> None:
+    """Time one step of a policy, waveform in, action out, in every engine there is here, side by side.
+
+    One thread and a batch of one, as on the robot. Engines take turns, each in a process of its own; start-up counts
+    from the start of the process to its first action. fp16 on a CPU is emulation. Half a minute on a quiet core.
+    """
+    from phonotaxis.commands.export import shipped_or_error
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.export.bench import bench
+    from phonotaxis.export.bundle import open_bundle, read_bundle
+    from phonotaxis.export.precision import activations, bare_model, convert
+
+    bundle = read_bundle(policy or shipped_or_error())
+    ranges = dict.fromkeys(activations(bare_model(bundle)), 8.0)  # no value changes how long a step takes
+    bundles = {name: open_bundle(convert(bundle, name, ranges)) for name in ("fp32", "fp16", "int8")}
+    with ProgressBar("bench inference") as bar:
+        found = bench(bundles, steps, bar)
+    figures: dict[str, Figure] = {}
+    for name, one in found.items():
+        units = {"p50_ms": "ms", "p99_ms": "ms", "max_ms": "ms", "memory_mb": "MB", "start_s": "s", "steps": ""}
+        figures |= {f"{name}.{key}": Figure(getattr(one, key), unit) for key, unit in units.items()}
+    figures["fp32.speed_up"] = Figure(found["eager_fp32"].p50_ms / found["onnxruntime_fp32"].p50_ms)
+    if json:
+        print_json("bench inference", figures)
+        return
+    _print_table(
+        ("engine", "p50 ms", "p99 ms", "max ms", "memory MB", "first action s"),
+        [
+            (
+                name.replace("_", " ") + (" (emulated)" if name == "onnxruntime_fp16" else ""),
+                *(readable(value) for value in (one.p50_ms, one.p99_ms, one.max_ms, one.memory_mb, one.start_s)),
+            )
+            for name, one in found.items()
+        ],
+    )
+    say(f"ONNX Runtime is {figures['fp32.speed_up'].value:.2f} times as fast as PyTorch in eager mode")
+
+
 def _print_parts(figures: Mapping[str, Measure]) -> None:
     """Say where each microsecond of a step goes, beside the transforms alone."""
     step, transforms = figures["step_us"].value, figures["fft_us"].value
@@ -189,6 +233,14 @@ GROUP = Group(
             (
                 ("phonotaxis bench acoustics", "the whole table, against every reference that is installed"),
                 ("phonotaxis bench acoustics --only shoebox --plot truth.png", "exact image sources alone"),
+            ),
+        ),
+        Command(
+            "inference",
+            inference,
+            (
+                ("phonotaxis bench inference policy.onnx", "every engine beside PyTorch"),
+                ("phonotaxis bench inference policy.onnx --steps 10000 --json", "for a script"),
             ),
         ),
         Command(

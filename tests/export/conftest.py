@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -14,8 +20,20 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.export.bundle import Bundle, open_bundle, read_bundle, seal, write_bundle
+from phonotaxis.export.engines import ENGINES
 from phonotaxis.export.onnx import export_policy
 from phonotaxis.policies.policy import Policy
+
+
+def beside(name: str) -> ModuleType:
+    """Import a file of this folder afresh: tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickling look a module up by its name
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +129,46 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
         return path
 
     return _write
+
+
+@pytest.fixture(scope="session")
+def simulated_cuda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the driver that pretends to have a GPU."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make the simulated driver with")
+    library = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
+    source = Path(__file__).with_name("simulated_cuda.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-o", library, source], check=True)
+    return library
+
+
+@pytest.fixture
+def gpu(simulated_cuda: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ctypes.CDLL:
+    """Put a simulated GPU with TensorRT into the machine, with a cache of its own; returns the driver."""
+    monkeypatch.setitem(sys.modules, "tensorrt", beside("simulated_tensorrt"))
+    for name in ("tensorrt", "tensorrt_build"):
+        monkeypatch.delitem(sys.modules, f"phonotaxis.export.engines.{name}", raising=False)
+    monkeypatch.setattr("phonotaxis.export.engines.cuda.LIBRARY", str(simulated_cuda))
+    monkeypatch.setenv("PHONOTAXIS_CACHE", str(tmp_path / "cache"))
+    driver = ctypes.CDLL(str(simulated_cuda))
+    for name in ("simulated_pending", "simulated_failure"):
+        ctypes.c_int.in_dll(driver, name).value = 0
+    return driver
+
+
+@pytest.fixture(params=sorted(ENGINES))
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn; TensorRT on the simulated GPU."""
+    if request.param == "tensorrt":
+        request.getfixturevalue("gpu")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def tensorrt_tools(repository: Path) -> Path:
+    """Folder of NVIDIA's parser, bindings and stubs; see `tools/setup_tensorrt.sh`."""
+    folder = repository / ".venv/tensorrt"
+    if not (folder / "complete").is_file():
+        pytest.skip("TensorRT's packages aren't here: `make tensorrt` fetches them, on Linux x86-64 with gcc")
+    return folder

@@ -8,7 +8,8 @@ import pytest
 
 from phonotaxis.configs.contract import Contract
 from phonotaxis.export.bundle import Bundle, open_bundle, seal
-from phonotaxis.export.engines import ENGINES, EngineError, open_engine
+from phonotaxis.export.engines import ENGINES, DeadlineError, EngineError, open_engine
+from phonotaxis.export.engines.buffers import aligned
 from phonotaxis.export.engines.check import zero_inputs
 from phonotaxis.export.engines.cpu import cpu_fingerprint
 
@@ -17,9 +18,8 @@ def _inputs(bundle: Bundle, batch: int = 1) -> dict[str, np.ndarray]:
     return zero_inputs(bundle.contract.inputs(), batch)
 
 
-@pytest.mark.parametrize("name", sorted(ENGINES))
-def test_runs_what_the_graph_says(tiny_bundle: Bundle, name: str) -> None:
-    engine = open_engine(tiny_bundle, name)
+def test_runs_what_the_graph_says(tiny_bundle: Bundle, engine_name: str) -> None:
+    engine = open_engine(tiny_bundle, engine_name)
     inputs = _inputs(tiny_bundle, batch=2)
     inputs["motion"][:] = [[0.1, 0.4, 0.4, 0.2, 0, 0], [0.9, 0.1, 0, 0, 0, 0]]
     inputs["state_in"][:] = 1.0
@@ -30,9 +30,8 @@ def test_runs_what_the_graph_says(tiny_bundle: Bundle, name: str) -> None:
     np.testing.assert_array_equal(outputs["state_out"], 1.0 + inputs["motion"][:, :4])
 
 
-@pytest.mark.parametrize("name", sorted(ENGINES))
-def test_outputs_outlive_the_next_run(tiny_bundle: Bundle, name: str) -> None:
-    engine = open_engine(tiny_bundle, name)
+def test_outputs_outlive_the_next_run(tiny_bundle: Bundle, engine_name: str) -> None:
+    engine = open_engine(tiny_bundle, engine_name)
     first = engine.run(_inputs(tiny_bundle))
     kept = first["state_out"].copy()
     inputs = _inputs(tiny_bundle)
@@ -109,7 +108,7 @@ def test_an_engine_that_is_not_installed(tiny_bundle: Bundle, monkeypatch: pytes
 
 
 def test_a_model_that_the_engine_refuses(contract: Contract, model: onnx.ModelProto) -> None:
-    model.graph.node[0].op_type = "NoSuchOperator"
+    model.graph.node[0].op_type = "Conv"  # which takes no indices
     bundle = open_bundle(seal(model.SerializeToString(), contract, {}))
     with pytest.raises(EngineError, match="can't load"):
         open_engine(bundle)
@@ -128,3 +127,32 @@ def test_same_bits_when_opened_again(bundle: Bundle) -> None:
     again = open_engine(bundle).run(inputs)
     for name, value in together.items():
         assert value.tobytes() == again[name].tobytes()
+
+
+def test_a_missed_deadline_ends_the_step(bundle: Bundle) -> None:
+    """A step of a thousand rows takes longer than a millisecond, and the engine is of use afterwards."""
+    engine = open_engine(bundle, deadline_s=1e-3)
+    with pytest.raises(DeadlineError, match=r"deadline is 0\.001 s"):
+        engine.run(_inputs(bundle, batch=1000))
+    assert open_engine(bundle, deadline_s=60.0).run(_inputs(bundle, batch=2))["action"].shape == (2,)
+
+
+def test_bad_deadlines(tiny_bundle: Bundle) -> None:
+    for deadline_s in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(EngineError, match="deadline_s must lie in"):
+            open_engine(tiny_bundle, deadline_s=deadline_s)
+
+
+def test_buffers_of_many_batch_sizes(tiny_bundle: Bundle) -> None:
+    """Sizes come and go; each gives the same as the first time."""
+    engine = open_engine(tiny_bundle)
+    for batch in (1, 2, 3, 4, 5, 6, 1, 2):
+        inputs = _inputs(tiny_bundle, batch)
+        inputs["state_in"][:] = np.arange(batch, dtype=np.float32)[:, None]
+        np.testing.assert_array_equal(engine.run(inputs)["state_out"], inputs["state_in"])
+
+
+def test_buffers_are_aligned_and_apart() -> None:
+    arrays = [aligned((3, 5), np.dtype(np.float32)) for _ in range(8)]
+    assert all(array.ctypes.data % 64 == 0 for array in arrays)
+    assert all(not np.shares_memory(a, b) for a in arrays for b in arrays if a is not b)

@@ -62,14 +62,16 @@ def test_refuses_custom_domains(model: onnx.ModelProto) -> None:
         scan_model(model.SerializeToString())
 
 
-def test_refuses_custom_domains_in_subgraphs(model: onnx.ModelProto) -> None:
+def test_refuses_custom_domains_in_subgraphs(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "OPERATORS", scan.OPERATORS | {"If", "Boom"})
     inner = helper.make_graph([helper.make_node("Boom", [], ["x"], domain="com.evil")], "inner", [], [])
     model.graph.node.append(helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner))
     with pytest.raises(ScanError, match=r"com\.evil"):
         scan_model(model.SerializeToString())
 
 
-def test_bounds_nesting(model: onnx.ModelProto) -> None:
+def test_bounds_nesting(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "OPERATORS", scan.OPERATORS | {"If"})
     graph = helper.make_graph([], "leaf", [], [])
     for _ in range(scan.MAX_GRAPH_DEPTH):
         graph = helper.make_graph([helper.make_node("If", ["c"], ["y"], then_branch=graph)], "g", [], [])
@@ -91,6 +93,15 @@ def test_refuses_external_data(model: onnx.ModelProto, where: str) -> None:
     else:
         model.graph.node.append(helper.make_node("Constant", [], ["w"], value=tensor))
     with pytest.raises(ScanError, match="another file"):
+        scan_model(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "name", ["If", "Loop", "Scan", "RandomNormal", "ConstantOfShape", "StringNormalizer", "relu", ""]
+)
+def test_refuses_all_but_arithmetic(model: onnx.ModelProto, name: str) -> None:
+    model.graph.node[0].op_type = name
+    with pytest.raises(ScanError, match=f"a node is a '{name}'; only arithmetic on tensors is run"):
         scan_model(model.SerializeToString())
 
 

@@ -1,0 +1,199 @@
+"""The check of an exported policy: precision against the network it came from, open loop and closed loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs import metrics
+from phonotaxis.envs.statistics import Estimate
+from phonotaxis.envs.world import World
+from phonotaxis.export.bundle import Bundle, open_bundle
+from phonotaxis.export.calibrate import Calibration
+from phonotaxis.export.decider import EngineDecider
+from phonotaxis.export.engines import open_engine
+from phonotaxis.export.openloop import OpenLoop, OpenLoopDecider, Step, torch_step
+from phonotaxis.export.parity import ParityReport
+from phonotaxis.export.precision import PRECISIONS, convert
+from phonotaxis.export.weights import restored_policy
+from phonotaxis.policies.evaluate import unseen
+from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.rollout import Decider, run_episodes
+
+FP32_LOGITS = 1e-4  # float32 leaves some 1e-6 a step; a wrong graph leaves 1e-2 and more
+FLIPPED_SHARE = {"fp32": 1.0, "fp16": 0.005, "int8": 1.0}  # fp32 is bound by its logits, int8 by its success
+GAP_POINTS = {"fp16": 1.0, "int8": 2.0}  # of success that a precision may cost
+CALIBRATION_EPISODES = 24
+_WORLDS = 16
+_CALIBRATION_SEED, _OPEN_SEED, _CLOSED_SEED = 7_000_000, 8_000_000, 9_000_000  # no training draws from there
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of one precision.
+
+    Attributes:
+        precision: its name.
+        report: of the open loop.
+        success: of the policy in this precision, in closed loop; None where that wasn't run.
+        gap_points: by how much it succeeds less often than in full precision, percentage points, paired.
+        reasons: why it is refused; empty where it is accepted.
+    """
+
+    precision: str
+    report: ParityReport
+    success: float | None = None
+    gap_points: Estimate | None = None
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it may be used."""
+        return not self.reasons
+
+
+def task_of(bundle: Bundle) -> AudioGoalTask:
+    """Return the task that a bundle was trained for, with scenes and sounds that training doesn't have.
+
+    Raises:
+        ConfigError: its provenance names none, or one for another robot.
+    """
+    training = bundle.provenance.get("training")
+    data = training.get("task") if isinstance(training, dict) else None
+    if data is None:
+        raise ConfigError(f"{bundle.path}: doesn't say for which task it was trained; name a --suite to check it on")
+    task = unseen(build(AudioGoalTask, data, f"{bundle.path}: training.task"))
+    check_task(bundle, task)
+    return task
+
+
+def check_task(bundle: Bundle, task: AudioGoalTask) -> None:
+    """Check that a task shows what the policy sees.
+
+    Raises:
+        ConfigError: it doesn't; says which of the contract's parts differs.
+    """
+    own, theirs = bundle.contract, task.contract()
+    parts = ("array", "camera", "sample_rate_hz", "hop_samples", "window_samples", "actions", "goal", "front_end")
+    odd = [name for name in parts if getattr(own, name) != getattr(theirs, name)]
+    if odd:
+        raise ConfigError(f"{bundle.path}: its {' and '.join(odd)} differ from those of the task '{task.name}'")
+
+
+def in_precisions(bundle: Bundle, task: AudioGoalTask, chosen: tuple[str, ...] = PRECISIONS) -> dict[str, Bundle]:
+    """Make the bundle in each precision; eight bits are calibrated on episodes of the task.
+
+    Raises:
+        BundleError: it can't be converted.
+    """
+    ranges = calibrated(bundle, task) if "int8" in chosen else None
+    return {name: open_bundle(convert(bundle, name, ranges), f"{bundle.path} ({name})") for name in chosen}
+
+
+def calibrated(bundle: Bundle, task: AudioGoalTask) -> dict[str, float]:
+    """Measure the ranges of activations while the policy itself acts."""
+    world = World(task, min(_WORLDS, CALIBRATION_EPISODES))
+    calibration = Calibration(bundle, world.num_worlds)
+
+    def look(now: World) -> None:
+        calibration.add(now.observation, np.flatnonzero(now.active))
+
+    seeds = range(_CALIBRATION_SEED, _CALIBRATION_SEED + CALIBRATION_EPISODES)
+    run_episodes(world, EngineDecider(bundle, world.num_worlds), seeds, on_step=look)
+    return calibration.ranges()
+
+
+def reference_of(bundle: Bundle, policy: Policy | None = None) -> Step:
+    """Return the network in PyTorch: the given one, or the one that the bundle holds."""
+    return torch_step(policy or restored_policy(bundle))
+
+
+def open_loop(
+    bundles: Mapping[str, Bundle],
+    reference: Step,
+    task: AudioGoalTask,
+    steps: int,
+    progress: Progress = lambda share, text: None,
+) -> dict[str, ParityReport]:
+    """Run all precisions beside the reference, which acts, through whole episodes until there are enough steps.
+
+    Args:
+        bundles: by precision.
+        reference: the network.
+        task: whose episodes are run.
+        steps: at least so many.
+        progress: told the share done.
+    """
+    engines = {name: open_engine(bundle).run for name, bundle in bundles.items()}
+    contract = next(iter(bundles.values())).contract
+    world = World(task, _WORLDS)
+    loop = OpenLoop(contract, reference, engines, world.num_worlds)
+    first = _OPEN_SEED
+    done = next(iter(loop.reports.values()))
+
+    def tell(_: World) -> None:
+        progress(min(1.0, done.frames / steps), f"open loop, {done.frames:,} steps")
+
+    while done.frames < steps:
+        run_episodes(world, OpenLoopDecider(loop), range(first, first + _WORLDS), on_step=tell)
+        first += _WORLDS
+    return loop.reports
+
+
+def closed_loop(
+    bundles: Mapping[str, Bundle],
+    task: AudioGoalTask,
+    episodes: int,
+    progress: Progress = lambda share, text: None,
+) -> dict[str, list[metrics.EpisodeResult]]:
+    """Let each precision act on the same episodes."""
+    world = World(task, min(64, episodes))
+    results: dict[str, list[metrics.EpisodeResult]] = {}
+    seeds = range(_CLOSED_SEED, _CLOSED_SEED + episodes)
+    for number, (name, bundle) in enumerate(bundles.items()):
+        ended = 0
+
+        def tell(_: metrics.EpisodeResult, number: int = number, name: str = name) -> None:
+            nonlocal ended
+            ended += 1
+            progress((number + ended / episodes) / len(bundles), f"closed loop in {name}")
+
+        decider: Decider = EngineDecider(bundle, world.num_worlds)
+        results[name] = run_episodes(world, decider, seeds, on_episode=tell)
+    return results
+
+
+def verdicts(
+    reports: Mapping[str, ParityReport], results: Mapping[str, list[metrics.EpisodeResult]] | None = None
+) -> dict[str, Verdict]:
+    """Judge each precision by the bounds above."""
+    found = {}
+    for name, report in reports.items():
+        success, gap = None, None
+        if results is not None:
+            success = float(np.mean(metrics.values(results[name], "success")))
+            if name != "fp32":
+                lost = metrics.paired_difference(results["fp32"], results[name], "success")
+                gap = Estimate(100.0 * lost.value, 100.0 * lost.low, 100.0 * lost.high)
+        found[name] = Verdict(name, report, success, gap, tuple(_reasons(name, report, gap)))
+    return found
+
+
+def _reasons(name: str, report: ParityReport, gap: Estimate | None) -> list[str]:
+    reasons = []
+    logits = report.largest.get("logits", report.largest.get("mean", 0.0))
+    if name == "fp32" and logits > FP32_LOGITS:
+        reasons.append(f"logits differ by {logits:.2g}, {FP32_LOGITS:g} is allowed")
+    if report.unexplained_flips and name != "int8":
+        reasons.append(f"{len(report.unexplained_flips)} actions flipped that no difference of logits explains")
+    share = len(report.flips) / max(report.frames, 1)
+    if share > FLIPPED_SHARE[name]:
+        reasons.append(f"{share:.2%} of the actions flipped, {FLIPPED_SHARE[name]:.2%} are allowed")
+    if gap is not None and gap.value > GAP_POINTS[name]:
+        reasons.append(f"success falls by {gap.value:.1f} points, {GAP_POINTS[name]:g} are allowed")
+    return reasons
