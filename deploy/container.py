@@ -1,22 +1,25 @@
 """Writes the MCAP file of an episode: one record at a time, each one whole on disk before the next.
 
 No chunks and no index: a file that ends at any byte holds every record before it, and viewers read it from
-its start. The data section carries a checksum once the file is closed in order.
+its start. The data section carries a checksum once the file is closed in order. Copies that are kept for long
+may be compressed, in chunks; the robot never writes such.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from pathlib import Path
 
-from mcap.writer import IndexType, Writer
+from mcap.writer import CompressionType, IndexType, Writer
 
 from phonotaxis.deploy.messages import JSON_SCHEMAS, PROTOBUF_SCHEMAS
 
 PROFILE = "phonotaxis"
 METADATA_NAME = "phonotaxis.episode"
+CHUNK_BYTES = 1 << 20
 
 
 class RecordFile:
@@ -30,6 +33,7 @@ class RecordFile:
         """
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # retention leaves it alone
         self._at = 0
 
     def write(self, data: bytes) -> int:
@@ -81,12 +85,13 @@ class RecordFile:
 class Container:
     """An episode's MCAP file with all its topics."""
 
-    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
+    def __init__(self, path: Path, metadata: dict[str, str], compress: bool = False) -> None:
         """Create the file and write what comes before the first message.
 
         Args:
             path: must not exist.
             metadata: texts by key, e.g. the contract.
+            compress: in chunks, by Zstandard; what isn't closed then lacks its last chunk.
 
         Raises:
             OSError: it can't be created or written.
@@ -94,7 +99,9 @@ class Container:
         self.file = RecordFile(path)
         self._writer = Writer(
             self.file,
-            use_chunking=False,
+            chunk_size=CHUNK_BYTES,
+            compression=CompressionType.ZSTD,
+            use_chunking=compress,
             index_types=IndexType.NONE,
             use_summary_offsets=False,
             enable_data_crcs=True,

@@ -54,6 +54,7 @@ JSON_SCHEMAS = {
     SAFETY_TOPIC: _object(
         "phonotaxis.Safety",
         time_ns=_INTEGER, v_mps=_NUMBER, w_radps=_NUMBER, reason=_TEXT, armed=_FLAG, sequence=_INTEGER,
+        trace={"type": "object"},
     ),
     # the fields of Foxglove's own Log come first, so that its log panel shows health events
     HEALTH_TOPIC: _object(
@@ -67,6 +68,7 @@ PROTOBUF_SCHEMAS: dict[str, Any] = {
     DEPTH_TOPIC: messages.RawImage,
     POSE_TOPIC: messages.PoseInFrame,
 }
+TOPICS = (*PROTOBUF_SCHEMAS, *JSON_SCHEMAS)
 LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4}  # of foxglove.Log
 
 

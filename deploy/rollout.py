@@ -22,7 +22,7 @@ from phonotaxis.configs.robot import RobotConfig, simulated_robot
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.episode import EpisodeInfo
+from phonotaxis.deploy.episode_info import EpisodeInfo
 from phonotaxis.deploy.observation import ObservationBuilder, digest
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, step_dict
 from phonotaxis.export.bundle import Bundle

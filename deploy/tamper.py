@@ -14,12 +14,12 @@ from phonotaxis.configs.contract import ACTION, DiscreteActions
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.devices import AudioBlock
-from phonotaxis.deploy.episode import EpisodeError
+from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode, read_episode
 from phonotaxis.deploy.messages import decode_tensor, encode_tensor
 from phonotaxis.deploy.observation import digest
 from phonotaxis.deploy.records import Message
-from phonotaxis.deploy.replay import replayed
+from phonotaxis.deploy.replay_feed import replayed
 from phonotaxis.deploy.steps import action_name
 
 
@@ -83,7 +83,7 @@ def alter_sample(source: Path, target: Path, step: int, microphone: int = 0, fli
 def _with_digests(episode: Episode, changed: list[Message]) -> list[Message]:
     """Return the messages with the digests that their own samples and frames have."""
     copy = replace(episode, messages=changed)
-    right = {logged["step"]: digest(observation) for logged, due, observation in replayed(copy) if due is not None}
+    right = {found.logged["step"]: digest(found.observation) for found in replayed(copy) if found.due is not None}
 
     def repair(message: Message) -> Message:
         if message.topic != messages.STEP_TOPIC:
