@@ -223,12 +223,19 @@ def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
             contract=Contract.from_json(metadata["contract"], str(path)),
             robot=robot_from_json(metadata["robot"], str(path)),
             bundle_sha256=metadata["bundle_sha256"],
-            engine=json.loads(metadata["engine"]),
-            provenance=json.loads(metadata["provenance"]),
+            engine=_facts(metadata["engine"]),
+            provenance=_facts(metadata["provenance"]),
             goal=goal if goal.size else None,
-            extra=json.loads(metadata["extra"]),
+            extra=_facts(metadata["extra"]),
         )
     except ConfigError as error:
         raise EpisodeError(str(error)) from None
     except (KeyError, ValueError, RecursionError) as error:
         raise EpisodeError(f"{path}: its metadata are incomplete or odd ({error!r}); use another copy") from None
+
+
+def _facts(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value

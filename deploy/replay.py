@@ -29,13 +29,16 @@ from phonotaxis.export.engines import Engine, EngineError, open_engine
 __all__ = ["TOLERANCE", "Mismatch", "ReplayReport", "Stage", "check", "main", "replayed"]
 
 
-def check(episode: Path | str | Episode, bundle: Bundle, engine: Engine | None = None) -> ReplayReport:
+def check(
+    episode: Path | str | Episode, bundle: Bundle, engine: Engine | None = None, exact: bool | None = None
+) -> ReplayReport:
     """Recompute an episode and compare it with its log.
 
     Args:
         episode: path of the file, or what `read_episode` returned.
         bundle: the policy that the robot ran.
         engine: to run it on; by default the one that `open_engine` gives.
+        exact: ask for the same bits; by default where the engine's fingerprint is the recorded one.
 
     Raises:
         EpisodeError: not an episode, or one of another policy.
@@ -50,7 +53,7 @@ def check(episode: Path | str | Episode, bundle: Bundle, engine: Engine | None =
     if episode.info.contract != bundle.contract:
         raise EpisodeError(f"{episode.path}: its contract is not that of the policy it names: it was altered")
     engine = engine or open_engine(bundle)
-    same_engine = episode.info.engine == engine.fingerprint
+    same_engine = episode.info.engine == engine.fingerprint if exact is None else exact
     comparison = PolicyComparison(PolicyRunner(bundle.contract, engine), exact=same_engine)
     for found in replayed(episode):
         comparison.step(found)
