@@ -46,15 +46,21 @@ class Episode:
 
     def steps(self) -> list[dict[str, Any]]:
         """Return the step messages' fields, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.STEP_TOPIC]
+        return self._objects(messages.STEP_TOPIC)
 
     def safety(self) -> list[dict[str, Any]]:
         """Return what safety let through, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.SAFETY_TOPIC]
+        return self._objects(messages.SAFETY_TOPIC)
 
     def health(self) -> list[dict[str, Any]]:
         """Return the health events, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.HEALTH_TOPIC]
+        return self._objects(messages.HEALTH_TOPIC)
+
+    def _objects(self, topic: str) -> list[dict[str, Any]]:
+        try:
+            return [messages.decode_json(m.data) for m in self.messages if m.topic == topic]
+        except ValueError as error:
+            raise EpisodeError(f"{self.path}: a message on {topic} can't be used ({error}); use another copy") from None
 
     def audio(self) -> Iterator[AudioBlock]:
         """Yield the raw blocks."""
@@ -72,7 +78,12 @@ class Episode:
         index = SampleIndex()
         for message in self.messages:
             if message.topic == topic:
-                yield message, decode(message, index)
+                try:
+                    value = decode(message, index)
+                except (ValueError, KeyError, TypeError, OverflowError) as error:
+                    text = f"{self.path}: a message on {topic} can't be used ({error!r}); use another copy"
+                    raise EpisodeError(text) from None
+                yield message, value
 
     def what_is_lost(self) -> str:
         """Say in one sentence what a cut file lacks; empty for a whole one."""
@@ -122,7 +133,7 @@ def decode(message: Message, index: SampleIndex) -> Any:
         return messages.decode_depth(message.data, message.publish_ns)
     if message.topic == messages.ODOMETRY_TOPIC:
         return messages.decode_odometry(message.data)
-    return json.loads(message.data)
+    return messages.decode_json(message.data)
 
 
 def read_episode(path: str | Path, join: bool = True) -> Episode:

@@ -149,6 +149,21 @@ def encode_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+def decode_json(data: bytes) -> dict[str, Any]:
+    """Read `encode_json`'s bytes.
+
+    Raises:
+        ValueError: not a JSON object.
+    """
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
 def odometry_dict(sample: OdometrySample) -> dict[str, Any]:
     """Return the fields of an odometry message."""
     return {
@@ -166,7 +181,7 @@ def decode_odometry(data: bytes) -> OdometrySample:
     Raises:
         ValueError: not such a message (KeyError and TypeError where fields are missing or odd).
     """
-    value = json.loads(data)
+    value = decode_json(data)
     dx_m, dy_m, dyaw_rad = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
     return OdometrySample(dx_m, dy_m, dyaw_rad, bool(value["collision"]), int(value["capture_ns"]))
 

@@ -56,6 +56,8 @@ class Stage:
     note: str = ""
 
     def __str__(self) -> str:
+        if not self.compared and self.note:
+            return f"{self.name}: {self.note}"
         what = "statuses" if self.name == SAFETY else "steps"
         text = f"{self.name}: {self.compared - self.differing} of {self.compared} {what} agree"
         return text + (f" ({self.note})" if self.note else "")

@@ -95,7 +95,7 @@ class _RolloutWriter:
         fresh = contract.hop_samples if self._count else contract.window_samples
         end = self._sample + fresh
         due_ns = end * 1_000_000_000 // contract.sample_rate_hz
-        self._scene(step.observation, due_ns)
+        self._scene(step.observation, due_ns, fresh)
         block = AudioBlock(
             device_samples(step.observation[AUDIO][:, -fresh:], self._robot),
             self._sample,
@@ -116,7 +116,7 @@ class _RolloutWriter:
         self._sample = end
         self._count += 1
 
-    def _scene(self, observation: dict[str, np.ndarray], due_ns: int) -> None:
+    def _scene(self, observation: dict[str, np.ndarray], due_ns: int, fresh: int) -> None:
         motion = [float(value) for value in observation[MOTION]]
         if observation[EPISODE_START][0] and self._count:
             self._builder.mark_start()
@@ -130,7 +130,8 @@ class _RolloutWriter:
             self._builder.add_odometry(sample)
             self._json(messages.ODOMETRY_TOPIC, due_ns, self._count, messages.odometry_dict(sample))
         self._builder.set_allowed(motion[3], motion[4])
-        allowed = {"time_ns": due_ns, "v_mps": motion[3], "w_radps": motion[4], "reason": "simulated"}
+        begun_ns = due_ns - fresh * 1_000_000_000 // self._contract.sample_rate_hz  # it held over the window
+        allowed = {"time_ns": begun_ns, "v_mps": motion[3], "w_radps": motion[4], "reason": "simulated"}
         self._json(
             messages.SAFETY_TOPIC,
             due_ns,

@@ -51,7 +51,7 @@ def gather(
         return _gather(episode, report, other, from_s, to_s)
     except PageError:
         raise
-    except (KeyError, TypeError, ValueError, OverflowError, IndexError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError) as error:
         raise PageError(f"{episode.path}: a message in it can't be used ({error!r}); use another copy") from None
 
 

@@ -1,7 +1,8 @@
 // The map: the way, what stood around it, the robot now, and where it believes the source to be.
 
 const RECENT = 12;  // steps whose beliefs stay on the map
-const REACH_M = 1.6;  // of the wedge that shows the bearing's uncertainty, at least
+const REACH_M = [1.2, 3.0];  // of the wedge that shows the bearing's uncertainty: as far as the way, within these
+const AROUND_M = 4.0;  // a belief this near to the robot belongs on the map
 
 function makeMap(shown) {
   const figure = svg("svg", { role: "img", "aria-label": "Map", id: "map" });
@@ -12,6 +13,12 @@ function makeMap(shown) {
 
   function frame() {
     const xs = poses.map((pose) => pose.x), ys = poses.map((pose) => pose.y);
+    for (const row of shown.steps.rows) {
+      if (row.far > AROUND_M) continue;
+      const spot = believed(row);
+      xs.push(spot.x);
+      ys.push(spot.y);
+    }
     const near = shown.map.cells.map(([column, row]) => [column * shown.map.cell_m, row * shown.map.cell_m]);
     const all = { left: Math.min(...xs) - 1.5, right: Math.max(...xs) + 1.5, low: Math.min(...ys) - 1.5, high: Math.max(...ys) + 1.5 };
     // what stands within a few metres of the way belongs on the map, far things don't shrink it
@@ -68,7 +75,7 @@ function makeMap(shown) {
     const now = poseAt(time), { x, y, scale } = place;
     const step = lastAt(shown.steps.rows, time);
     if (step >= 0) {
-      const row = shown.steps.rows[step], from = poseAt(row.t), reach = Math.max(REACH_M, row.far) * scale;
+      const row = shown.steps.rows[step], from = poseAt(row.t), reach = Math.min(REACH_M[1], Math.max(REACH_M[0], row.far)) * scale;
       const spread = Math.min(row.sigma, Math.PI * 0.999), middle = from.yaw + row.bearing;
       const corner = (angle) => `${(x(from.x) + reach * Math.cos(angle)).toFixed(1)} ${(y(from.y) - reach * Math.sin(angle)).toFixed(1)}`;
       moving.append(svg("path", { class: "wedge", id: "wedge", d: `M${x(from.x).toFixed(1)} ${y(from.y).toFixed(1)}L${corner(middle + spread)}A${reach.toFixed(1)} ${reach.toFixed(1)} 0 ${spread > Math.PI / 2 ? 1 : 0} 1 ${corner(middle - spread)}z` }));

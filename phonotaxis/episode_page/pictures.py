@@ -91,6 +91,7 @@ def spectrogram(samples: np.ndarray, sample_rate_hz: int, columns: int = 1600, r
     if window // 2 > rows:
         power = power.reshape(count, rows, -1).mean(axis=2)
     level_db = 10.0 * np.log10(power + 1e-12)
-    top_db = float(np.quantile(level_db, 0.998))
-    share = np.clip((level_db - (top_db - 60.0)) / 60.0, 0.0, 1.0)
+    low_db, top_db = (float(x) for x in np.quantile(level_db, (0.05, 0.998)))
+    range_db = min(60.0, max(20.0, top_db - low_db + 3.0))
+    share = np.clip((level_db - top_db) / range_db + 1.0, 0.0, 1.0)
     return png((1 + np.rint(254 * share)).astype(np.uint8).T[::-1], LEVEL_PALETTE)

@@ -115,7 +115,7 @@ function stateOf(shown, time) {
     rows.push(["bearing", `${number(degrees(step.bearing), 0, "\u00b0")} ${spread}`]);
     rows.push(["way to go", `${number(step.far, 1, "m")} (${step.near_m.toFixed(1)} to ${step.far_m.toFixed(1)})`]);
     if (step.margin !== null) rows.push(["margin of the action", step.margin.toPrecision(2)]);
-    rows.push(["value", step.value.toFixed(2)], ["age of the frame", number(step.age * 1000, 0, "ms")]);
+    rows.push(["value", step.value.toFixed(2).replace("-", "\u2212")], ["age of the frame", number(step.age * 1000, 0, "ms")]);
     if (step.start) rows.push(["memory", "reset here"]);
   }
   return rows.length ? list(rows) : html("p", {}, "no step yet");

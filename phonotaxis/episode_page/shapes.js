@@ -33,13 +33,14 @@ function lastAt(items, time) {
 const degrees = (radians) => radians * 180 / Math.PI;
 
 function number(value, digits, unit) {
-  return `${value.toFixed(digits).replace("-", "\u2212")}\u00a0${unit}`;
+  const space = unit === "\u00b0" ? "" : "\u00a0";
+  return `${value.toFixed(digits).replace("-", "\u2212")}${space}${unit}`;
 }
 
 // Round steps of an axis: about `count` of them over a length.
 function axisStep(length, count) {
   const raw = length / count, power = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= raw);
+  return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((step) => step >= raw);
 }
 
 function list(pairs) {

@@ -110,7 +110,8 @@ function bearingStrip(shown, draw) {
 function distanceStrip(shown, draw) {
   const rows = shown.steps.rows;
   const sorted = rows.map((row) => row.far_m).sort((a, b) => a - b);
-  const top = Math.max(1, 1.1 * (sorted[Math.floor(0.95 * (sorted.length - 1))] || 1));
+  const medians = rows.reduce((most, row) => Math.max(most, row.far), 0);
+  const top = Math.max(1, Math.min(3 * medians, 1.1 * (sorted[Math.floor(0.95 * (sorted.length - 1))] || 1)));
   const y = (metres) => draw.height * (1 - Math.min(1, metres / top));
   for (const [row, end] of spans(shown)) {
     const x = draw.x(row.t), width = Math.max(0.5, draw.x(end) - x);
@@ -137,9 +138,9 @@ function actionStrip(shown, draw) {
 
 function speedStrip(shown, draw, field, unit, scale) {
   const values = [...shown.steps.rows, ...shown.safety].map((item) => Math.abs(item[field] * scale));
-  const top = Math.max(1e-3, 1.15 * Math.max(0, ...values)), signed = field === "w" || shown.steps.rows.some((row) => row[field] < 0);
+  const top = Math.max(field === "w" ? 10 : 0.1, 1.15 * values.reduce((a, b) => Math.max(a, b), 0)), signed = field === "w" || shown.steps.rows.some((row) => row[field] < 0);
   const y = (value) => signed ? draw.height * (0.5 - value / top / 2) : draw.height * (1 - value / top);
-  const step = axisStep(top, 2);
+  const step = axisStep(top, signed ? 3 : 2);
   for (let value = signed ? -Math.floor(top / step) * step : 0; value <= top; value += step) {
     ruled(draw, shown, y(value), `${+value.toFixed(3)} ${unit}`.replace("-", "\u2212"));
   }
