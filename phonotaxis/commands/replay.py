@@ -48,12 +48,14 @@ def replay(
     """
     from phonotaxis.commands import replay_steps as steps
     from phonotaxis.deploy.episode_reader import read_episode
+    from phonotaxis.export.bundle import read_bundle
 
     figures: dict[str, Figure] = {}
+    given = None if policy is None else read_bundle(policy)
     if recover is not None:
         figures |= steps.recovered(episode, recover, compress)
     found = read_episode(episode)
-    ran, other = steps.policies(found, policy, check)
+    ran, other = steps.policies(found, given, check)
     proof = steps.checked(found, ran, check or policy is not None or report is not None)
     asked = steps.asked(found, other)
     if proof is None and asked is None:

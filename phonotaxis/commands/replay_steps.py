@@ -32,27 +32,23 @@ def recovered(source: Path, target: Path, compress: bool) -> dict[str, Figure]:
     }
 
 
-def policies(episode: Episode, given: Path | None, check: bool) -> tuple[Bundle | None, Bundle | None]:
+def policies(episode: Episode, given: Bundle | None, check: bool) -> tuple[Bundle | None, Bundle | None]:
     """Return the policy that ran, and another one to be asked; each where there is one.
 
     Raises:
         UserError: the policy that ran is needed and wasn't found.
-        BundleError: the given one can't be used.
     """
-    from phonotaxis.export.bundle import read_bundle
-
     wanted = episode.info.bundle_sha256
-    bundle = None if given is None else read_bundle(given)
-    if bundle is not None and bundle.sha256 == wanted:
-        return bundle, None
+    if given is not None and given.sha256 == wanted:
+        return given, None
     ran = _beside(episode.path, wanted)
     if check and ran is None:
-        got = f"; {given} is {bundle.sha256[:12]}" if bundle is not None else ""
+        got = f"; {given.path} is {given.sha256[:12]}" if given is not None else ""
         raise UserError(
             f"{episode.path}: recorded with policy {wanted[:12]}, which isn't beside it{got}: "
             "give the bundle that ran with --policy"
         )
-    return ran, bundle
+    return ran, given
 
 
 def _beside(path: Path, sha256: str) -> Bundle | None:
