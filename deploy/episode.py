@@ -17,6 +17,7 @@ from phonotaxis.deploy.episode_info import FORMAT_VERSION, PRIVACY, EpisodeError
 from phonotaxis.deploy.log_thread import LogThread
 from phonotaxis.deploy.record_queue import Record
 from phonotaxis.deploy.retention import episode_path, prune_episodes
+from phonotaxis.deploy.viewer_messages import encode_calibration, encode_pose, encode_transforms
 
 __all__ = [
     "FORMAT_VERSION",
@@ -49,6 +50,7 @@ class EpisodeWriter:
             OSError: it exists, or can't be created or written.
         """
         self.path = path
+        self._robot = info.robot
         self._sample_rate_hz = info.robot.sample_rate_hz
         self._counts: dict[str, int] = {}
         self._stops = info.robot.log.on_failure == "stop"
@@ -88,9 +90,14 @@ class EpisodeWriter:
         self._json(messages.ODOMETRY_TOPIC, log_ns, sample.capture_ns, messages.odometry_dict(sample))
 
     def pose(self, time_ns: int, x_m: float, y_m: float, yaw_rad: float) -> None:
-        """Log the pose that odometry adds up to; for viewers, nothing is computed from it."""
-        self._put(messages.POSE_TOPIC, time_ns, time_ns,
-                  lambda: messages.encode_pose(time_ns, x_m, y_m, yaw_rad), _JSON_BYTES)  # fmt: skip
+        """Log the pose that odometry adds up to, and where the camera is with it; for viewers."""
+        robot, pose = self._robot, (x_m, y_m, yaw_rad)
+        for topic, encode in (
+            (messages.POSE_TOPIC, lambda: encode_pose(time_ns, *pose)),
+            (messages.TRANSFORM_TOPIC, lambda: encode_transforms(robot, time_ns, *pose)),
+            (messages.CALIBRATION_TOPIC, lambda: encode_calibration(robot, time_ns)),
+        ):
+            self._put(topic, time_ns, time_ns, encode, _JSON_BYTES)
 
     def step(self, step: dict[str, Any], log_ns: int) -> None:
         """Log what the policy saw and said: what `steps.step_dict` returns."""

@@ -182,6 +182,7 @@ class LogThread:
         container, self._container = self._container, None
         if container is None:
             return
+        container.file.last_words = True
         said = event_record("error", "log_failed", self.trouble, {})
         with contextlib.suppress(OSError):  # then the message reaches the person through the runtime
             container.add(said.topic, said.log_ns, said.publish_ns, 0, said.encode())

@@ -52,8 +52,8 @@ def replayed(episode: Episode, contract: Contract | None = None) -> Iterator[Rec
     for number, message in enumerate(episode.messages):
         if number in episode.breaks:
             feed.lose()
-        if message.topic == messages.POSE_TOPIC or message.topic not in messages.TOPICS:
-            continue  # for viewers: nothing is computed from it
+        if message.topic in messages.VIEWER_TOPICS or message.topic not in messages.TOPICS:
+            continue
         try:
             value = feed.take(message)
             found = feed.step(value) if message.topic == messages.STEP_TOPIC else None

@@ -16,6 +16,7 @@ from phonotaxis.configs.contract import AUDIO, DEPTH, EPISODE_START
 from phonotaxis.convert.lerobot import write_lerobot
 from phonotaxis.convert.lerobot_files import Column, LeRobotError, merge, statistics
 from phonotaxis.deploy.episode_reader import read_episode
+from phonotaxis.deploy.messages import VIEWER_TOPICS
 from phonotaxis.deploy.replay_feed import replayed
 
 
@@ -146,7 +147,7 @@ def test_rerun_takes_it(golden: Path, tmp_path: Path) -> None:
     path = tmp_path / "new" / "episode.rrd"
     episode = read_episode(golden / "robot.mcap")
     count = write_rerun(path, episode)
-    assert count == sum(message.topic != "/pose" for message in episode.messages)
+    assert count == sum(message.topic not in VIEWER_TOPICS for message in episode.messages)
     data = path.read_bytes()
     assert data[:3] == b"RRF"
     for name in (b"world/robot/camera", b"policy/bearing_deg", b"audio/level_dbfs/0"):

@@ -52,7 +52,7 @@ def write_rerun(path: Path, episode: Episode) -> int:
     index, count = SampleIndex(), 0
     start_ns = min((message.publish_ns for message in episode.messages), default=0)
     for message in episode.messages:
-        if message.topic not in messages.TOPICS or message.topic == messages.POSE_TOPIC:
+        if message.topic not in messages.TOPICS or message.topic in messages.VIEWER_TOPICS:
             continue
         recording.set_time(TIMELINE, duration=(message.publish_ns - start_ns) * 1e-9)
         try:

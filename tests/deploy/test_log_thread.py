@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -268,3 +269,48 @@ def test_the_bounds_are_checked_where_they_are_typed() -> None:
         LogConfig(rotate_mb=0)
     with pytest.raises(ValueError, match="on_failure"):
         LogConfig.model_validate({"on_failure": "ignore"})
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("mount") is None, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("size", [40, 300, 2000])
+def test_a_full_disk_leaves_room_for_the_last_words(open_writer: Any, tmp_path: Path, size: int) -> None:
+    """Whatever the size of the record that doesn't fit: the file says why it ends, and is whole up to there."""
+    (tmp_path / "folder").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(tmp_path / "folder")]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        writer = open_writer()
+        for number in range(20_000):
+            writer.health(number, "info", "tick", "x" * size)
+            if writer.failure is not None:
+                break
+            if number % 500 == 0:
+                until(lambda: writer._log.queue.fullness < 0.1 or writer.failure is not None)
+        writer.close()
+        assert writer.failure is not None
+        episode = read_episode(writer.path)
+        assert episode.scan.fault == ""
+        assert not episode.scan.complete
+        assert episode.health()[-1]["event"] == "log_failed"
+        assert "No space left" in episode.health()[-1]["message"]
+        assert writer.path.stat().st_size > 200_000
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path / "folder")], check=True)
+
+
+def test_a_disk_that_stays_full_is_not_littered_with_beginnings(
+    open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phonotaxis.deploy.log_thread.RETRY_NS", 10_000_000)
+    writer = open_writer(on_failure="continue")
+    disk.fault = OSError(errno.ENOSPC, "No space left on device")
+    for number in range(50):
+        writer.audio(block(number), number)
+        time.sleep(0.01)
+    until(lambda: writer.counters()["lost"] == 50)
+    assert [path.name for path in writer.path.parent.iterdir()] == [writer.path.name]
+    disk.fault = None
+    until(lambda: writer.trouble is None)
+    writer.close()
+    assert len(list(writer.path.parent.iterdir())) == 2

@@ -42,7 +42,6 @@ class Browser:
         for descriptor in (theirs_in, theirs_out, *high):
             os.close(descriptor)
         self._in, self._out, self._buffer, self._number = ours_in, ours_out, b"", 0
-        self._events: list[dict[str, Any]] = []
         target = self._call("Target.createTarget", {"url": "about:blank"}, None)["targetId"]
         attached = self._call("Target.attachToTarget", {"targetId": target, "flatten": True}, None)
         self._session = attached["sessionId"]
@@ -80,7 +79,6 @@ class Browser:
         return message
 
     def _note(self, event: dict[str, Any]) -> None:
-        self._events.append(event)
         if event["method"] == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(event["params"]["exceptionDetails"])[:500])
         elif event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
@@ -88,15 +86,16 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a page and wait until it is loaded."""
-        self.call("Page.navigate", url="about:blank")
+        self._go("about:blank", "about:")
         self.complaints.clear()
-        self._events.clear()
-        self.call("Page.navigate", url=path.as_uri() + fragment)
+        self._go(path.as_uri() + fragment, "file:")
+
+    def _go(self, url: str, protocol: str) -> None:
+        self.call("Page.navigate", url=url)
         deadline = time.monotonic() + WAIT_S
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        while not self.js(f"document.readyState === 'complete' && location.protocol === '{protocol}'"):
             assert time.monotonic() < deadline
-            self.call("Runtime.evaluate", expression="0")
-        self.js("document.readyState === 'complete'")
+            time.sleep(0.02)
 
     def js(self, expression: str) -> Any:
         """Evaluate an expression; a promise is awaited."""
