@@ -88,9 +88,26 @@ class Devices(Frozen):
 
 
 class LogConfig(Frozen):
-    """The episode log: how many episodes a folder keeps (the oldest go first), since they record people."""
+    """The episode log. Episodes record people, so a folder keeps a bounded amount of them; the oldest go first.
+
+    Attributes:
+        max_episodes: that a folder keeps.
+        max_age_days: older files are deleted; None keeps them.
+        max_gb: that a folder keeps, 10^9 bytes.
+        rotate_mb: a file that is larger is closed and a new part begun, 10^6 bytes.
+        rotate_minutes: likewise of a file that is open for longer.
+        queue_mb: that may wait for a slow disk, 10^6 bytes; what comes when it is full is lost, counted and said.
+        on_failure: when nothing can be written, `stop` ends the run and `continue` drives on without a log; it
+            tries again every second and says what was lost once the cause is gone.
+    """
 
     max_episodes: int = Field(default=100, ge=1, le=100_000)
+    max_age_days: float | None = Field(default=30.0, gt=0)
+    max_gb: float = Field(default=20.0, gt=0)
+    rotate_mb: float = Field(default=500.0, ge=0.1)
+    rotate_minutes: float = Field(default=30.0, gt=0)
+    queue_mb: float = Field(default=64.0, ge=1.0)
+    on_failure: Literal["stop", "continue"] = "stop"
 
 
 class RobotConfig(Frozen):

@@ -1,26 +1,41 @@
 """Writes the MCAP file of an episode: one record at a time, each one whole on disk before the next.
 
 No chunks and no index: a file that ends at any byte holds every record before it, and viewers read it from
-its start. The data section carries a checksum once the file is closed in order.
+its start. The data section carries a checksum once the file is closed in order. Copies that are kept for long
+may be compressed, in chunks; the robot never writes such.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import json
 import os
 from pathlib import Path
 
-from mcap.writer import IndexType, Writer
+from mcap.writer import CompressionType, IndexType, Writer
 
 from phonotaxis.deploy.messages import JSON_SCHEMAS, PROTOBUF_SCHEMAS
 
 PROFILE = "phonotaxis"
 METADATA_NAME = "phonotaxis.episode"
+CHUNK_BYTES = 1 << 20
+AHEAD_BYTES = 1 << 18  # half a second of a small robot's log
+LAST_WORDS_BYTES = 4096
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 
 
 class RecordFile:
-    """An unbuffered file that only this user may read; it ends with its last whole record."""
+    """An unbuffered file that only this user may read; it ends with its last whole record.
+
+    Room on the disk is allocated ahead of what is written, so that a full disk shows while there is still some left
+    to say so.
+
+    Attributes:
+        last_words: write into the room that is left, and allocate no more.
+    """
 
     def __init__(self, path: Path) -> None:
         """Create the file.
@@ -30,7 +45,19 @@ class RecordFile:
         """
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # retention leaves it alone
         self._at = 0
+        self._allocated: int | None = 0  # up to here; None where the file system can't do that
+        self.last_words = False
+
+    def _make_room(self, size: int) -> None:
+        if self._allocated is None or self.last_words or self._at + size + LAST_WORDS_BYTES <= self._allocated:
+            return
+        try:
+            done, room = allocate(self._descriptor, self._at, size + AHEAD_BYTES), size + AHEAD_BYTES
+        except OSError:  # the last room of a disk is taken, too
+            done, room = allocate(self._descriptor, self._at, size + LAST_WORDS_BYTES), size + LAST_WORDS_BYTES
+        self._allocated = self._at + room if done else None
 
     def write(self, data: bytes) -> int:
         """Write all of the data, or raise.
@@ -40,6 +67,7 @@ class RecordFile:
         """
         left = memoryview(data)
         try:
+            self._make_room(len(data))
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError:
@@ -74,34 +102,65 @@ class RecordFile:
             raise FileNotFoundError(f"{self.path} was deleted or moved while it was being written")
 
     def close(self) -> None:
-        """Close the file."""
+        """Give back what was allocated ahead, and close the file."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._at)
         os.close(self._descriptor)
+
+
+def allocate(descriptor: int, offset: int, size: int) -> bool:
+    """Allocate room of a file on the disk without changing the file's length (Linux, fallocate(2)).
+
+    Returns:
+        False where the file system can't do that.
+
+    Raises:
+        OSError: there is no room.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "fallocate"):
+        return False
+    if libc.fallocate(descriptor, _KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(size)) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+        return False
+    raise OSError(number, os.strerror(number))
 
 
 class Container:
     """An episode's MCAP file with all its topics."""
 
-    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
+    def __init__(self, path: Path, metadata: dict[str, str], compress: bool = False) -> None:
         """Create the file and write what comes before the first message.
 
         Args:
             path: must not exist.
             metadata: texts by key, e.g. the contract.
+            compress: in chunks, by Zstandard; what isn't closed then lacks its last chunk.
 
         Raises:
-            OSError: it can't be created or written.
+            OSError: it can't be created or written; nothing is left of it.
         """
         self.file = RecordFile(path)
         self._writer = Writer(
             self.file,
-            use_chunking=False,
+            chunk_size=CHUNK_BYTES,
+            compression=CompressionType.ZSTD,
+            use_chunking=compress,
             index_types=IndexType.NONE,
             use_summary_offsets=False,
             enable_data_crcs=True,
         )
-        self._writer.start(profile=PROFILE, library="phonotaxis")
-        self._writer.add_metadata(METADATA_NAME, metadata)
-        self._channels = self._register()
+        try:
+            self._writer.start(profile=PROFILE, library="phonotaxis")
+            self._writer.add_metadata(METADATA_NAME, metadata)
+            self._channels = self._register()
+        except OSError:
+            self.file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
     def _register(self) -> dict[str, int]:
         channels = {}

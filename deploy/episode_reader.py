@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from phonotaxis.configs.robot import robot_from_json
 from phonotaxis.deploy import messages, records
 from phonotaxis.deploy.container import METADATA_NAME
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.episode import FORMAT_VERSION, EpisodeError, EpisodeInfo
+from phonotaxis.deploy.episode_info import FORMAT_VERSION, EpisodeError, EpisodeInfo
 from phonotaxis.deploy.records import Message, RecordScan
+from phonotaxis.deploy.retention import parts_of, split_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +30,10 @@ class Episode:
         path: of the file.
         info: what it says about itself.
         metadata: the texts behind `info`, and further ones (versions, start, privacy).
-        messages: in the order in which they were written.
-        scan: whether the file is whole, and where it ends if not.
+        messages: in the order in which they were written, of all parts.
+        scan: whether the file is whole, and where it ends if not; of the last part.
+        parts: the files that were read, in order.
+        breaks: indices of messages before which a part, or a part's end, is missing.
     """
 
     path: Path
@@ -38,18 +41,26 @@ class Episode:
     metadata: dict[str, str]
     messages: list[Message]
     scan: RecordScan
+    parts: tuple[Path, ...] = ()
+    breaks: frozenset[int] = frozenset()
 
     def steps(self) -> list[dict[str, Any]]:
         """Return the step messages' fields, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.STEP_TOPIC]
+        return self._objects(messages.STEP_TOPIC)
 
     def safety(self) -> list[dict[str, Any]]:
         """Return what safety let through, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.SAFETY_TOPIC]
+        return self._objects(messages.SAFETY_TOPIC)
 
     def health(self) -> list[dict[str, Any]]:
         """Return the health events, in order."""
-        return [json.loads(m.data) for m in self.messages if m.topic == messages.HEALTH_TOPIC]
+        return self._objects(messages.HEALTH_TOPIC)
+
+    def _objects(self, topic: str) -> list[dict[str, Any]]:
+        try:
+            return [messages.decode_json(m.data) for m in self.messages if m.topic == topic]
+        except ValueError as error:
+            raise EpisodeError(f"{self.path}: a message on {topic} can't be used ({error}); use another copy") from None
 
     def audio(self) -> Iterator[AudioBlock]:
         """Yield the raw blocks."""
@@ -67,12 +78,18 @@ class Episode:
         index = SampleIndex()
         for message in self.messages:
             if message.topic == topic:
-                yield message, decode(message, index)
+                try:
+                    value = decode(message, index)
+                except (ValueError, KeyError, TypeError, OverflowError) as error:
+                    text = f"{self.path}: a message on {topic} can't be used ({error!r}); use another copy"
+                    raise EpisodeError(text) from None
+                yield message, value
 
     def what_is_lost(self) -> str:
         """Say in one sentence what a cut file lacks; empty for a whole one."""
+        gaps = f"{len(self.breaks)} gap(s) between its parts: files are missing or cut" if self.breaks else ""
         if self.scan.complete:
-            return ""
+            return gaps
         last_ns = max((m.log_ns for m in self.messages), default=0)
         first_ns = min((m.log_ns for m in self.messages), default=0)
         lost = self.scan.size_bytes - self.scan.whole_bytes
@@ -80,6 +97,7 @@ class Episode:
             f"the file was not closed in order: {len(self.messages)} messages over "
             f"{(last_ns - first_ns) * 1e-9:.2f} s are there, {lost} byte(s) at its end are no whole record"
             + (f" ({self.scan.fault})" if self.scan.fault else "")
+            + (f"; {gaps}" if gaps else "")
         )
 
 
@@ -115,17 +133,61 @@ def decode(message: Message, index: SampleIndex) -> Any:
         return messages.decode_depth(message.data, message.publish_ns)
     if message.topic == messages.ODOMETRY_TOPIC:
         return messages.decode_odometry(message.data)
-    return json.loads(message.data)
+    return messages.decode_json(message.data)
 
 
-def read_episode(path: str | Path) -> Episode:
+def read_episode(path: str | Path, join: bool = True) -> Episode:
     """Read an episode as far as it goes.
+
+    Args:
+        path: of its file, or of any of its parts.
+        join: take the other parts that lie beside it, too.
 
     Raises:
         EpisodeError: missing, empty, not an episode, altered without repairing its checksum, or of a newer
             format.
     """
-    path = Path(path)
+    one = _read_file(Path(path))
+    run_id = one.metadata.get("run_id")
+    if not join or run_id is None:
+        return replace(one, breaks=_break_at_start(one))
+    others = (one if part == one.path else _other(part) for part in parts_of(one.path))
+    return _joined([part for part in others if part is not None and part.metadata.get("run_id") == run_id])
+
+
+def _other(path: Path) -> Episode | None:
+    """Read a further part; None for one that is cut within its head, a disk that was full leaves such."""
+    try:
+        return _read_file(path)
+    except EpisodeError as error:
+        if "checksum" in str(error) or "damaged" in str(error):
+            raise
+        return None
+
+
+def _break_at_start(part: Episode) -> frozenset[int]:
+    return frozenset() if part.metadata.get("part", "1") == "1" else frozenset((0,))
+
+
+def _joined(parts: list[Episode]) -> Episode:
+    found: list[Message] = []
+    breaks = set(_break_at_start(parts[0]))
+    for before, part in zip([None, *parts], parts):
+        if before is not None:
+            follows = split_name(part.path)[1] == split_name(before.path)[1] + 1
+            if not (before.scan.complete and follows):
+                breaks.add(len(found))
+        found += part.messages
+    return replace(
+        parts[0],
+        messages=found,
+        scan=parts[-1].scan,
+        parts=tuple(part.path for part in parts),
+        breaks=frozenset(index for index in breaks if index < len(found)),
+    )
+
+
+def _read_file(path: Path) -> Episode:
     try:
         data = records.map_file(path)
     except OSError as error:
@@ -142,7 +204,7 @@ def read_episode(path: str | Path) -> Episode:
         raise EpisodeError(f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy")
     if metadata is None:
         raise EpisodeError(f"{path}: no episode's metadata in it: another program's file, or cut within its head")
-    return Episode(path, _info(path, metadata), metadata, found, scan)
+    return Episode(path, _info(path, metadata), metadata, found, scan, (path,))
 
 
 def _collect(data: memoryview, scan: RecordScan) -> tuple[dict[str, str] | None, list[Message]]:
@@ -150,8 +212,6 @@ def _collect(data: memoryview, scan: RecordScan) -> tuple[dict[str, str] | None,
     topics: dict[int, str] = {}
     found: list[Message] = []
     for opcode, content in records.read_records(data, scan):
-        if opcode == records.CHUNK:
-            raise ValueError("it was rewritten in chunks by another program, which episodes never are")
         if opcode == records.METADATA:
             name, values = records.parse_metadata(content)
             metadata = values if name == METADATA_NAME else metadata
@@ -174,12 +234,19 @@ def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
             contract=Contract.from_json(metadata["contract"], str(path)),
             robot=robot_from_json(metadata["robot"], str(path)),
             bundle_sha256=metadata["bundle_sha256"],
-            engine=json.loads(metadata["engine"]),
-            provenance=json.loads(metadata["provenance"]),
+            engine=_facts(metadata["engine"]),
+            provenance=_facts(metadata["provenance"]),
             goal=goal if goal.size else None,
-            extra=json.loads(metadata["extra"]),
+            extra=_facts(metadata["extra"]),
         )
     except ConfigError as error:
         raise EpisodeError(str(error)) from None
     except (KeyError, ValueError, RecursionError) as error:
         raise EpisodeError(f"{path}: its metadata are incomplete or odd ({error!r}); use another copy") from None
+
+
+def _facts(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value

@@ -28,6 +28,7 @@ from phonotaxis.configs.wire import peer_is_self
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
 from phonotaxis.deploy.forbidden import forbidden_modules
+from phonotaxis.deploy.guardian_trace import GuardianTrace
 from phonotaxis.deploy.safety import Allowed, Command, SafetyFilter, SensorState
 
 TICK_S = 0.02
@@ -130,24 +131,27 @@ def serve(link: socket.socket, guardian: Guardian) -> str:
     """
     next_tick_ns, said_ns = now_ns(), 0
     said: dict[str, Any] = {}
+    trace = GuardianTrace()
     while True:
         wait_s = max(0.0, (next_tick_ns - now_ns()) * 1e-9)
         readable, _, _ = select.select([link], [], [], wait_s)
-        if readable and not _take(link, guardian):
+        if readable and not _take(link, guardian, trace):
             return "connection ended"
         if guardian.quit:
             return "quit"
         at_ns = now_ns()
         if readable or at_ns >= next_tick_ns:  # a new command acts at once, not at the next tick
             guardian.tick(at_ns)
+            trace.ticked(at_ns)
             next_tick_ns = at_ns + int(TICK_S * 1e9)
             status = guardian.status(at_ns)
             if at_ns - said_ns > HEARTBEAT_NS or _differs(status, said):
-                _say(link, status)
+                if _say(link, {**status, "trace": trace.offer()}):
+                    trace.sent()
                 said_ns, said = at_ns, status
 
 
-def _take(link: socket.socket, guardian: Guardian) -> bool:
+def _take(link: socket.socket, guardian: Guardian, trace: GuardianTrace) -> bool:
     """Handle what has arrived; False when the connection has ended or speaks nonsense."""
     try:
         packet = link.recv(MAX_MESSAGE_BYTES)
@@ -156,7 +160,9 @@ def _take(link: socket.socket, guardian: Guardian) -> bool:
     if not packet:
         return False
     try:
-        guardian.handle(json.loads(packet), now_ns())
+        message, at_ns = json.loads(packet), now_ns()
+        guardian.handle(message, at_ns)
+        trace.heard(at_ns, message)
     except (ValueError, KeyError, TypeError) as error:
         print(f"guardian: the runtime's connection is broken ({error}); stopping", file=sys.stderr)
         return False
@@ -167,12 +173,13 @@ def _differs(status: dict[str, Any], said: dict[str, Any]) -> bool:
     return any(status[key] != said.get(key) for key in ("v_mps", "w_radps", "reason", "armed", "sequence"))
 
 
-def _say(link: socket.socket, message: dict[str, Any]) -> None:
-    """Send without ever waiting: a runtime that doesn't listen must not hold up the drive."""
+def _say(link: socket.socket, message: dict[str, Any]) -> bool:
+    """Send without ever waiting: a runtime that doesn't listen must not hold up the drive. False if it isn't sent."""
     try:
         link.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:
-        return  # its silence, or the end of its connection, is noticed where messages are taken
+        return False  # its silence, or the end of its connection, is noticed where messages are taken
+    return True
 
 
 def brake(guardian: Guardian, cause: str) -> None:

@@ -42,6 +42,7 @@ class RunSummary:
         audio_drift_ppm: of the converter against the monotonic clock.
         loaded_modules_forbidden: found in this process or the guardian's: empty as it should be.
         guardian_pid: of the guardian's process.
+        log: what the episode's thread wrote, and what waited, was turned away or lost; see `LogThread.counters`.
     """
 
     outcome: str = "duration"
@@ -59,6 +60,7 @@ class RunSummary:
     audio_drift_ppm: float = 0.0
     loaded_modules_forbidden: list[str] = field(default_factory=list)
     guardian_pid: int = 0
+    log: dict[str, int | float] = field(default_factory=dict)
 
 
 class RunEnd(Exception):

@@ -1,17 +1,16 @@
 """The topics of an episode: what each message holds, exactly, and how a viewer reads it.
 
-Audio, depth and pose are Foxglove's well-known protobuf messages, so Foxglove opens an episode as it is; the
-rest is JSON with a JSON schema. Log times and stamps are monotonic nanoseconds (wall clock stands in the
-metadata alone); an audio message's sequence number is the index of its first sample modulo 2^32. JSON writes
-a float64 so that it reads back with the same bits (Python's repr); tensors are base64 of their little-endian
-bytes.
+Audio, depth, pose, frames and the camera's projection are Foxglove's well-known protobuf messages, so Foxglove
+opens an episode as it is; the rest is JSON with a JSON schema. Log times and stamps are monotonic nanoseconds (wall
+clock stands in the metadata alone); an audio message's sequence number is the index of its first sample modulo
+2^32. JSON writes a float64 so that it reads back with the same bits (Python's repr); tensors are base64 of their
+little-endian bytes.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
 AUDIO_TOPIC = "/audio"
 DEPTH_TOPIC = "/depth"
 POSE_TOPIC = "/pose"
+TRANSFORM_TOPIC = "/tf"
+CALIBRATION_TOPIC = "/camera"
 ODOMETRY_TOPIC = "/odometry"
 STEP_TOPIC = "/step"
 SAFETY_TOPIC = "/safety"
@@ -54,6 +55,7 @@ JSON_SCHEMAS = {
     SAFETY_TOPIC: _object(
         "phonotaxis.Safety",
         time_ns=_INTEGER, v_mps=_NUMBER, w_radps=_NUMBER, reason=_TEXT, armed=_FLAG, sequence=_INTEGER,
+        trace={"type": "object"},
     ),
     # the fields of Foxglove's own Log come first, so that its log panel shows health events
     HEALTH_TOPIC: _object(
@@ -66,7 +68,11 @@ PROTOBUF_SCHEMAS: dict[str, Any] = {
     AUDIO_TOPIC: messages.RawAudio,
     DEPTH_TOPIC: messages.RawImage,
     POSE_TOPIC: messages.PoseInFrame,
+    TRANSFORM_TOPIC: messages.FrameTransforms,
+    CALIBRATION_TOPIC: messages.CameraCalibration,
 }
+TOPICS = (*PROTOBUF_SCHEMAS, *JSON_SCHEMAS)
+VIEWER_TOPICS = (POSE_TOPIC, TRANSFORM_TOPIC, CALIBRATION_TOPIC)  # nothing is computed from them
 LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4}  # of foxglove.Log
 
 
@@ -131,13 +137,6 @@ def decode_depth(data: bytes, capture_ns: int) -> DepthFrame:
     return DepthFrame(depth_m, capture_ns)
 
 
-def encode_pose(time_ns: int, x_m: float, y_m: float, yaw_rad: float) -> bytes:
-    """Write a pose in the frame in which the odometry began (quaternion x, y, z, w)."""
-    turn = messages.Quaternion(x=0.0, y=0.0, z=math.sin(yaw_rad / 2), w=math.cos(yaw_rad / 2))
-    pose = messages.Pose(position=messages.Vector3(x=x_m, y=y_m, z=0.0), orientation=turn)
-    return bytes(messages.PoseInFrame(timestamp=_timestamp(time_ns), frame_id="odom", pose=pose).encode())
-
-
 def encode_json(value: dict[str, Any]) -> bytes:
     """Write JSON that any reader takes; floats read back with the same bits.
 
@@ -145,6 +144,21 @@ def encode_json(value: dict[str, Any]) -> bytes:
         ValueError: a number is not finite.
     """
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def decode_json(data: bytes) -> dict[str, Any]:
+    """Read `encode_json`'s bytes.
+
+    Raises:
+        ValueError: not a JSON object.
+    """
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 def odometry_dict(sample: OdometrySample) -> dict[str, Any]:
@@ -164,7 +178,7 @@ def decode_odometry(data: bytes) -> OdometrySample:
     Raises:
         ValueError: not such a message (KeyError and TypeError where fields are missing or odd).
     """
-    value = json.loads(data)
+    value = decode_json(data)
     dx_m, dy_m, dyaw_rad = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
     return OdometrySample(dx_m, dy_m, dyaw_rad, bool(value["collision"]), int(value["capture_ns"]))
 

@@ -86,6 +86,21 @@ class ObservationBuilder:
         """Let the next step reset the policy's memory: new goal, arming, or an emergency stop."""
         self._start = True
 
+    def resync(self, step: int, end_sample: int) -> None:
+        """Go on behind a step that was observed elsewhere: a log that begins in the middle is replayed so.
+
+        Args:
+            step: number of that step.
+            end_sample: index of the sample that followed its window.
+        """
+        self._step = step + 1
+        heard = end_sample if self._next_sample is None else self._next_sample
+        self._next_sample = heard
+        # more than a hop may have been heard since: then that many steps are left out
+        self._until_due = (end_sample - heard) % self.contract.hop_samples or self.contract.hop_samples
+        self._start = False
+        self._motion, self._collision, self._has_odometry = (0.0, 0.0, 0.0), False, False
+
     def set_allowed(self, v_mps: float, w_radps: float) -> None:
         """Take note of the velocities that safety lets through from now on."""
         self._allowed = (v_mps, w_radps)

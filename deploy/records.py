@@ -2,7 +2,7 @@
 
 The library's own stream reader returns what is left of a record that was cut; here that would be an audio
 block with samples missing. Layout: https://mcap.dev/spec (magic, then opcode, uint64 length and content of
-each record).
+each record). Chunks, which only copies have, are taken whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phonotaxis.deploy.chunks import open_chunk
+
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, METADATA, DATA_END = 1, 2, 3, 4, 5, 6, 12, 15
 _KNOWN = frozenset(range(1, 16))
+_INDEXES = frozenset((7, 8, 10, 11, 13, 14))  # of messages, chunks, metadata; statistics: nothing is read from them
 _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 MAX_RECORD_BYTES = 64 * 1024 * 1024
+MAX_UNPACKED_BYTES = 4 * 1024**3  # of all chunks of a file together
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,7 @@ class RecordScan:
         whole_bytes: up to the end of the last whole record.
         complete: the file was closed in order.
         checksum_ok: of the data section; None if the file carries none.
+        unpacked_bytes: of the chunks, where there are any.
         fault: what is wrong at `whole_bytes`, empty if nothing is.
     """
 
@@ -58,6 +63,7 @@ class RecordScan:
     whole_bytes: int = 0
     complete: bool = False
     checksum_ok: bool | None = None
+    unpacked_bytes: int = 0
     fault: str = ""
 
 
@@ -78,6 +84,9 @@ def read_records(data: memoryview, scan: RecordScan) -> Iterator[tuple[int, memo
     Args:
         data: the file.
         scan: of this file; complete when the iterator is exhausted.
+
+    Raises:
+        ValueError: a chunk is damaged, or larger than is allowed.
     """
     at = scan.whole_bytes = len(MAGIC)
     while at < len(data):
@@ -96,8 +105,26 @@ def read_records(data: memoryview, scan: RecordScan) -> Iterator[tuple[int, memo
         if opcode == DATA_END:
             _finish(data, at, content, scan)
             return
-        yield opcode, content
+        if opcode == CHUNK:
+            yield from _unpack(content, scan)
+        elif opcode not in _INDEXES:
+            yield opcode, content
         at = scan.whole_bytes = end
+
+
+def _unpack(content: memoryview, scan: RecordScan) -> Iterator[tuple[int, memoryview]]:
+    inner = open_chunk(content, min(MAX_RECORD_BYTES, MAX_UNPACKED_BYTES - scan.unpacked_bytes))
+    scan.unpacked_bytes += len(inner)
+    at = 0
+    while at < len(inner):
+        if at + _HEAD.size > len(inner):
+            raise ValueError("a chunk that ends within a record")
+        opcode, length = _HEAD.unpack_from(inner, at)
+        end = at + _HEAD.size + length
+        if opcode not in (SCHEMA, CHANNEL, MESSAGE) or end > len(inner):
+            raise ValueError(f"a chunk with opcode {opcode} in it, or a record that runs past its end")
+        yield opcode, inner[at + _HEAD.size : end]
+        at = end
 
 
 def _finish(data: memoryview, at: int, content: memoryview, scan: RecordScan) -> None:
@@ -173,5 +200,6 @@ def summary(scan: RecordScan) -> dict[str, Any]:
         "whole_bytes": scan.whole_bytes,
         "complete": scan.complete,
         "checksum_ok": scan.checksum_ok,
+        "unpacked_bytes": scan.unpacked_bytes,
         "fault": scan.fault,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,10 @@ from phonotaxis.configs.robot import RobotConfig, simulated_robot
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.episode import EpisodeInfo
+from phonotaxis.deploy.episode_info import EpisodeInfo
 from phonotaxis.deploy.observation import ObservationBuilder, digest
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, step_dict
+from phonotaxis.deploy.viewer_messages import encode_calibration, encode_pose, encode_transforms
 from phonotaxis.export.bundle import Bundle
 
 
@@ -84,6 +86,7 @@ class _RolloutWriter:
         self._builder = ObservationBuilder(info.contract, info.robot, info.goal)
         self._sample = 0
         self._count = 0
+        self._pose = (0.0, 0.0, 0.0)
 
     def step(self, step: RolloutStep) -> None:
         """Write what led to a step, and the step.
@@ -95,7 +98,7 @@ class _RolloutWriter:
         fresh = contract.hop_samples if self._count else contract.window_samples
         end = self._sample + fresh
         due_ns = end * 1_000_000_000 // contract.sample_rate_hz
-        self._scene(step.observation, due_ns)
+        self._scene(step.observation, due_ns, fresh)
         block = AudioBlock(
             device_samples(step.observation[AUDIO][:, -fresh:], self._robot),
             self._sample,
@@ -116,7 +119,7 @@ class _RolloutWriter:
         self._sample = end
         self._count += 1
 
-    def _scene(self, observation: dict[str, np.ndarray], due_ns: int) -> None:
+    def _scene(self, observation: dict[str, np.ndarray], due_ns: int, fresh: int) -> None:
         motion = [float(value) for value in observation[MOTION]]
         if observation[EPISODE_START][0] and self._count:
             self._builder.mark_start()
@@ -129,14 +132,28 @@ class _RolloutWriter:
             sample = OdometrySample(motion[0], motion[1], motion[2], bool(motion[5]), due_ns)
             self._builder.add_odometry(sample)
             self._json(messages.ODOMETRY_TOPIC, due_ns, self._count, messages.odometry_dict(sample))
+            self._view(sample, due_ns)
         self._builder.set_allowed(motion[3], motion[4])
-        allowed = {"time_ns": due_ns, "v_mps": motion[3], "w_radps": motion[4], "reason": "simulated"}
+        begun_ns = due_ns - fresh * 1_000_000_000 // self._contract.sample_rate_hz  # it held over the window
+        allowed = {"time_ns": begun_ns, "v_mps": motion[3], "w_radps": motion[4], "reason": "simulated"}
         self._json(
             messages.SAFETY_TOPIC,
             due_ns,
             self._count,
             {**allowed, "armed": True, "sequence": self._count - 1},
         )
+
+    def _view(self, sample: OdometrySample, due_ns: int) -> None:
+        x, y, yaw = self._pose
+        c, s = math.cos(yaw), math.sin(yaw)
+        x, y = x + c * sample.dx_m - s * sample.dy_m, y + s * sample.dx_m + c * sample.dy_m
+        self._pose = (x, y, yaw + sample.dyaw_rad)
+        for topic, data in (
+            (messages.POSE_TOPIC, encode_pose(due_ns, *self._pose)),
+            (messages.TRANSFORM_TOPIC, encode_transforms(self._robot, due_ns, *self._pose)),
+            (messages.CALIBRATION_TOPIC, encode_calibration(self._robot, due_ns)),
+        ):
+            self._container.add(topic, due_ns, due_ns, self._count, data)
 
     def _json(self, topic: str, time_ns: int, sequence: int, value: dict[str, Any]) -> None:
         self._container.add(topic, time_ns, time_ns, sequence, messages.encode_json(value))

@@ -124,6 +124,7 @@ def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian:
     if log.failure is not None and summary.outcome in ENDED_WELL:
         summary.outcome, summary.message = "log_failed", log.failure
     summary.episode = str(log.path)
+    summary.log = log.counters()
     summary.bundle_sha256 = bundle.sha256
     summary.loaded_modules_forbidden = sorted({*forbidden_modules(), *guardian.forbidden})
     return summary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,34 +11,15 @@ import numpy as np
 
 from phonotaxis.configs.contract import ACTION, DiscreteActions
 from phonotaxis.deploy import messages
-from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.devices import AudioBlock
-from phonotaxis.deploy.episode import EpisodeError
+from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode, read_episode
 from phonotaxis.deploy.messages import decode_tensor, encode_tensor
 from phonotaxis.deploy.observation import digest
 from phonotaxis.deploy.records import Message
-from phonotaxis.deploy.replay import replayed
+from phonotaxis.deploy.recover import rewrite
+from phonotaxis.deploy.replay_feed import replayed
 from phonotaxis.deploy.steps import action_name
-
-
-def rewrite(source: Episode, target: Path, change: Callable[[list[Message]], list[Message]]) -> None:
-    """Write a copy of an episode with other messages; the container's checksums are computed anew.
-
-    Args:
-        source: what to copy.
-        target: must not exist.
-        change: gets the messages and returns those of the copy.
-
-    Raises:
-        OSError: the copy can't be written.
-    """
-    container = Container(target, source.metadata)
-    try:
-        for message in change(source.messages):
-            container.add(message.topic, message.log_ns, message.publish_ns, message.sequence, message.data)
-    finally:
-        container.close()
 
 
 def alter_sample(source: Path, target: Path, step: int, microphone: int = 0, flip: int = 0x4000) -> int:
@@ -83,7 +63,7 @@ def alter_sample(source: Path, target: Path, step: int, microphone: int = 0, fli
 def _with_digests(episode: Episode, changed: list[Message]) -> list[Message]:
     """Return the messages with the digests that their own samples and frames have."""
     copy = replace(episode, messages=changed)
-    right = {logged["step"]: digest(observation) for logged, due, observation in replayed(copy) if due is not None}
+    right = {found.logged["step"]: digest(found.observation) for found in replayed(copy) if found.due is not None}
 
     def repair(message: Message) -> Message:
         if message.topic != messages.STEP_TOPIC:

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = "phonotaxis"
-EXTRAS = ("robot", "train", "bench", "dev")
+EXTRAS = ("robot", "train", "lerobot", "rerun", "bench", "dev")
 
 # Modules whose name differs from their distribution's, where it can't be asked because they aren't installed.
 _MODULES = {
@@ -22,6 +22,7 @@ _MODULES = {
     "sb3-contrib": "sb3_contrib",
     "mapbox-earcut": "mapbox_earcut",
     "foxglove-sdk": "foxglove",
+    "rerun-sdk": "rerun",
     "pytest-timeout": "pytest_timeout",
     "pre-commit": "pre_commit",
 }

@@ -46,13 +46,17 @@ def test_every_folder_with_code_is_a_listed_package(repository: Path, pyproject:
 
 
 def test_every_data_file_is_shipped(repository: Path, pyproject: str) -> None:
-    patterns = _list(pyproject, '"phonotaxis.configs"')
-    files = [file for file in sources(repository) if file.suffix != ".py"]
+    packages = {"configs": "phonotaxis.configs", "phonotaxis/episode_page": "phonotaxis.episode_page"}
+    patterns = {folder: _list(pyproject, f'"{package}"') for folder, package in packages.items()}
+    files = [file.relative_to(repository) for file in sources(repository) if file.suffix != ".py"]
     assert len(files) > 4
     for file in files:
-        inner = file.relative_to(repository)
-        shipped = inner.parts[0] == "configs" and any(Path(*inner.parts[1:]).match(glob) for glob in patterns)
-        assert shipped or inner.name == "py.typed", f"{inner} is in no package-data"
+        shipped = any(
+            file.is_relative_to(folder) and file.relative_to(folder).match(glob)
+            for folder, globs in patterns.items()
+            for glob in globs
+        )
+        assert shipped or file.name == "py.typed", f"{file} is in no package-data"
 
 
 def test_version_is_said_the_same_twice(pyproject: str) -> None:
@@ -80,7 +84,7 @@ def test_an_extra_is_found_for_a_module() -> None:
     assert requirements.extra_of_module("torch") == "train"
     assert requirements.extra_of_module("yaml") == ""
     assert requirements.extra_of_module("antigravity") is None
-    with pytest.raises(ValueError, match="unknown extra 'all' .known: robot, train, bench, dev."):
+    with pytest.raises(ValueError, match="unknown extra 'all' .known: robot, train, lerobot, rerun, bench, dev."):
         requirements.states("all")
 
 

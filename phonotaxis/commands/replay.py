@@ -1,4 +1,4 @@
-"""`phonotaxis replay`: prove from the log what the robot decided and why."""
+"""`phonotaxis replay`: look at an episode, prove it, ask another policy, mend it, hand it on."""
 
 from __future__ import annotations
 
@@ -12,38 +12,82 @@ from phonotaxis.figures import Figure, emit
 
 
 def replay(
-    episode: Annotated[Path, typer.Argument(help="The episode, an .mcap file.")],
-    policy: Annotated[Path, typer.Option(help="The bundle it ran, an .onnx file.")],
+    episode: Annotated[Path, typer.Argument(help="The episode, an .mcap file; its further parts are found beside it.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Recompute what the policy saw, what it said and what safety let through.")
+    ] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="A bundle: the one that ran proves the episode, another says what it would have done."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page to look at and listen to, an .html file.")] = None,
+    from_s: Annotated[float, typer.Option("--from", help="Second at which the page begins.", min=0.0)] = 0.0,
+    to_s: Annotated[float | None, typer.Option("--to", help="Second at which the page ends.")] = None,
+    recover: Annotated[Path | None, typer.Option(help="Write a whole copy of a torn file, an .mcap file.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Compress the copy of --recover.")] = False,
+    rerun: Annotated[Path | None, typer.Option(help="Convert for the Rerun viewer, an .rrd file.")] = None,
+    lerobot: Annotated[Path | None, typer.Option(help="Add to a LeRobot data set (format v3.0) in a folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Recompute every action of an episode from its raw samples and frames, and compare bit for bit.
+    """Look at an episode, or prove from its raw samples and frames what the robot decided and why.
 
-    Ends with 0 only if every step is what the log says. A difference is named by its step and quantity. On
-    the engine and machine that recorded the episode every bit is compared, elsewhere a stated tolerance
-    holds. The file opens in Foxglove as it is.
+    Without options it says what the file holds. --check recomputes it in three stages: from samples and frames to
+    what the policy saw, from there to what it said, from there to what safety let through. On the engine and
+    machine that recorded the episode every bit is compared; elsewhere numbers may differ by 1e-5, and an action
+    where its margin was below 2e-5. The first difference is named by its step and quantity, and the exit code is 1.
+
+    The policy that ran is looked for beside the episode and in the two folders above; --policy names it. With
+    another policy, it is asked what it would have done: how often both agree, and where they part. It is told what
+    really happened, so behind the first parting it judges a way that it would not have gone.
+
+    --report writes one page that needs nothing else: time slider, sound, map, depth, spectrogram, bearing with its
+    uncertainty, actions, safety and health. Episodes record people, and so does the page: both are for you alone.
+
+    --recover mends a file that a crash, a full disk or a power cut has torn, up to its last whole record, and joins
+    an episode's parts. Foxglove opens episodes as they are.
     """
-    from phonotaxis.deploy.replay import check
+    from phonotaxis.commands import replay_steps as steps
+    from phonotaxis.deploy.episode_reader import read_episode
     from phonotaxis.export.bundle import read_bundle
 
-    report = check(episode, read_bundle(policy))
-    figures = {
-        "agrees": Figure(report.ok),
-        "steps": Figure(report.steps),
-        "steps_that_differ": Figure(len(report.mismatches)),
-        "first_difference": Figure(None if report.first is None else str(report.first)),
-        "same_engine": Figure(report.same_engine),
-        "largest_difference": Figure(report.largest_difference),
-        "lost": Figure(report.lost or None),
-    }
+    figures: dict[str, Figure] = {}
+    given = None if policy is None else read_bundle(policy)
+    if recover is not None:
+        figures |= steps.recovered(episode, recover, compress)
+    found = read_episode(episode)
+    ran, other = steps.policies(found, given, check)
+    proof = steps.checked(found, ran, check or policy is not None or report is not None)
+    asked = steps.asked(found, other)
+    if proof is None and asked is None:
+        figures |= steps.summary(found)
+    figures |= steps.check_figures(proof) | steps.other_figures(asked)
+    if report is not None:
+        figures |= steps.page(found, report, proof, asked, from_s, to_s)
+    if rerun is not None:
+        figures |= steps.to_rerun(found, rerun)
+    if lerobot is not None:
+        figures |= steps.to_lerobot(found, lerobot)
     emit("replay", figures, json)
-    say(str(report))
-    if not report.ok:
+    if proof is not None:
+        for stage in proof.stages:
+            say(str(stage))
+        say(str(proof))
+    if asked is not None:
+        steps.tell_other(asked)
+    if proof is not None and not proof.ok:
         raise typer.Exit(1)
 
 
 COMMAND = Command(
     "replay",
     replay,
-    (("phonotaxis replay runs/episodes/episode.mcap --policy policy.onnx", "every action, bit for bit"),),
+    (
+        ("phonotaxis replay episode.mcap", "what the file holds"),
+        ("phonotaxis replay episode.mcap --check --policy policy.onnx", "every decision, bit for bit"),
+        ("phonotaxis replay episode.mcap --policy other.onnx", "what another policy would have done"),
+        ("phonotaxis replay episode.mcap --report page.html", "look and listen, in any browser"),
+        ("phonotaxis replay torn.mcap --recover mended.mcap", "after a crash or a power cut"),
+        ("phonotaxis replay episode.mcap --lerobot data_set/", "a data set to train on"),
+    ),
     needs_arguments=True,
 )

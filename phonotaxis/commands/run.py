@@ -56,6 +56,7 @@ def _figures(summary: RunSummary) -> dict[str, Figure]:
         "decide_max": Figure(summary.decide_ms_max, "ms"),
         "late_steps": Figure(summary.late_steps),
         "audio_drift": Figure(summary.audio_drift_ppm, "ppm"),
+        "records_lost": Figure(int(summary.log["dropped"] + summary.log["lost"] + summary.log["refused"])),
         "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),
     }
 

@@ -194,7 +194,7 @@ def test_a_disk_that_fills_up_leaves_whole_records_and_a_reason(
     monkeypatch.setattr(os, "ftruncate", free)
     for n in range(60):
         writer.audio(AudioBlock(np.full((6, 800), n, dtype=np.int16), 800 * n, n), n)
-    writer._thread.join(10)
+    writer._log._thread.join(10)
     monkeypatch.undo()
     assert writer.failure is not None
     assert "free space" in writer.failure

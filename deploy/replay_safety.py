@@ -1,0 +1,133 @@
+"""The stage safety of a replay: from what the guardian was told to what the drive got, status by status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy import messages
+from phonotaxis.deploy.clearance import Clearance
+from phonotaxis.deploy.episode_info import EpisodeError
+from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
+from phonotaxis.deploy.guardian import Guardian
+from phonotaxis.deploy.replay_report import SAFETY, Mismatch, Stage
+
+COMPARED = ("v_mps", "w_radps", "reason", "armed", "sequence")
+CLEARANCE_TOLERANCE_M = 1e-6  # where another numpy or processor may round the reprojection otherwise
+
+
+class _NoDrive:
+    """Takes every command and moves nothing."""
+
+    dead_man_ms = 100.0
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+class SafetyComparison:
+    """Goes through a log's frames, steps and statuses in their order."""
+
+    def __init__(self, robot: RobotConfig, exact: bool) -> None:
+        self._robot, self._exact = robot, exact
+        self._guardian: Guardian | None = Guardian(robot, _NoDrive())
+        self._next_event = 0
+        self._clearance = Clearance(robot)
+        self._clearances: dict[int, float | None] = {}
+        self._steps: dict[int, dict[str, Any]] = {}
+        self._last_step = 0
+        self._statuses = self._compared = self._odd = 0
+        self._note = ""
+        self.mismatches: list[Mismatch] = []
+
+    def take(self, topic: str, value: Any) -> None:
+        """Take a decoded message."""
+        if topic == messages.DEPTH_TOPIC:
+            self._clearances[value.capture_ns] = self._clearance(value.depth_m)
+        elif topic == messages.STEP_TOPIC:
+            self._last_step = int(value["step"])
+            self._steps[self._last_step] = value
+        elif topic == messages.SAFETY_TOPIC:
+            self._statuses += 1
+            self._status(value)
+
+    def stage(self) -> Stage:
+        """Return the result."""
+        left = self._statuses - self._compared
+        note = f"{left} not recomputed: {self._note}" if left else ""
+        return Stage(SAFETY, self._compared, self._odd, note)
+
+    def _status(self, logged: dict[str, Any]) -> None:
+        trace = logged.get("trace")
+        if trace is None:
+            self._note = self._note or "the log doesn't hold what the guardian was told"
+            return
+        if self._guardian is None or int(trace["first"]) != self._next_event:
+            self._guardian = None  # its memory is unknown from here on
+            self._note = "the log lost what the guardian was told"
+            return
+        differences: list[tuple[str, str, str]] = []
+        for event in trace["events"]:
+            self._next_event += 1
+            at_ns = int(event[0])
+            if len(event) == 1:
+                self._guardian.tick(at_ns)
+                continue
+            differences += self._told(event[1])
+            self._guardian.handle(event[1], at_ns)
+        if trace["left"]:
+            self._note = "they are older than what the guardian had been told by then"
+            return
+        self._compared += 1
+        computed = self._guardian.status(int(logged["time_ns"]))
+        differences += [(key, str(logged[key]), str(computed[key])) for key in COMPARED if logged[key] != computed[key]]
+        if differences:
+            self._odd += 1
+            key, theirs, ours = differences[0]
+            self.mismatches.append(Mismatch(self._last_step, f"safety.{key}", theirs, ours))
+
+    def _told(self, message: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """Compare what the guardian was told with the log's own frames and steps."""
+        if message["type"] == "command":
+            step = self._steps.get(int(message["sequence"]))
+            if step is None:
+                return []  # the status overtook the step's record
+            keys = ("v_mps", "w_radps", "due_ns")
+            return [(f"command_{k}", str(message[k]), str(step[k])) for k in keys if message[k] != step[k]]
+        if message["type"] == "sensors" and message["depth_ns"] in self._clearances:
+            ours, theirs = self._clearances[message["depth_ns"]], message["clearance_m"]
+            if not self._same_clearance(ours, theirs):
+                return [("clearance_m", str(theirs), str(ours))]
+        return []
+
+    def _same_clearance(self, ours: float | None, theirs: float | None) -> bool:
+        if ours is None or theirs is None or self._exact:
+            return ours == theirs
+        return abs(ours - theirs) <= CLEARANCE_TOLERANCE_M
+
+
+def check_safety(episode: Episode, exact: bool) -> tuple[Stage, list[Mismatch]]:
+    """Recompute what the drive got, from what the guardian was told.
+
+    Args:
+        episode: what `read_episode` returned.
+        exact: ask for the same bits of the free way ahead; else `CLEARANCE_TOLERANCE_M`.
+
+    Raises:
+        EpisodeError: a message can't be decoded.
+    """
+    comparison, index = SafetyComparison(episode.info.robot, exact), SampleIndex()
+    wanted = (messages.DEPTH_TOPIC, messages.STEP_TOPIC, messages.SAFETY_TOPIC)
+    for number, message in enumerate(episode.messages):
+        if message.topic not in wanted:
+            continue
+        try:
+            comparison.take(message.topic, decode(message, index))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, IndexError) as error:
+            raise EpisodeError(
+                f"{episode.path}: message {number} on {message.topic} can't be used ({error!r})"
+            ) from None
+    return comparison.stage(), comparison.mismatches

@@ -1,0 +1,1 @@
+"""Conversions of episodes into the formats of other tools."""
