@@ -19,6 +19,7 @@ import torch
 from onnx import numpy_helper
 
 from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.export.bundle import Bundle, BundleError
 from phonotaxis.policies.policy import Policy
@@ -50,8 +51,12 @@ def name_weights(model: onnx.ModelProto, policy: Policy) -> None:
         tensor.name = renamed.get(tensor.name, tensor.name)
 
 
-def restored_policy(bundle: Bundle) -> Policy:
+def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
     """Turn a bundle of full precision back into the policy it was exported from.
+
+    Args:
+        bundle: as `phonotaxis export` writes it.
+        contract: that it is to serve, with another array or body; None takes the bundle's.
 
     Raises:
         BundleError: it says nothing about its network, is of lower precision, or its weights don't fit this version's
@@ -65,7 +70,7 @@ def restored_policy(bundle: Bundle) -> Policy:
         )
     weights = _weights(onnx.load_from_string(bundle.data))
     try:
-        policy = Policy(bundle.contract, build(PolicyConfig, config, f"{bundle.path}: network")).eval()
+        policy = Policy(contract or bundle.contract, build(PolicyConfig, config, f"{bundle.path}: network")).eval()
         state = policy.state_dict()
         for name, value in state.items():
             if name in weights:

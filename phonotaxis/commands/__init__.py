@@ -13,12 +13,14 @@ from phonotaxis.commands import (
     scene,
     sounds,
     train,
+    tune,
 )
 from phonotaxis.commands.command import Command, Group
 
 COMMANDS: tuple[Command, ...] = (
     demo.COMMAND,
     train.COMMAND,
+    tune.COMMAND,
     evaluate.COMMAND,
     export.COMMAND,
     run.COMMAND,

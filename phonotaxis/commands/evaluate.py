@@ -23,7 +23,7 @@ OURS = "learnt"
 
 def evaluate(
     policy: Annotated[
-        Path | None, typer.Argument(help="Folder of a training, or an .onnx bundle; baselines alone without.")
+        Path | None, typer.Argument(help="Folder of a training, or an .onnx bundle; the shipped policy without.")
     ] = None,
     suite: Annotated[
         str,
@@ -64,6 +64,7 @@ def evaluate(
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.suite import load_suite, with_array
+    from phonotaxis.export.shipped import shipped_policy
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
 
@@ -71,6 +72,7 @@ def evaluate(
         evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
     else:
         chosen = with_array(load_suite(suite), array)
+        policy = policy or shipped_policy()
         contestants = _contestants(policy, also or (), chosen.task.contract())
         if not contestants and not baselines:
             raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
@@ -127,27 +129,38 @@ def _contestants(policy: Path | None, also: Sequence[str], contract: Contract) -
 
 def _contestant(name: str, path: Path, contract: Contract) -> Contestant:
     from phonotaxis.policies.benchmark import Contestant
+    from phonotaxis.policies.evaluate import contestant
 
     if path.suffix == ".onnx":
         from phonotaxis.export.bundle import read_bundle
         from phonotaxis.export.decider import EngineDecider
+        from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(path)
-        return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds))
+        if same_front_ends(bundle.contract, contract):
+            return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds))
+        return contestant(restored_policy(bundle, told(contract, bundle.contract)))
     from phonotaxis.configs.suite import overlap
     from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.checkpoint import load_checkpoint
-    from phonotaxis.policies.evaluate import contestant
 
     saved = load_checkpoint(path)
     if "task" in saved.config:
         touched = overlap(AudioGoalTask.model_validate(saved.config["task"]))
         if touched is not None:
             say(f"warning: {name} was trained on what tests it: {touched}; its figures are not comparable")
-    own_goal, goal = saved.contract.goal, contract.goal
-    if own_goal is None and goal is not None:  # a policy that is told no goal can go where none is named
-        contract = contract.model_copy(update={"goal": None})
-    return contestant(saved.policy(contract=contract))
+    return contestant(saved.policy(contract=told(contract, saved.contract)))
+
+
+def same_front_ends(bundle: Contract, suite: Contract) -> bool:
+    """Say whether a bundle's constants are those of a suite: its array, body and period."""
+    parts = ("array", "body", "camera", "front_end", "hop_samples", "sample_rate_hz", "window_samples")
+    return all(getattr(bundle, part) == getattr(suite, part) for part in parts)
+
+
+def told(suite: Contract, own: Contract) -> Contract:
+    """Return a suite's contract for a policy; one that is told no goal can go where none is named."""
+    return suite if own.goal is not None else suite.model_copy(update={"goal": None})
 
 
 def _count(evaluation: Evaluation) -> int:
@@ -161,7 +174,7 @@ COMMAND = Command(
         ("phonotaxis evaluate runs/train", "audiogoal-v1, beside the baselines"),
         ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the file that drives the robot"),
         ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
-        ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "baselines alone, in a hurry"),
+        ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "the shipped policy, in a hurry"),
         ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
         ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 
-from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.imitation import ImitationConfig, Lane
+from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.expert import WRONG_STOP_REGRET
 from phonotaxis.policies.policy import Policy
@@ -102,3 +104,45 @@ def test_shares_decide_who_drives(make_config: MakeConfig) -> None:
         assert chosen[::2].tolist() == greedy  # every other world takes the policy's best action
     drawn = np.array([collecting._choose(scores, regrets, 0.0) for _ in range(300)])
     assert set(np.unique(drawn[:, 1::2])) == {1, 2, 3}  # and the others draw from it, but for the wrong stop
+
+
+def test_several_lanes_are_one_batch(make_config: MakeConfig, make_task: Callable[..., AudioGoalTask]) -> None:
+    """Tasks with other arrays and bodies, one network; each lane's episodes keep to their own rules."""
+    lanes = [
+        Lane(task=make_task(), worlds=2, episode_steps=4),
+        Lane(task=make_task(array="matrix_voice"), worlds=1, episode_steps=50),
+        Lane(task=make_task(step_m=0.1), worlds=1, episode_steps=50),
+    ]
+    config = make_config(lanes=lanes)
+    assert config.worlds == 4
+    assert config.task == lanes[0].task
+    collecting = collector(config)
+    collected = collecting.collect(0.0)
+    assert collected.chunk.regrets.shape == (6, 4, 4)
+    assert [len(results) for results in collected.results] == [2, 0, 0]
+    array = collecting.policy.audio_front_end.layout.sizes[2]
+    described = collected.chunk.features["audio"][0, :, -array:]
+    assert torch.equal(described[0], described[1])
+    assert not torch.equal(described[0], described[2])
+    body = collected.chunk.features["motion"][0, :, 8]
+    assert body.tolist() == [0.0, 0.0, 0.0, np.float16(np.log2(0.4))]
+
+
+def test_lanes_that_no_network_fits_are_refused(
+    make_config: MakeConfig, make_task: Callable[..., AudioGoalTask]
+) -> None:
+    with pytest.raises(ValueError, match=r"lanes\.1: its goal differs"):
+        make_config(lanes=[Lane(task=make_task()), Lane(task=make_task(goal="kind"))], buffer_frames=10_000)
+
+
+def test_a_lane_by_its_suites_name() -> None:
+    lane = Lane.model_validate({"suite": "audiogoal-robot-v1", "array": "respeaker_6mic", "scene_count": 7})
+    assert (lane.task.name, lane.task.array, lane.task.sounds.split) == (
+        "audiogoal-robot-v1",
+        "respeaker_6mic",
+        "train",
+    )
+    assert lane.drawn_task().scenes.count == 7
+    assert lane.drawn_task().scenes.first_seed == lane.task.scenes.first_seed
+    with pytest.raises(ValueError, match="did you mean 'audiogoal-v1'"):
+        Lane.model_validate({"suite": "audiogoal-v2"})
