@@ -15,6 +15,7 @@ from phonotaxis.policies.expert import WRONG_STOP_REGRET
 from phonotaxis.policies.policy import Policy
 
 MakeConfig = Callable[..., ImitationConfig]
+MakeTask = Callable[..., AudioGoalTask]
 
 
 def collector(config: ImitationConfig) -> Collector:
@@ -106,7 +107,7 @@ def test_shares_decide_who_drives(make_config: MakeConfig) -> None:
     assert set(np.unique(drawn[:, 1::2])) == {1, 2, 3}  # and the others draw from it, but for the wrong stop
 
 
-def test_several_lanes_are_one_batch(make_config: MakeConfig, make_task: Callable[..., AudioGoalTask]) -> None:
+def test_several_lanes_are_one_batch(make_config: MakeConfig, make_task: MakeTask) -> None:
     """Tasks with other arrays and bodies, one network; each lane's episodes keep to their own rules."""
     lanes = [
         Lane(task=make_task(), worlds=2, episode_steps=4),
