@@ -61,7 +61,7 @@ def tune(
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     policy = start.policy(contract=task.contract())
-    env = FeatureEnv(make_sb3(config.worlds, seed=config.seed * _SEED_STRIDE, task=task), policy)
+    env = FeatureEnv(make_sb3(config.worlds, seed=config.seed * _SEED_STRIDE, task=task, actions=task.actions), policy)
     learner = RecurrentPPO(
         RecurrentPolicy, env, learning_rate=config.learning_rate, n_steps=config.steps, n_epochs=config.epochs,
         batch_size=config.worlds // 2 * config.steps, gamma=config.discount, gae_lambda=config.gae_lambda,
@@ -91,9 +91,6 @@ class _Watch(BaseCallback):
         self._rollouts = 0
         self._saved_at = time.monotonic()
 
-    def _on_training_start(self) -> None:
-        self._set()
-
     def _on_step(self) -> bool:
         infos: list[dict[str, Any]] = self.locals["infos"]
         self._recent.extend(bool(info["episode_result"]["success"]) for info in infos if "episode_result" in info)
@@ -111,9 +108,10 @@ class _Watch(BaseCallback):
             self._tell(PpoProgress(share, self.num_timesteps, success, kl))
 
     def _set(self) -> None:
+        """Say what the updates that follow this rollout may change."""
         network = self.model.policy
         assert isinstance(network, RecurrentPolicy)
-        set_learning(network, critic_alone=self._rollouts < self._config.critic_rollouts)
+        set_learning(network, critic_alone=self._rollouts <= self._config.critic_rollouts)
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""

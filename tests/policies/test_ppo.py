@@ -80,7 +80,7 @@ def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path)
 def test_continuous_actions_are_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:
     task = make_task(actions="continuous")
     policy = Policy(task.contract(), tiny)
-    env = FeatureEnv(make_sb3(2, seed=0, task=task), policy)
+    env = FeatureEnv(make_sb3(2, seed=0, task=task, actions="continuous"), policy)
     with pytest.raises(ValueError, match="discrete actions"):
         RecurrentPPO(RecurrentPolicy, env, policy_kwargs={"policy": policy})
     env.close()
