@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = "phonotaxis"
-EXTRAS = ("robot", "train", "bench", "dev")
+EXTRAS = ("robot", "devices", "train", "bench", "dev")
 
 # Modules whose name differs from their distribution's, where it can't be asked because they aren't installed.
 _MODULES = {
@@ -24,6 +24,8 @@ _MODULES = {
     "foxglove-sdk": "foxglove",
     "pytest-timeout": "pytest_timeout",
     "pre-commit": "pre_commit",
+    "pyserial": "serial",
+    "pygobject": "gi",
 }
 _WITHOUT_MODULE = (
     "types-pyyaml",

@@ -10,7 +10,7 @@ import pytest
 
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy.clock import SampleClock, now_ns
-from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.devices import DeviceError, OdometrySample
 from phonotaxis.deploy.guardian import Guardian, brake, serve
 
 MS = 1_000_000
@@ -26,6 +26,9 @@ class FakeDrive:
         if len(self.got) >= self.broken_after:
             raise DeviceError("unplugged")
         self.got.append((v_mps, w_radps))
+
+    def motions(self) -> list[OdometrySample]:
+        return []
 
     def close(self) -> None:
         self.got.append((0.0, 0.0))
