@@ -20,6 +20,7 @@ from phonotaxis.deploy.devices import DepthFrame, DeviceError
 SINK = "phonotaxis_sink"
 RETRY_S = 0.5
 FIRST_FRAME_S = 10.0  # sensors of CSI cameras take seconds to come up
+STOP_S = 2.0
 _POLL_NS = 100_000_000
 _KEPT_FRAMES = 64
 
@@ -108,7 +109,7 @@ class LiveCamera:
 
     def _restart(self, reason: str) -> None:
         self.fault = f"the camera: {reason}"
-        self._pipeline.set_state(self._gst.State.NULL)
+        self._stop()
         while not self._closing.wait(RETRY_S):
             try:
                 self._pipeline, self._sink = self._start()
@@ -177,7 +178,14 @@ class LiveCamera:
         if not self._closing.is_set():
             self._closing.set()
             self._thread.join(5.0)
-            self._pipeline.set_state(self._gst.State.NULL)
+            self._stop()
+
+    def _stop(self) -> None:
+        """Stop the pipeline; one whose source never returns is left behind."""
+        pipeline = self._pipeline
+        stopping = threading.Thread(target=pipeline.set_state, args=(self._gst.State.NULL,), daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
 
 
 def depth_from_codes(codes: np.ndarray, scale_m: float, pinhole: Any) -> np.ndarray:
