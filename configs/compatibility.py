@@ -117,11 +117,12 @@ def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
     wanted, own = contract.camera, robot.camera.pinhole
     beyond = [name for name in contract.modalities if name != DEPTH]
     faults = [f"camera: the policy sees {' and '.join(beyond)}, robots' cameras deliver depth alone"] if beyond else []
-    if isinstance(robot.devices, HardwareDevices) and robot.devices.camera.delivers != DEPTH:
+    delivers = robot.devices.camera.delivers if isinstance(robot.devices, HardwareDevices) else DEPTH
+    if delivers != DEPTH:
         return [
             *faults,
-            f"camera: the policy sees depth, the robot's camera delivers {robot.devices.camera.delivers} alone; mount a "
-            "depth camera (devices.camera.delivers: depth)",
+            f"camera: the policy sees depth, the robot's camera delivers {delivers} alone; mount a depth camera "
+            "(devices.camera.delivers: depth)",
         ]
     if wanted == own:
         return faults

@@ -31,6 +31,10 @@ def control_path(robot: RobotConfig) -> Path:
     return Path(base) / "phonotaxis" / f"{robot_key(robot)}.guardian"
 
 
+class NoGuardian(ControlError):
+    """No guardian of this robot runs."""
+
+
 class Control:
     """The guardian's end: a listening socket and its clients, none of which it ever waits for."""
 
@@ -144,7 +148,8 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
         The answer: `text`, and the guardian's `status`.
 
     Raises:
-        ControlError: no guardian runs, it doesn't answer, or it refuses.
+        NoGuardian: none of this robot runs.
+        ControlError: it doesn't answer, or it refuses.
     """
     path = control_path(robot)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
@@ -152,7 +157,7 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
         try:
             link.connect(str(path))
         except OSError:
-            raise ControlError(
+            raise NoGuardian(
                 f"no guardian of robot '{robot.name}' runs ({path}); start `phonotaxis run` first, as this same user"
             ) from None
         try:

@@ -129,6 +129,10 @@ class DriveDevice(Protocol):
         """
         ...
 
+    def fileno(self) -> int:
+        """Return what becomes readable when the drive has said something, for select; -1 where nothing does."""
+        ...
+
     def listen(self) -> None:
         """Take what the drive has said, and command nothing.
 

@@ -16,6 +16,7 @@ the drive delivers any. A person reaches it beside the runtime: `control.py`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -188,10 +189,24 @@ class Guardian:
         except DriveGone:  # its dead man stops the wheels; it is opened again, which moves nothing by itself
             self.disarm("drive gone")
             return False
+        self._take_motions()
+        return True
+
+    def _take_motions(self) -> None:
         for motion in self._drive.motions():
             self._filter.observe_motion(motion.dx_m, motion.capture_ns)
             self.motions.append(motion)
-        return True
+
+    def listen(self) -> None:
+        """Take what the drive has said between two ticks."""
+        with contextlib.suppress(DriveGone):  # the next tick finds that out, and acts on it
+            self._drive.listen()
+            self._take_motions()
+
+    @property
+    def drive_descriptor(self) -> int:
+        """What becomes readable when the drive has said something; -1 where nothing does."""
+        return self._drive.fileno()
 
     def status(self, at_ns: int) -> dict[str, Any]:
         """Return what the runtime logs: what the drive got, why, and for which command."""

@@ -32,8 +32,13 @@ def serve(link: socket.socket, guardian: Guardian, control: Control | None = Non
     next_tick_ns, said_ns = now_ns(), 0
     said: dict[str, Any] = {}
     while True:
-        watched = [link, *(control.sockets() if control is not None else ())]
+        watched: list[Any] = [link, *(control.sockets() if control is not None else ())]
+        if guardian.drive_descriptor >= 0:
+            watched.append(guardian.drive_descriptor)
         readable, _, _ = select.select(watched, [], [], max(0.0, (next_tick_ns - now_ns()) * 1e-9))
+        if guardian.drive_descriptor in readable:
+            guardian.listen()
+            _tell_motions(link, guardian)
         at_once = False
         if link in readable:
             acted = _take(link, guardian)
@@ -70,7 +75,7 @@ def _take(link: socket.socket, guardian: Guardian) -> bool | None:
         return None
 
 
-def _obey(control: Control, readable: list[socket.socket], guardian: Guardian) -> bool:
+def _obey(control: Control, readable: list[Any], guardian: Guardian) -> bool:
     requests = control.requests(readable)
     for person, request in requests:
         at_ns = now_ns()

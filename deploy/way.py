@@ -41,9 +41,8 @@ class Way:
 
     def since(self, then_ns: int) -> float:
         """Return the way driven forward since a time, metres: the longer one of commanded and measured."""
-        for at_ns, commanded_m, measured_m in reversed(self._history):
-            if at_ns <= then_ns:
-                break
-        else:
-            _, commanded_m, measured_m = self._history[0] if self._history else (0, 0.0, 0.0)
+        if not self._history:
+            return 0.0
+        known = (entry for entry in reversed(self._history) if entry[0] <= then_ns)
+        _, commanded_m, measured_m = next(known, self._history[0])
         return max(self._commanded_m - commanded_m, self._measured_m - measured_m)

@@ -148,6 +148,10 @@ class SimulatedDrive:
         except wire.WireError as error:
             raise DeviceError(f"the simulated robot's drive has gone: {error}") from None
 
+    def fileno(self) -> int:
+        """Return -1: it says nothing."""
+        return -1
+
     def listen(self) -> None:
         """Do nothing: it says nothing."""
 

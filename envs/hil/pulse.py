@@ -45,9 +45,7 @@ class Pulse:
         if not 1 <= channels <= PIPE_CHANNELS:
             raise PulseError(f"an array of {channels} channels; a virtual one has at most {PIPE_CHANNELS}")
         if shutil.which("pulseaudio") is None or shutil.which("pactl") is None:
-            raise PulseError(
-                "PulseAudio isn't installed: apt-get install pulseaudio pulseaudio-utils libasound2-plugins"
-            )
+            raise PulseError("no PulseAudio: apt-get install pulseaudio pulseaudio-utils libasound2-plugins")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder, self._channels, self._rate_hz = folder, channels, sample_rate_hz
         self.pipe = folder / "array.pipe"

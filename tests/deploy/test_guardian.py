@@ -27,6 +27,12 @@ class FakeDrive:
             raise DeviceError("unplugged")
         self.got.append((v_mps, w_radps))
 
+    def fileno(self) -> int:
+        return -1
+
+    def listen(self) -> None:
+        pass
+
     def motions(self) -> list[OdometrySample]:
         return []
 

@@ -79,6 +79,10 @@ class Ros2:
         self._publisher.publish(message)
         self._rclpy.spin_once(self._node, timeout_sec=0.0)
 
+    def fileno(self) -> int:
+        """Return -1: rclpy has no descriptor to wait for."""
+        return -1
+
     def listen(self) -> None:
         """Take the odometry that has come; others may publish."""
         self._rclpy.spin_once(self._node, timeout_sec=0.0)

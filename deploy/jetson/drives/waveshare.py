@@ -81,6 +81,10 @@ class Waveshare:
             self._renewed_ns = at_ns
         self._read()
 
+    def fileno(self) -> int:
+        """Return the port's descriptor, -1 while it has gone."""
+        return -1 if self._port is None else int(self._port.fileno())
+
     def listen(self) -> None:
         """Take what the chassis has said; whoever else drives it isn't disturbed.
 

@@ -17,7 +17,7 @@ CHANNELS = 6
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a path that is short enough for sockets."""
+    """Return a folder with a path that is short enough for sockets."""
     path = Path(tempfile.mkdtemp(prefix="ph-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def pulse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pulse]:
-    """A sound server with an array of six channels, which this process finds."""
+    """Run a sound server with an array of six channels, which this process finds."""
     server = Pulse(folder / "pulse", ARRAY, CHANNELS, 16000)
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
