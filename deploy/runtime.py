@@ -29,6 +29,7 @@ from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
 from phonotaxis.deploy.observation import ObservationBuilder
+from phonotaxis.deploy.realtime import go_first
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import EngineError, open_engine
@@ -151,6 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shadow", action="store_true", help="a person drives: decide and log, command nothing")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    go_first()
     try:
         summary = run(
             load_robot(options.robot, options.socket),

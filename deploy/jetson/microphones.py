@@ -23,6 +23,7 @@ from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.jetson import portaudio
 
 SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
+FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
 RETRY_S = 0.25
 _QUEUED_S = 60.0  # of sound: a stalled loop shows as age, not as lost memory
 
@@ -97,7 +98,7 @@ class LiveMicrophones:
             missing = int((at_ns - self._heard_ns) * self._rate_hz // NS_PER_S)
             self._next += missing
             self.lost += missing
-        self._clock, self._heard_ns = ArrivalClock(self._rate_hz), at_ns
+        self._clock, self._heard_ns, self._opened_at = ArrivalClock(self._rate_hz), at_ns, self._next
 
     def _callback_of(self, generation: int, go_on: int) -> Any:
         def callback(data: bytes, frames: int, times: Any, status: int) -> tuple[None, int]:
@@ -121,7 +122,7 @@ class LiveMicrophones:
     def _keep_open(self) -> None:
         while not self._closing.wait(RETRY_S):
             silent_ns = now_ns() - self._heard_ns
-            if silent_ns < SILENT_NS:
+            if silent_ns < (SILENT_NS if self._next > self._opened_at else FIRST_BLOCK_NS):
                 self.fault = ""
                 continue
             self._restart(silent_ns)

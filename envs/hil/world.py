@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ NS_PER_S = 1_000_000_000
 BLOCK_S = 0.01
 DECISION_NS = 40_000_000
 SCENE_AHEAD_NS = 5_000_000
-QUIET_WINDOWS = 4  # before the episode begins: a person arms in the last of them
+QUIET_WINDOWS = 4  # before the episode begins; a person arms in its first window, in which the robot rests
 
 
 @dataclass(eq=False)
@@ -77,29 +78,29 @@ class Stage:
         self._pipe.close()
         self._pipe = Pipe(self.pulse.pipe)
 
-    def wait_for_robot(self, timeout_s: float) -> bool:
-        """Wait until the robot records and looks; False when it doesn't."""
+    def wait_for_robot(self, timeout_s: float, alive: Callable[[], bool]) -> bool:
+        """Wait until the robot records and looks; False when it doesn't, or has ended."""
         deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s and not self.stop.is_set():
+        while time.monotonic() < deadline_s and alive():
             if self.camera.watched and self.pulse.recording():
                 time.sleep(0.3)  # the stream is announced before it runs
                 return True
             time.sleep(0.1)
         return False
 
-    def run(self, seconds: float, about_to_begin: threading.Event | None = None) -> None:
+    def run(self, seconds: float, begun: threading.Event | None = None) -> None:
         """Play some quiet windows and then the world, until `stop` is set or the time is over."""
         contract = self.world.contract
         period_ns = contract.control_period_ns
         begin_ns = time.monotonic_ns() + 20_000_000
         first = self.world.start()
         for number in range(QUIET_WINDOWS):
-            if number == QUIET_WINDOWS - 1 and about_to_begin is not None:
-                about_to_begin.set()
             self._deliver(_quiet(first, number), begin_ns + number * period_ns)
         begin_ns += QUIET_WINDOWS * period_ns
         result, v, w, count = first, 0.0, 0.0, 0
         self.quiet = False
+        if begun is not None:
+            begun.set()
         while not self.stop.is_set():
             start_ns = begin_ns + count * period_ns
             self._odometers.move(start_ns, start_ns + period_ns - SCENE_AHEAD_NS, result.odometry)

@@ -41,6 +41,7 @@ def run(
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.realtime import go_first
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
 
@@ -51,6 +52,7 @@ def run(
         raise ConfigError("--arm lets the policy drive, --shadow lets you: choose one")
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    go_first()
     summary = run_policy(load_robot(robot, socket), chosen, out, seconds, arm=arm, say=say, shadow=shadow)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:

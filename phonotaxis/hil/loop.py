@@ -27,6 +27,7 @@ from phonotaxis.errors import UserError
 READY_S = 60.0
 DEAD_MAN_MS = 200.0
 END_S = 20.0
+ARM_AFTER_S = 0.1  # into the world's first window: the last quiet step is over, its own is to come
 
 
 class HilError(UserError):
@@ -150,14 +151,16 @@ class _Episode:
     def run(self, script: Callable[[Running], dict[str, Any]] | None) -> HilEpisode:
         stage, process = self._stage, self._process
         try:
-            if not stage.wait_for_robot(READY_S) or process.poll() is not None:
+            if not stage.wait_for_robot(READY_S, lambda: process.poll() is None):
                 raise HilError(f"the robot did not open its devices: {self._kill()}")
             began = threading.Event()
             world = threading.Thread(target=stage.run, args=(self._seconds, began), daemon=True)
             world.start()
             began.wait(10.0)
+            time.sleep(ARM_AFTER_S)
             guardian = _child(process.pid)
             cpu_s, cpu_at = _cpu_s(process.pid) + _cpu_s(guardian), time.monotonic()
+            used_s, used_at = cpu_s, cpu_at
             armed_ns = self._arm()
             facts: dict[str, Any] = {}
             if script is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +11,6 @@ from phonotaxis.envs.hil.pulse import Pulse
 
 ARRAY = "virtual-array"
 CHANNELS = 6
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Return a folder with a path that is short enough for sockets."""
-    path = Path(tempfile.mkdtemp(prefix="ph-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
