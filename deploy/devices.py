@@ -56,7 +56,7 @@ class OdometrySample:
         dx_m: forward.
         dy_m: to the left.
         dyaw_rad: counter-clockwise.
-        collision: a bumper touched.
+        collision: a bumper touched, the wheels stall, or the guardian stopped the robot before an obstacle.
         capture_ns: monotonic time at its end.
     """
 

@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,8 @@ class Guardian:
     def _take_motions(self) -> None:
         for motion in self._drive.motions():
             self._filter.observe_motion(motion.dx_m, motion.capture_ns)
+            if self._filter.blocked(motion.capture_ns):
+                motion = replace(motion, collision=True)
             self.motions.append(motion)
 
     def listen(self) -> None:
@@ -217,6 +220,7 @@ class Guardian:
             "w_radps": self.allowed.w_radps,
             "reason": self.allowed.reason,
             "armed": self._filter.armed,
+            "blocked": self._filter.blocked(at_ns),
             "sequence": -1 if self._command is None else self._command.sequence,
         }
 

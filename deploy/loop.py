@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phonotaxis.configs.contract import ACTION
@@ -152,6 +152,8 @@ class Loop:
             self._take_motion(sample, at_ns)
 
     def _take_motion(self, sample: OdometrySample, at_ns: int) -> None:
+        if self._status.get("blocked") and not sample.collision:
+            sample = replace(sample, collision=True)  # what the guardian holds back feels like what it met in training
         self._log.odometry(sample, at_ns)
         self._builder.add_odometry(sample)
         self._depth_watch.moved(sample)

@@ -68,6 +68,7 @@ class SafetyFilter:
         self._last = Allowed(0.0, 0.0, "disarmed")
         self._last_ns: int | None = None
         self._braked = ""
+        self._asked_mps = 0.0
         self._v = Ramp(limits.max_acceleration_mps2, limits.max_jerk_mps3)
         self._w = Ramp(limits.max_angular_acceleration_radps2, limits.max_angular_jerk_radps3)
         self._way = Way()
@@ -87,6 +88,14 @@ class SafetyFilter:
     def observe_motion(self, dx_m: float, capture_ns: int) -> None:
         """Take what the wheels really did, which decides how far the robot still rolls."""
         self._way.measure(dx_m, capture_ns)
+
+    def blocked(self, now_ns: int) -> bool:
+        """Whether something keeps the robot from going on: it pushes against it, or was stopped before it.
+
+        In training, this is what a policy knows as a collision and turns away from.
+        """
+        stopped = self._last.reason in ("obstacle", "way ahead unknown") and self._last.v_mps < 0.5 * self._asked_mps
+        return stopped or self._way.stalled(now_ns, self._drive.latency_s)
 
     def filter(self, command: Command | None, now_ns: int, sensors: SensorState | None) -> Allowed:
         """Decide what the drive gets now.
@@ -134,6 +143,7 @@ class SafetyFilter:
     def _limit(self, command: Command, now_ns: int, sensors: SensorState, passed_s: float) -> Allowed:
         limits = self._limits
         v, w, reason = command.v_mps, command.w_radps, "ok"
+        self._asked_mps = v
         if abs(v) > limits.max_v_mps or abs(w) > limits.max_w_radps:
             v = math.copysign(min(abs(v), limits.max_v_mps), v)
             w = math.copysign(min(abs(w), limits.max_w_radps), w)

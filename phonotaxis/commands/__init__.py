@@ -8,7 +8,9 @@ from phonotaxis.commands import (
     doctor,
     evaluate,
     export,
+    hil,
     replay,
+    robot,
     run,
     scene,
     sounds,
@@ -22,7 +24,8 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     export.COMMAND,
     run.COMMAND,
+    hil.COMMAND,
     replay.COMMAND,
     doctor.COMMAND,
 )
-GROUPS: tuple[Group, ...] = (bench.GROUP, scene.GROUP, sounds.GROUP)
+GROUPS: tuple[Group, ...] = (robot.GROUP, bench.GROUP, scene.GROUP, sounds.GROUP)

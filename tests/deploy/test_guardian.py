@@ -81,7 +81,7 @@ def test_stop_brakes_disarms_and_stays_so() -> None:
     assert drive.got[-1] == (0.0, 0.0)
     assert guardian.status(1) == {
         "type": "status", "time_ns": 1, "v_mps": 0.0, "w_radps": 0.0, "reason": "goal reached",
-        "armed": False, "sequence": -1,
+        "armed": False, "blocked": False, "sequence": -1,
     }  # fmt: skip
     guardian.handle(_command(2), 2)
     guardian.handle(_sensors(2), 2)
