@@ -156,8 +156,8 @@ class Guardian:
         Raises:
             DeviceError: the drive has gone for good.
         """
-        self._watch(at_ns)
-        allowed = self._filter.filter(self._command, at_ns, self._sensors)
+        late = self._watch(at_ns)
+        allowed = self._filter.filter(None if late else self._command, at_ns, self._sensors)
         if not self._filter.armed:
             allowed = Allowed(0.0, 0.0, self._cause)
         if not self._send(allowed.v_mps, allowed.w_radps):
@@ -165,12 +165,21 @@ class Guardian:
         self.allowed = allowed
         return allowed
 
-    def _watch(self, at_ns: int) -> None:
-        """Disarm where something has been wrong for long, and drop a command that a late tick would send."""
+    def _watch(self, at_ns: int) -> bool:
+        """Disarm where something has been wrong for long; returns whether this tick is late, and so brakes.
+
+        A command from before the gap is dropped; one that came in it counts from the next tick on.
+        """
         last_ns, self._ticked_ns = self._ticked_ns, at_ns
-        if last_ns is not None and at_ns - last_ns > _TICK_NS + LATE_NS:
-            self._command = None
+        late = last_ns is not None and at_ns - last_ns > _TICK_NS + LATE_NS
+        if late:
             self._filter.brake("late tick")
+            if self._command is not None and last_ns is not None and self._command.due_ns < last_ns:
+                self._command = None
+        self._find_stale(at_ns)
+        return late
+
+    def _find_stale(self, at_ns: int) -> None:
         sensors = self._sensors
         if not self._filter.armed or sensors is None:
             return

@@ -21,6 +21,7 @@ TICK_S = 0.02
 HEARTBEAT_NS = 100_000_000
 BRAKE_TICKS = 25  # half a second of zeros after the runtime has gone, then the drive's own dead man holds
 MAX_MESSAGE_BYTES = 4096
+MAX_BACKLOG = 256  # messages handled at a time
 
 
 def serve(link: socket.socket, guardian: Guardian, control: Control | None = None) -> str:
@@ -61,18 +62,26 @@ def serve(link: socket.socket, guardian: Guardian, control: Control | None = Non
 
 
 def _take(link: socket.socket, guardian: Guardian) -> bool | None:
-    """Handle what has arrived; returns whether to act at once, None when the connection has ended or is broken."""
-    try:
-        packet = link.recv(MAX_MESSAGE_BYTES)
-    except ConnectionResetError:
-        return None  # killed with our statuses unread: an end like any other
-    if not packet:
-        return None
-    try:
-        return guardian.handle(json.loads(packet), now_ns())
-    except (ValueError, KeyError, TypeError) as error:
-        print(f"guardian: the runtime's connection is broken ({error}); stopping", file=sys.stderr)
-        return None
+    """Handle all that has arrived; returns whether to act at once, None when the connection has ended or is broken.
+
+    All of it, so that a guardian that was itself held up doesn't take the runtime for silent.
+    """
+    at_once = False
+    for _ in range(MAX_BACKLOG):
+        try:
+            packet = link.recv(MAX_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            break
+        except ConnectionResetError:
+            return None  # killed with our statuses unread: an end like any other
+        if not packet:
+            return None
+        try:
+            at_once = guardian.handle(json.loads(packet), now_ns()) or at_once
+        except (ValueError, KeyError, TypeError) as error:
+            print(f"guardian: the runtime's connection is broken ({error}); stopping", file=sys.stderr)
+            return None
+    return at_once
 
 
 def _obey(control: Control, readable: list[Any], guardian: Guardian) -> bool:

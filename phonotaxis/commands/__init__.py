@@ -5,10 +5,12 @@ from __future__ import annotations
 from phonotaxis.commands import (
     bench,
     demo,
+    devices,
     doctor,
     evaluate,
     export,
     hil,
+    listen,
     replay,
     robot,
     run,
@@ -24,8 +26,9 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     export.COMMAND,
     run.COMMAND,
+    listen.COMMAND,
     hil.COMMAND,
     replay.COMMAND,
     doctor.COMMAND,
 )
-GROUPS: tuple[Group, ...] = (robot.GROUP, bench.GROUP, scene.GROUP, sounds.GROUP)
+GROUPS: tuple[Group, ...] = (robot.GROUP, devices.GROUP, bench.GROUP, scene.GROUP, sounds.GROUP)

@@ -145,6 +145,50 @@ def camera(
     emit("devices camera", found, json)
 
 
+def sync(
+    robot: Robot,
+    seconds: Annotated[float, typer.Option(help="To watch and listen.", min=5.0)] = 40.0,
+    json: Json = False,
+) -> None:
+    """Measure how late the image is against the sound: clap before the camera, at least 20 times.
+
+    Write what it says into the robot's file: devices.camera.latency_ms is taken off the image's capture times.
+    """
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+    from phonotaxis.deploy.jetson.sync import image_onsets, offset_between, sound_onsets
+
+    config = _hardware(robot)
+    device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
+    blocks, frames = [], []
+    try:
+        eye = LiveCamera(_devices(config).camera, config.camera)
+        try:
+            deadline_s = time.monotonic() + seconds
+            while time.monotonic() < deadline_s:
+                block = device.read_block(0.1)
+                blocks += [] if block is None else [block]
+                frames += eye.unread()
+        finally:
+            eye.close()
+    finally:
+        device.close()
+    sound = sound_onsets(blocks, config.array.channel_map[0], config.sample_rate_hz)
+    offset = offset_between(sound, image_onsets(frames))
+    latency_ms = _devices(config).camera.latency_ms + offset.image_late_ms
+    found = {
+        "image_late": Figure(offset.image_late_ms, "ms"),
+        "spread": Figure(offset.spread_ms, "ms"),
+        "events": Figure(offset.events),
+        "camera_latency_ms": Figure(latency_ms, "ms"),
+    }
+    emit("devices sync", found, json)
+    if latency_ms >= 0:
+        say(f"write into {robot}: devices: {{camera: {{latency_ms: {latency_ms:.1f}}}}}")
+    else:
+        say(f"the sound is late by {-latency_ms:.1f} ms: raise devices.microphones.latency_ms by that")
+
+
 def _hardware(robot: str) -> RobotConfig:
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.devices import HardwareDevices
@@ -175,6 +219,12 @@ GROUP = Group(
                 ("phonotaxis devices microphones --robot my_robot.yaml", "clap, and see"),
                 ("phonotaxis devices microphones --robot my_robot.yaml --azimuth 0", "clap from straight ahead"),
             ),
+            needs_arguments=True,
+        ),
+        Command(
+            "sync",
+            sync,
+            (("phonotaxis devices sync --robot my_robot.yaml", "clap 20 times before the camera"),),
             needs_arguments=True,
         ),
         Command(

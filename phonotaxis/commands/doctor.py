@@ -16,7 +16,7 @@ def doctor(
     ] = None,
     robot: Annotated[
         str | None,
-        typer.Option(help="Check this robot (your .yaml file) before its wheels turn; ends with 1 on a fault."),
+        typer.Option(help="Check this robot (a .yaml file) before its wheels turn; ends with 1 on a fault."),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="With --robot: the bundle that shall run on it.")] = None,
     wheels_lifted: Annotated[

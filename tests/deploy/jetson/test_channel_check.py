@@ -15,7 +15,7 @@ def _array(name: str = "respeaker_usb_v2") -> MicrophoneArray:
 
 
 def _recording(array: MicrophoneArray, azimuth_deg: float = 20.0, seconds: float = 1.0) -> np.ndarray:
-    """A plane wave of noise at every microphone, each with a noise of its own 30 dB below; others carry noise."""
+    """Render a plane wave at every microphone, each with a noise of its own 30 dB below; others carry noise."""
     rng = np.random.default_rng(3)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(rng.normal(size=count))
