@@ -17,6 +17,7 @@ from phonotaxis.deploy.episode import EpisodeWriter
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.observation import Due, ObservationBuilder
 from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
+from phonotaxis.deploy.service import notify
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
 
 READ_TIMEOUT_S = 0.1
@@ -121,8 +122,12 @@ class Loop:
         Raises:
             RunEnd: something ended the run before it.
         """
-        heard_ns = now_ns()
+        heard_ns, alive_ns = now_ns(), 0
+        notify("READY=1")
         while now_ns() < deadline_ns:
+            if now_ns() - alive_ns > NS_PER_S:
+                notify("WATCHDOG=1")
+                alive_ns = now_ns()
             if self._log.failure is not None:
                 raise RunEnd("log_failed", self._log.failure)
             block = self._sensors.microphones.read_block(READ_TIMEOUT_S)

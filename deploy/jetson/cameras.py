@@ -80,7 +80,7 @@ class LiveCamera:
         try:
             pipeline = gst.parse_launch(text)
         except gi_error() as error:
-            raise DeviceError(f"devices.camera.pipeline: {error.message}; try it with gst-launch-1.0") from None
+            raise DeviceError(f"devices.camera.pipeline: {error}; try it with gst-launch-1.0") from None
         pipeline.use_clock(gst.SystemClock.obtain())
         if pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
             reason = self._error_of(pipeline) or "it does not start"

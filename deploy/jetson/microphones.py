@@ -54,6 +54,7 @@ class LiveMicrophones:
         self._audio: Any = None
         self._stream: Any = None
         self._generation = 0
+        self._heard_ns, self._opened_at = now_ns(), 0
         self._open()
         self._watch = threading.Thread(target=self._keep_open, name="microphones", daemon=True)
         self._watch.start()

@@ -12,6 +12,8 @@ from phonotaxis.commands.command import Command, Group, Json, say
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from phonotaxis.configs.devices import HardwareDevices
     from phonotaxis.configs.robot import RobotConfig
 
@@ -77,7 +79,7 @@ def microphones(
         raise typer.Exit(1)
 
 
-def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:  # noqa: F821
+def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
     import numpy as np
     from rich.live import Live
     from rich.text import Text
@@ -102,7 +104,7 @@ def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:  # no
     return np.concatenate(blocks, axis=1)
 
 
-def _meter(samples: np.ndarray) -> str:  # noqa: F821
+def _meter(samples: np.ndarray) -> str:
     import numpy as np
 
     rms = np.sqrt((samples.astype(np.float64) ** 2).mean(axis=1))

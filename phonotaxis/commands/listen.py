@@ -102,14 +102,15 @@ def polar(believed_rad: float, heard_rad: float, action: str) -> str:
         row, column = RADIUS - radius * math.cos(azimuth_rad), 2 * (RADIUS - radius * math.sin(azimuth_rad))
         lines[round(row)][round(column)] = mark
 
-    for degrees in range(0, 360, 10):
-        put(math.radians(degrees), RADIUS, ".")
+    for mark_deg in range(0, 360, 10):
+        put(math.radians(mark_deg), RADIUS, ".")
     for step in range(2, 2 * RADIUS - 1):
         put(believed_rad, step / 2, "*")
     put(0.0, 0.0, "o")
     put(heard_rad, RADIUS, "S")
     put(believed_rad, RADIUS - 1, "P")
-    told = f"P policy {math.degrees(believed_rad):4.0f} deg   S steered power {math.degrees(heard_rad):4.0f} deg   {action}"
+    degrees = f"{math.degrees(believed_rad):4.0f} deg", f"{math.degrees(heard_rad):4.0f} deg"
+    told = f"P policy {degrees[0]}   S steered power {degrees[1]}   {action}"
     return "\n".join(["".join(line).rstrip() for line in lines] + [told])
 
 
