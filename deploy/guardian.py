@@ -264,13 +264,15 @@ def main(arguments: list[str] | None = None) -> int:
         control.close()
         print(f"guardian: {error}", file=sys.stderr)
         return 1
-    guardian = Guardian(robot, drive, EmergencyStop(latch_path(robot)), options.shadow)
+    from phonotaxis.deploy.traced_guardian import TracedGuardian  # it stands on this module
+
+    guardian = TracedGuardian(robot, drive, EmergencyStop(latch_path(robot)), options.shadow)
     refused = be_punctual()
     ready = {"type": "ready", "dead_man_ms": drive.dead_man_ms, "forbidden": forbidden_modules(), "refused": refused}
     say(link, ready)
     freeze_garbage()
     try:
-        how = serve(link, guardian, control)
+        how = serve(link, guardian, control, guardian.trace)
     except DeviceError as error:
         print(f"guardian: {error}", file=sys.stderr)
         how = "drive gone"

@@ -13,6 +13,7 @@ from phonotaxis.configs.wire import peer_is_self
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control
 from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.guardian_trace import GuardianTrace
 
 if TYPE_CHECKING:
     from phonotaxis.deploy.guardian import Guardian
@@ -24,8 +25,12 @@ MAX_MESSAGE_BYTES = 4096
 MAX_BACKLOG = 256  # messages handled at a time
 
 
-def serve(link: socket.socket, guardian: Guardian, control: Control | None = None) -> str:
+def serve(
+    link: socket.socket, guardian: Guardian, control: Control | None = None, trace: GuardianTrace | None = None
+) -> str:
     """Run until the runtime quits or its connection ends; returns which.
+
+    What the guardian was told goes along with its statuses, where there is a trace of it.
 
     Raises:
         DeviceError: the drive has gone for good; its own dead-man timeout stops the robot.
@@ -57,7 +62,9 @@ def serve(link: socket.socket, guardian: Guardian, control: Control | None = Non
             _tell_motions(link, guardian)
             status = guardian.status(at_ns)
             if at_ns - said_ns > HEARTBEAT_NS or _differs(status, said):
-                say(link, status)
+                told = {} if trace is None else {"trace": trace.offer()}
+                if say(link, {**status, **told}) and trace is not None:
+                    trace.sent()
                 said_ns, said = at_ns, status
 
 
@@ -104,12 +111,13 @@ def _differs(status: dict[str, Any], said: dict[str, Any]) -> bool:
     return any(status[key] != said.get(key) for key in ("v_mps", "w_radps", "reason", "armed", "sequence"))
 
 
-def say(link: socket.socket, message: dict[str, Any]) -> None:
-    """Send without ever waiting: a runtime that doesn't listen must not hold up the drive."""
+def say(link: socket.socket, message: dict[str, Any]) -> bool:
+    """Send without ever waiting: a runtime that doesn't listen must not hold up the drive. False if it isn't sent."""
     try:
         link.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:
-        return  # its silence, or the end of its connection, is noticed where messages are taken
+        return False  # its silence, or the end of its connection, is noticed where messages are taken
+    return True
 
 
 def brake(guardian: Guardian, cause: str) -> None:
