@@ -4,6 +4,7 @@ PIP_FLAGS ?=
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 BIN := .venv/bin
+SYSTEM = bash tools/setup_robot.sh
 SETUP = PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS)" bash tools/setup_venv.sh
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,8 @@ types: venv  ## mypy over the whole package
 unit: venv tensorrt  ## pytest alone
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-venv:  ## .venv with everything the tests need
+venv:  ## .venv with everything the tests need; the system's packages for it with apt-get
+	@$(SYSTEM)
 	@$(SETUP) dev
 
 venv-train:  ## .venv with what simulation and training need

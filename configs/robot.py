@@ -15,6 +15,7 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, Frozen
 from phonotaxis.configs.contract import PinholeCamera
+from phonotaxis.configs.devices import WAVESHARE_DEAD_MAN_MS, Devices, HardwareDevices, SimulatedDevices
 
 
 class CameraConfig(Frozen):
@@ -55,11 +56,14 @@ class SafetyLimits(Frozen):
         max_w_radps: turning speed is clipped to this.
         max_acceleration_mps2: change of forward speed; None leaves it to the drive. Stops are not slowed.
         max_angular_acceleration_radps2: likewise of turning.
+        max_jerk_mps3: change of the forward acceleration; None leaves it to the drive. Stops are not slowed.
+        max_angular_jerk_radps3: likewise of turning.
         audio_max_age_ms: stop when the newest sample is older.
         command_expiry_ms: a command counts for so long after its step was due.
         runtime_silence_ms: stop when the runtime has said nothing for so long.
         obstacle_margin_m: kept free between the body and what the depth camera sees.
         obstacle_ahead_s: the forward speed is such that the margin is not reached within this time.
+        device_lost_ms: sound or depth stale for so long disarms: what comes back then moves nothing by itself.
         max_unknown_fraction: of the pixels that should see floor ahead; above it the way counts as blocked.
         reverse_allowed: nothing looks backwards, so driving backwards is off unless allowed here.
     """
@@ -68,23 +72,16 @@ class SafetyLimits(Frozen):
     max_w_radps: float = Field(default=1.0, gt=0, le=10.0)
     max_acceleration_mps2: float | None = Field(default=None, gt=0)
     max_angular_acceleration_radps2: float | None = Field(default=None, gt=0)
+    max_jerk_mps3: float | None = Field(default=None, gt=0)
+    max_angular_jerk_radps3: float | None = Field(default=None, gt=0)
     audio_max_age_ms: float = Field(default=250.0, gt=0, le=5000)
     command_expiry_ms: float = Field(default=450.0, gt=0, le=5000)
     runtime_silence_ms: float = Field(default=250.0, gt=0, le=5000)
+    device_lost_ms: float = Field(default=2000.0, gt=0, le=60_000)
     obstacle_margin_m: float = Field(default=0.03, ge=0, le=2.0)
     obstacle_ahead_s: float = Field(default=0.25, gt=0, le=5.0)
     max_unknown_fraction: float = Field(default=0.3, ge=0, le=1.0)
     reverse_allowed: bool = False
-
-
-class Devices(Frozen):
-    """The devices behind the robot's interfaces: `simulated`, over a Unix-domain socket.
-
-    A relative or empty socket path is looked for in the folder of `XDG_RUNTIME_DIR`.
-    """
-
-    kind: Literal["simulated"] = "simulated"
-    socket: str = "phonotaxis/robot.sock"
 
 
 class LogConfig(Frozen):
@@ -122,7 +119,7 @@ class RobotConfig(Frozen):
     drive: DriveConfig = DriveConfig()
     odometry: OdometryConfig | None = OdometryConfig()
     safety: SafetyLimits = SafetyLimits()
-    devices: Devices = Devices()
+    devices: Devices = SimulatedDevices()
     log: LogConfig = LogConfig()
     trusted_signers: tuple[str, ...] = ()  # public keys; where there are any, only policies they signed are run
 
@@ -140,6 +137,22 @@ class RobotConfig(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _dead_man_is_stated(self) -> RobotConfig:
+        if not isinstance(self.devices, HardwareDevices):
+            return self
+        if "dead_man_ms" not in self.drive.model_fields_set:
+            raise ValueError(
+                "drive.dead_man_ms: state after how long without a command the motor controller stops by itself; "
+                "without such a time-out a robot whose computer hangs drives on"
+            )
+        if self.devices.drive.kind == "waveshare" and self.drive.dead_man_ms > WAVESHARE_DEAD_MAN_MS:
+            raise ValueError(
+                f"drive.dead_man_ms {self.drive.dead_man_ms:g} exceeds {WAVESHARE_DEAD_MAN_MS:g}, the most for a "
+                "Waveshare chassis (it is set by the runtime, T:136)"
+            )
+        return self
+
 
 def load_robot(name: str | Path, socket: str | Path | None = None) -> RobotConfig:
     """Load a shipped robot by name, or the user's own by the path of a .yaml file.
@@ -154,6 +167,8 @@ def load_robot(name: str | Path, socket: str | Path | None = None) -> RobotConfi
     robot = presets.load("robots", name, RobotConfig)
     if socket is None:
         return robot
+    if not isinstance(robot.devices, SimulatedDevices):
+        raise ConfigError(f"{name}: its devices are {robot.devices.kind}; a socket is for the simulated robot alone")
     return robot.model_copy(update={"devices": robot.devices.model_copy(update={"socket": str(socket)})})
 
 
@@ -182,7 +197,7 @@ def simulated_robot(array: MicrophoneArray, camera: PinholeCamera, socket: str |
         "name": "simulated",
         "array": array,
         "camera": CameraConfig(pinhole=camera),
-        "devices": Devices(socket=str(socket)),
+        "devices": SimulatedDevices(socket=str(socket)),
         **changes,
     }
     return RobotConfig(**fields)

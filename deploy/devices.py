@@ -16,6 +16,10 @@ class DeviceError(RuntimeError):
     """A device is missing, has gone or delivers nonsense; the message says which and what to do."""
 
 
+class DriveGone(DeviceError):
+    """The drive doesn't answer, and may come back: its wheels stand by its dead man; the next command tries anew."""
+
+
 @dataclass(frozen=True, eq=False)
 class AudioBlock:
     """Consecutive samples of every channel of the device.
@@ -52,7 +56,7 @@ class OdometrySample:
         dx_m: forward.
         dy_m: to the left.
         dyaw_rad: counter-clockwise.
-        collision: a bumper touched.
+        collision: a bumper touched, the wheels stall, or the guardian stopped the robot before an obstacle.
         capture_ns: monotonic time at its end.
     """
 
@@ -120,8 +124,25 @@ class DriveDevice(Protocol):
         """Set forward speed and turning speed (counter-clockwise), held until the next command.
 
         Raises:
-            DeviceError: the drive has gone.
+            DriveGone: it has gone and may come back.
+            DeviceError: it has gone for good.
         """
+        ...
+
+    def fileno(self) -> int:
+        """Return what becomes readable when the drive has said something, for select; -1 where nothing does."""
+        ...
+
+    def listen(self) -> None:
+        """Take what the drive has said, and command nothing.
+
+        Raises:
+            DriveGone, DeviceError: as in `command`.
+        """
+        ...
+
+    def motions(self) -> list[OdometrySample]:
+        """Return the odometry that the drive itself delivered since the last call, oldest first; most have none."""
         ...
 
     def close(self) -> None:
@@ -146,7 +167,10 @@ class Sensors:
 
 
 # kind of devices: module that has `open_sensors(robot) -> Sensors` and `open_drive(robot) -> DriveDevice`
-DEVICES = {"simulated": "phonotaxis.deploy.jetson.simulated"}
+DEVICES = {
+    "simulated": "phonotaxis.deploy.jetson.simulated",
+    "hardware": "phonotaxis.deploy.jetson.hardware",
+}
 
 
 def open_sensors(robot: RobotConfig) -> Sensors:

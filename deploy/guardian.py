@@ -2,56 +2,73 @@
 
 It starts disarmed, arms only by an explicit message (a person's act), passes every command through the safety
 filter fifty times a second, and stops the drive when the runtime falls silent or its connection ends, which
-also disarms. It imports little and allocates little, and its garbage collector is frozen. A software stop is
-no safety function: a robot also needs a switch that cuts the power of its motors.
+also disarms. A tick that comes more than 60 ms late brakes: what was asked for then is old. It imports little
+and allocates little, its garbage collector is frozen, and where the system permits it is scheduled before all
+ordinary processes and never paged out. A software stop is no safety function: a robot also needs a switch that
+cuts the power of its motors.
 
 Messages are JSON, one a packet, over a SOCK_SEQPACKET socket that only this user can reach. To the guardian:
 `arm`, `disarm`, `sensors` (ages and clearance), `command` (setpoint), `stop` (the policy ends the goal) and
-`quit`. From it: `ready`, then `status` at every change and at least ten times a second.
+`quit`. From it: `ready`, then `status` at every change and at least ten times a second, and `odometry` where
+the drive delivers any. A person reaches it beside the runtime: `control.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import select
+import contextlib
 import signal
-import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, robot_from_json
-from phonotaxis.configs.wire import peer_is_self
-from phonotaxis.deploy.clock import now_ns
-from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
+from phonotaxis.deploy.control import Control, control_path
+from phonotaxis.deploy.devices import DeviceError, DriveDevice, DriveGone, OdometrySample, open_drive
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.forbidden import forbidden_modules
-from phonotaxis.deploy.guardian_trace import GuardianTrace
+from phonotaxis.deploy.guardian_service import TICK_S, accept_runtime, brake, say, serve
+from phonotaxis.deploy.realtime import be_punctual, freeze_garbage
 from phonotaxis.deploy.safety import Allowed, Command, SafetyFilter, SensorState
 
-TICK_S = 0.02
-HEARTBEAT_NS = 100_000_000
-BRAKE_TICKS = 25  # half a second of zeros after the runtime has gone, then the drive's own dead man holds
-MAX_MESSAGE_BYTES = 4096
+LATE_NS = 60_000_000
+_TICK_NS = int(TICK_S * 1e9)
 
 
 class Guardian:
     """Turns messages and time into drive commands; one `tick` a call."""
 
-    def __init__(self, robot: RobotConfig, drive: DriveDevice) -> None:
+    def __init__(
+        self,
+        robot: RobotConfig,
+        drive: DriveDevice,
+        emergency: EmergencyStop | None = None,
+        shadow: bool = False,
+    ) -> None:
+        """Start disarmed.
+
+        Args:
+            robot: its limits.
+            drive: which nobody else has.
+            emergency: the latch; None in tests of what has nothing to do with it.
+            shadow: a person drives by other means: the drive is read and never commanded.
+        """
         self._filter = SafetyFilter(robot)
         self._drive = drive
-        self._silence_ns = int(robot.safety.runtime_silence_ms * 1e6)
+        self._emergency, self._shadow = emergency, shadow
+        self._limits = robot.safety
         self._command: Command | None = None
         self._sensors: SensorState | None = None
+        self._ticked_ns: int | None = None
         self._cause = "disarmed"
+        self.motions: list[OdometrySample] = []
         self.allowed = Allowed(0.0, 0.0, "disarmed")
         self.quit = False
 
-    def handle(self, message: dict[str, Any], at_ns: int) -> None:
-        """Take one message of the runtime.
+    def handle(self, message: dict[str, Any], at_ns: int) -> bool:
+        """Take one message of the runtime; returns whether the drive should hear of it before the next tick.
 
         Raises:
             ValueError: an unknown message; KeyError or TypeError: one with missing or wrong fields.
@@ -64,7 +81,8 @@ class Guardian:
                 _number(message["clearance_m"]),
                 at_ns,
             )
-        elif kind == "command":
+            return False
+        if kind == "command":
             self._command = Command(
                 float(message["v_mps"]),
                 float(message["w_radps"]),
@@ -72,13 +90,25 @@ class Guardian:
                 int(message["sequence"]),
             )
         elif kind == "arm":
-            self._filter.arm()
-            self._command = None  # what was asked for before a person armed does not move the robot
+            self.arm()
         elif kind in ("disarm", "stop", "quit"):
             self.disarm({"disarm": "disarmed", "stop": "goal reached", "quit": "runtime ended"}[kind])
             self.quit = kind == "quit"
         else:
             raise ValueError(f"unknown message '{kind}'")
+        return True
+
+    def arm(self) -> str:
+        """Let commands through from now on, unless the emergency stop is latched; returns why not, or nothing."""
+        if self._shadow:
+            return "this run is a shadow: a person drives, and the policy only looks on"
+        if self._emergency is not None and self._emergency.reason:
+            self._cause = "emergency stop"
+            return f"the emergency stop is latched ({self._emergency.reason}); look at the robot, then release it"
+        if not self._filter.armed:
+            self._filter.arm()
+            self._command = None  # what was asked for before a person armed does not move the robot
+        return ""
 
     def disarm(self, cause: str) -> None:
         """Let nothing through any more, and say why in the status."""
@@ -86,21 +116,109 @@ class Guardian:
         self._command = None
         self._cause = cause
 
+    def person(self, request: str, at_ns: int) -> tuple[bool, str]:
+        """Do what a person asks for; returns whether it was done, and what to tell."""
+        if request == "arm":
+            refusal = self.arm()
+            return not refusal, refusal or "armed: the robot may move"
+        if request == "disarm":
+            self.disarm("disarmed by a person")
+            return True, "disarmed"
+        if request == "emergency_stop":
+            self.disarm("emergency stop")
+            self._send(0.0, 0.0)  # before the file is written, which may take its time
+            return self._latch("a person pressed it")
+        if request == "release":
+            return self._release()
+        if request == "status":
+            return True, f"{'armed' if self._filter.armed else 'disarmed'}: {self.allowed.reason}"
+        return False, "this is no request to a guardian"
+
+    def _latch(self, reason: str) -> tuple[bool, str]:
+        if self._emergency is None:
+            return True, "stopped and disarmed"
+        self._emergency.latch(reason)
+        kept = "" if self._emergency.kept else "; IT COULD NOT BE WRITTEN DOWN and a restart would forget it"
+        return True, f"emergency stop latched{kept}"
+
+    def _release(self) -> tuple[bool, str]:
+        try:
+            if self._emergency is not None:
+                self._emergency.release()
+        except OSError as error:
+            return False, f"the latch can't be removed ({error})"
+        self._cause = "disarmed"
+        return True, "released; the robot stays disarmed until somebody arms it"
+
     def tick(self, at_ns: int) -> Allowed:
         """Filter the newest command and send the result to the drive.
 
         Raises:
-            DeviceError: the drive has gone.
+            DeviceError: the drive has gone for good.
         """
-        sensors = self._sensors
-        if self._filter.armed and sensors is not None and at_ns - sensors.heard_ns > self._silence_ns:
-            self.disarm("runtime silent")
-        allowed = self._filter.filter(self._command, at_ns, sensors)
+        late = self._watch(at_ns)
+        allowed = self._filter.filter(None if late else self._command, at_ns, self._sensors)
         if not self._filter.armed:
             allowed = Allowed(0.0, 0.0, self._cause)
-        self._drive.command(allowed.v_mps, allowed.w_radps)
+        if not self._send(allowed.v_mps, allowed.w_radps):
+            allowed = Allowed(0.0, 0.0, self._cause)
         self.allowed = allowed
         return allowed
+
+    def _watch(self, at_ns: int) -> bool:
+        """Disarm where something has been wrong for long; returns whether this tick is late, and so brakes.
+
+        A command from before the gap is dropped; one that came in it counts from the next tick on.
+        """
+        last_ns, self._ticked_ns = self._ticked_ns, at_ns
+        late = last_ns is not None and at_ns - last_ns > _TICK_NS + LATE_NS
+        if late:
+            self._filter.brake("late tick")
+            if self._command is not None and last_ns is not None and self._command.due_ns < last_ns:
+                self._command = None
+        self._find_stale(at_ns)
+        return late
+
+    def _find_stale(self, at_ns: int) -> None:
+        sensors = self._sensors
+        if not self._filter.armed or sensors is None:
+            return
+        if at_ns - sensors.heard_ns > self._limits.runtime_silence_ms * 1e6:
+            self.disarm("runtime silent")
+            return
+        for name, then_ns in (("audio", sensors.audio_ns), ("depth", sensors.depth_ns)):
+            if then_ns is not None and at_ns - then_ns > self._limits.device_lost_ms * 1e6:
+                self.disarm(f"{name} lost")
+
+    def _send(self, v_mps: float, w_radps: float) -> bool:
+        try:
+            if self._shadow:
+                self._drive.listen()
+            else:
+                self._drive.command(v_mps, w_radps)
+        except DriveGone:  # its dead man stops the wheels; it is opened again, which moves nothing by itself
+            self.disarm("drive gone")
+            return False
+        self._take_motions()
+        return True
+
+    def _take_motions(self) -> None:
+        for motion in self._drive.motions():
+            self._filter.observe_motion(motion.dx_m, motion.capture_ns)
+            if self._filter.blocked(motion.capture_ns):
+                motion = replace(motion, collision=True)
+            self.motions.append(motion)
+
+    def listen(self) -> None:
+        """Take what the drive has said between two ticks."""
+        with contextlib.suppress(DriveGone):  # the next tick finds that out, and acts on it
+            self._drive.listen()
+            self._take_motions()
+
+    @property
+    def drive_descriptor(self) -> int:
+        """What becomes readable when the drive has said something; -1 where nothing does."""
+        return self._drive.fileno()
 
     def status(self, at_ns: int) -> dict[str, Any]:
         """Return what the runtime logs: what the drive got, why, and for which command."""
@@ -111,6 +229,7 @@ class Guardian:
             "w_radps": self.allowed.w_radps,
             "reason": self.allowed.reason,
             "armed": self._filter.armed,
+            "blocked": self._filter.blocked(at_ns),
             "sequence": -1 if self._command is None else self._command.sequence,
         }
 
@@ -123,127 +242,45 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def serve(link: socket.socket, guardian: Guardian) -> str:
-    """Run until the runtime quits or its connection ends; returns which.
-
-    Raises:
-        DeviceError: the drive has gone; its own dead-man timeout stops the robot.
-    """
-    next_tick_ns, said_ns = now_ns(), 0
-    said: dict[str, Any] = {}
-    trace = GuardianTrace()
-    while True:
-        wait_s = max(0.0, (next_tick_ns - now_ns()) * 1e-9)
-        readable, _, _ = select.select([link], [], [], wait_s)
-        if readable and not _take(link, guardian, trace):
-            return "connection ended"
-        if guardian.quit:
-            return "quit"
-        at_ns = now_ns()
-        if readable or at_ns >= next_tick_ns:  # a new command acts at once, not at the next tick
-            guardian.tick(at_ns)
-            trace.ticked(at_ns)
-            next_tick_ns = at_ns + int(TICK_S * 1e9)
-            status = guardian.status(at_ns)
-            if at_ns - said_ns > HEARTBEAT_NS or _differs(status, said):
-                if _say(link, {**status, "trace": trace.offer()}):
-                    trace.sent()
-                said_ns, said = at_ns, status
-
-
-def _take(link: socket.socket, guardian: Guardian, trace: GuardianTrace) -> bool:
-    """Handle what has arrived; False when the connection has ended or speaks nonsense."""
-    try:
-        packet = link.recv(MAX_MESSAGE_BYTES)
-    except ConnectionResetError:
-        return False  # killed with our statuses unread: an end like any other
-    if not packet:
-        return False
-    try:
-        message, at_ns = json.loads(packet), now_ns()
-        guardian.handle(message, at_ns)
-        trace.heard(at_ns, message)
-    except (ValueError, KeyError, TypeError) as error:
-        print(f"guardian: the runtime's connection is broken ({error}); stopping", file=sys.stderr)
-        return False
-    return True
-
-
-def _differs(status: dict[str, Any], said: dict[str, Any]) -> bool:
-    return any(status[key] != said.get(key) for key in ("v_mps", "w_radps", "reason", "armed", "sequence"))
-
-
-def _say(link: socket.socket, message: dict[str, Any]) -> bool:
-    """Send without ever waiting: a runtime that doesn't listen must not hold up the drive. False if it isn't sent."""
-    try:
-        link.send(json.dumps(message, separators=(",", ":")).encode(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except OSError:
-        return False  # its silence, or the end of its connection, is noticed where messages are taken
-    return True
-
-
-def brake(guardian: Guardian, cause: str) -> None:
-    """Disarm and send zeros for half a second, as far as the drive still listens."""
-    guardian.disarm(cause)
-    for _ in range(BRAKE_TICKS):
-        try:
-            guardian.tick(now_ns())
-        except DeviceError:
-            return
-        select.select([], [], [], TICK_S)
-
-
-def accept_runtime(path: Path, timeout_s: float = 30.0) -> socket.socket:
-    """Wait at the path for the one runtime of this user.
-
-    Raises:
-        OSError: nobody came, or somebody else.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        listener.bind(str(path))
-        path.chmod(0o600)
-        listener.listen(1)
-        listener.settimeout(timeout_s)
-        link, _ = listener.accept()
-    finally:
-        listener.close()
-        path.unlink(missing_ok=True)
-    if not peer_is_self(link):
-        link.close()
-        raise PermissionError("the runtime belongs to another user")
-    link.setblocking(True)
-    return link
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Own the drive until the runtime is done; exit code 0 if it quit in order."""
     parser = argparse.ArgumentParser(prog="phonotaxis.deploy.guardian", description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, required=True, help="robot configuration as JSON")
     parser.add_argument("--socket", type=Path, required=True, help="where to wait for the runtime")
+    parser.add_argument("--shadow", action="store_true", help="read the drive, never command it")
     options = parser.parse_args(arguments)
     # Ctrl-C reaches every process of the terminal: the runtime decides what it means, the guardian stays
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         robot = robot_from_json(options.config.read_text(), str(options.config))
         link = accept_runtime(options.socket)
-        drive = open_drive(robot)
-    except (ConfigError, DeviceError, OSError) as error:
+        control = Control(control_path(robot))
+    except (ConfigError, OSError) as error:
         print(f"guardian: {error}", file=sys.stderr)
         return 1
-    guardian = Guardian(robot, drive)
-    _say(link, {"type": "ready", "dead_man_ms": drive.dead_man_ms, "forbidden": forbidden_modules()})
-    gc.collect()
-    gc.freeze()
-    gc.disable()
     try:
-        how = serve(link, guardian)
+        drive = open_drive(robot)
+    except DeviceError as error:
+        control.close()
+        print(f"guardian: {error}", file=sys.stderr)
+        return 1
+    from phonotaxis.deploy.traced_guardian import TracedGuardian  # it stands on this module
+
+    guardian = TracedGuardian(robot, drive, EmergencyStop(latch_path(robot)), options.shadow)
+    refused = be_punctual()
+    ready = {"type": "ready", "dead_man_ms": drive.dead_man_ms, "forbidden": forbidden_modules(), "refused": refused}
+    say(link, ready)
+    freeze_garbage()
+    try:
+        how = serve(link, guardian, control, guardian.trace)
     except DeviceError as error:
         print(f"guardian: {error}", file=sys.stderr)
         how = "drive gone"
     finally:
-        brake(guardian, "runtime ended")
+        if not options.shadow:
+            brake(guardian, "runtime ended")
         drive.close()
+        control.close()
         link.close()
     return 0 if how == "quit" else 1
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from phonotaxis.configs.robot import RobotConfig
-from phonotaxis.deploy.guardian import MAX_MESSAGE_BYTES
+from phonotaxis.deploy.guardian_service import MAX_MESSAGE_BYTES
 
 START_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 5.0
@@ -28,11 +28,16 @@ class GuardianLink:
 
     Attributes:
         forbidden: forbidden modules that the guardian found in its own process.
+        refused: what the system didn't grant it of real-time scheduling and locked memory.
         pid: of the guardian.
     """
 
-    def __init__(self, robot: RobotConfig) -> None:
+    def __init__(self, robot: RobotConfig, shadow: bool = False) -> None:
         """Start the guardian, which opens the drive.
+
+        Args:
+            robot: whose drive.
+            shadow: a person drives by other means: the guardian reads the wheels and never commands them.
 
         Raises:
             GuardianError: it didn't come up; its own message went to stderr.
@@ -50,6 +55,7 @@ class GuardianLink:
                 folder / "robot.json",
                 "--socket",
                 path,
+                *(["--shadow"] if shadow else []),
             ],
             cwd=folder,  # `-m` puts the working folder first on the path: nobody's random.py is imported
             stdin=subprocess.DEVNULL,
@@ -64,6 +70,7 @@ class GuardianLink:
             self._give_up()
             raise
         self.forbidden: list[str] = list(ready["forbidden"])
+        self.refused: list[str] = list(ready["refused"])
         self._link.setblocking(False)
 
     def _connect(self, path: Path) -> socket.socket:

@@ -1,7 +1,7 @@
 """What the guardian was told, and when it decided: all that a replay needs to decide the same again.
 
-The guardian's decisions are a function of the messages that it got, the times at which it got them, and the times
-of its ticks. Each status that it sends carries those since the last one, as
+The guardian's decisions are a function of the messages that it got and a person's requests, the times at which it
+got them, the times of its ticks and what the drive answered to them. Each status carries those since the last one, as
 
     {"first": number of the first event, "events": [[tick_ns], [heard_ns, message], ...], "left": not yet sent}
 
@@ -27,11 +27,11 @@ class GuardianTrace:
         self._offered = 0
 
     def heard(self, at_ns: int, message: dict[str, Any]) -> None:
-        """Take note of a message that the guardian handled."""
+        """Take note of a message that the guardian handled, or another event with a `type`."""
         self._add(json.dumps([at_ns, message], separators=(",", ":")))
 
     def ticked(self, at_ns: int) -> None:
-        """Take note of a tick."""
+        """Take note of a tick to which the drive answered nothing."""
         self._add(f"[{at_ns}]")
 
     def _add(self, event: str) -> None:

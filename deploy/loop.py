@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phonotaxis.configs.contract import ACTION
 from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
-from phonotaxis.deploy.devices import AudioBlock, Sensors
+from phonotaxis.deploy.devices import AudioBlock, OdometrySample, Sensors
 from phonotaxis.deploy.episode import EpisodeWriter
-from phonotaxis.deploy.guardian_link import GuardianLink
+from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.observation import Due, ObservationBuilder
+from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
+from phonotaxis.deploy.service import notify
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
 
 READ_TIMEOUT_S = 0.1
-AUDIO_LOST_NS = 3 * NS_PER_S
+AUDIO_LOST_NS = 30 * NS_PER_S  # the microphones are opened anew all the while; the robot stands
+GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
+TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 DISARM_WAIT_NS = NS_PER_S // 2
 
 
@@ -39,6 +45,8 @@ class RunSummary:
         decide_ms_max: the longest of them.
         late_steps: decided more than one control period after they were due.
         safety_stops: for each reason, how many status messages let through less than was asked for.
+        faults: of the sensors, in the order in which they began.
+        agreement: with the person who drove, as a share of the steps; None where nobody did.
         audio_drift_ppm: of the converter against the monotonic clock.
         loaded_modules_forbidden: found in this process or the guardian's: empty as it should be.
         guardian_pid: of the guardian's process.
@@ -57,6 +65,8 @@ class RunSummary:
     decide_ms_max: float = 0.0
     late_steps: int = 0
     safety_stops: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    agreement: float | None = None
     audio_drift_ppm: float = 0.0
     loaded_modules_forbidden: list[str] = field(default_factory=list)
     guardian_pid: int = 0
@@ -83,10 +93,21 @@ class Loop:
         log: EpisodeWriter,
         robot: RobotConfig,
         arm: bool,
+        agreement: Agreement | None = None,
     ) -> None:
         self._runner, self._builder, self._sensors = runner, builder, sensors
         self._guardian, self._log, self._robot = guardian, log, robot
         self._arm_when_sensing, self._armed = arm, False
+        self._arm_asked = arm
+        self._guardian_ns = now_ns()
+        self._told_ns = 0
+        self._told_depth_ns: int | None = None
+        self._audio_watch = AudioWatch(
+            list(robot.array.channel_map), robot.sample_rate_hz, robot.safety.audio_max_age_ms
+        )
+        self._depth_watch = DepthWatch()
+        self._complaints: dict[str, str] = {}
+        self._agreement = agreement
         self._clearance = Clearance(robot)
         self._clearance_m: float | None = None
         self._depth_ns: int | None = None
@@ -103,8 +124,12 @@ class Loop:
         Raises:
             RunEnd: something ended the run before it.
         """
-        heard_ns = now_ns()
+        heard_ns, alive_ns = now_ns(), 0
+        notify("READY=1")
         while now_ns() < deadline_ns:
+            if now_ns() - alive_ns > NS_PER_S:
+                notify("WATCHDOG=1")
+                alive_ns = now_ns()
             if self._log.failure is not None:
                 raise RunEnd("log_failed", self._log.failure)
             block = self._sensors.microphones.read_block(READ_TIMEOUT_S)
@@ -114,43 +139,79 @@ class Loop:
                 self._take_block(block)
                 heard_ns = now_ns()
                 continue
-            # alive, though deaf: the guardian stops on stale audio and goes on when it is back
-            self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+            # alive, though deaf: the guardian stops on stale audio and goes on when it is soon back
+            self._tell_guardian(now_ns(), fresh=True)
             if now_ns() - heard_ns > AUDIO_LOST_NS:
-                raise RunEnd("audio_lost", "no audio for 3 s: check that the microphones are connected")
+                raise RunEnd("audio_lost", "no audio for 30 s: check that the microphones are connected")
 
     def _take_sensors(self) -> None:
         at_ns = now_ns()
         for frame in self._sensors.camera.unread():
             self._log.depth(frame, at_ns)
             self._builder.add_frame(frame)
+            if self._complain("camera", self._depth_watch(frame), at_ns):
+                continue  # what is not believed does not renew its age
             self._clearance_m = self._clearance(frame.depth_m)
             self._depth_ns = frame.capture_ns
+        for name in ("microphones", "camera"):
+            self._complain(f"{name}_device", getattr(getattr(self._sensors, name), "fault", ""), at_ns)
         for sample in self._sensors.odometry.unread() if self._sensors.odometry is not None else ():
-            self._log.odometry(sample, at_ns)
-            self._builder.add_odometry(sample)
-            x, y, yaw = self._pose
-            c, s = math.cos(yaw), math.sin(yaw)
-            self._pose = (
-                x + c * sample.dx_m - s * sample.dy_m,
-                y + s * sample.dx_m + c * sample.dy_m,
-                yaw + sample.dyaw_rad,
-            )
-            self._log.pose(sample.capture_ns, *self._pose)
+            self._take_motion(sample, at_ns)
+
+    def _take_motion(self, sample: OdometrySample, at_ns: int) -> None:
+        if self._status.get("blocked") and not sample.collision:
+            sample = replace(sample, collision=True)  # what the guardian holds back feels like what it met in training
+        self._log.odometry(sample, at_ns)
+        self._builder.add_odometry(sample)
+        self._depth_watch.moved(sample)
+        if self._agreement is not None:
+            self._agreement.moved(sample)
+        x, y, yaw = self._pose
+        c, s = math.cos(yaw), math.sin(yaw)
+        self._pose = (
+            x + c * sample.dx_m - s * sample.dy_m,
+            y + s * sample.dx_m + c * sample.dy_m,
+            yaw + sample.dyaw_rad,
+        )
+        self._log.pose(sample.capture_ns, *self._pose)
+
+    def _complain(self, about: str, fault: str, at_ns: int) -> bool:
+        """Log a fault when it begins and when it is over; returns whether there is one."""
+        before = self._complaints.get(about, "")
+        self._complaints[about] = fault
+        if fault and not before:
+            self._log.health(at_ns, "warning", f"{about}_fault", fault)
+            self.summary.faults.append(fault)
+        elif before and not fault:
+            self._log.health(at_ns, "info", f"{about}_recovered", f"over: {before}")
+        return bool(fault)
 
     def _take_statuses(self) -> None:
         at_ns = now_ns()
-        for status in self._guardian.statuses():
-            if status.get("type") != "status":
-                continue
-            self._log.safety(status, at_ns)
-            self._builder.set_allowed(status["v_mps"], status["w_radps"])
-            reason = status["reason"]
-            if status["armed"] and status["sequence"] >= 0 and reason != "ok":
-                self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
-            was_armed, self._status = self._status.get("armed", False), status
-            if was_armed and not status["armed"]:
-                raise RunEnd("disarmed", f"the guardian disarmed ({reason}); look at the robot, then arm it again")
+        for message in self._guardian.statuses():
+            self._guardian_ns = at_ns
+            if message.get("type") == "odometry":
+                self._take_motion(_motion(message), at_ns)
+            elif message.get("type") == "status":
+                self._take_status(message, at_ns)
+        if at_ns - self._guardian_ns > GUARDIAN_SILENT_NS:
+            raise GuardianError("the guardian has said nothing for a second; the drive's dead man stops the robot")
+
+    def _take_status(self, status: dict[str, Any], at_ns: int) -> None:
+        self._log.safety(status, at_ns)
+        self._builder.set_allowed(status["v_mps"], status["w_radps"])
+        reason = status["reason"]
+        if status["armed"] and status["sequence"] >= 0 and reason != "ok":
+            self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
+        was_armed, self._status = self._status.get("armed", False), status
+        if status["armed"] and not self._armed:
+            self._armed_by("a person over the guardian's socket")
+        if was_armed and not status["armed"]:
+            self._armed = False
+            text = f"the guardian disarmed ({reason}); look at the robot, then arm it again"
+            if self._arm_asked:
+                raise RunEnd("disarmed", text)
+            self._log.health(at_ns, "warning", "disarmed", text)
 
     def _take_block(self, block: AudioBlock) -> None:
         begun_ns = now_ns()
@@ -158,9 +219,10 @@ class Loop:
         audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
         if self._first_ns is None:
             self._first_ns = block.capture_ns
-        self._audio_ns = audio_ns
+        if not self._complain("microphones", self._audio_watch(block), begun_ns):
+            self._audio_ns = audio_ns
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
-        self._guardian.sensors(audio_ns, self._depth_ns, self._clearance_m)
+        self._tell_guardian(begun_ns)
         if self._arm_when_sensing and self._depth_ns is not None:
             self._arm()
         self._log.audio(block, begun_ns)
@@ -171,16 +233,28 @@ class Loop:
         self._builder.notices.clear()
         self.summary.audio_drift_ppm = self._builder.clock.drift_ppm()
 
+    def _tell_guardian(self, at_ns: int, fresh: bool = False) -> None:
+        """Report the sensors, at most every `TELL_NS` unless there is more to say than that samples came."""
+        fresh = fresh or self._told_depth_ns != self._depth_ns
+        if not fresh and at_ns - self._told_ns < TELL_NS:
+            return
+        self._told_ns, self._told_depth_ns = at_ns, self._depth_ns
+        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+
     def _arm(self) -> None:
         self._arm_when_sensing = False
         self._guardian.arm()
+        self._armed_by("a person's --arm, now that sound and depth arrive")
+
+    def _armed_by(self, whom: str) -> None:
         self._armed = self.summary.armed = True
         at_ns = now_ns()
-        self._log.health(at_ns, "info", "armed", "armed by a person's --arm, now that sound and depth arrive")
+        self._log.health(at_ns, "info", "armed", f"armed by {whom}")
         self._log.health(at_ns, "info", EPISODE_START_EVENT, "arming resets the memory")
         self._builder.mark_start()
 
     def _step(self, due: Due, begun_ns: int) -> None:
+        self._tell_guardian(begun_ns, fresh=True)  # its newest sample is at most a block old when it acts
         observation = self._builder.observe(due)
         outputs = self._runner.run(observation)
         step = step_dict(self._runner.contract, due, observation, outputs)
@@ -191,6 +265,8 @@ class Loop:
             self._guardian.command(step["v_mps"], step["w_radps"], due.due_ns, due.step)
         decided_ns = now_ns()
         self._account(step, decided_ns, begun_ns)
+        if self._agreement is not None:
+            self._agreement.decided(outputs[ACTION])
         if step["stop"] and self._armed:
             self._reached(due)
 
@@ -229,3 +305,8 @@ class Loop:
         text = "the policy stopped: brake and disarm" + ("" if stopped else ", unconfirmed by the guardian")
         self._log.health(now_ns(), "info" if stopped else "error", "goal_reached", text, step=due.step)
         raise RunEnd("goal_reached", text)
+
+
+def _motion(message: dict[str, Any]) -> OdometrySample:
+    fields = (message[key] for key in ("dx_m", "dy_m", "dyaw_rad", "collision", "capture_ns"))
+    return OdometrySample(*fields)

@@ -9,23 +9,11 @@ from phonotaxis.deploy import messages
 from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
-from phonotaxis.deploy.guardian import Guardian
 from phonotaxis.deploy.replay_report import SAFETY, Mismatch, Stage
+from phonotaxis.deploy.traced_guardian import RepeatedGuardian
 
 COMPARED = ("v_mps", "w_radps", "reason", "armed", "sequence")
 CLEARANCE_TOLERANCE_M = 1e-6  # where another numpy or processor may round the reprojection otherwise
-
-
-class _NoDrive:
-    """Takes every command and moves nothing."""
-
-    dead_man_ms = 100.0
-
-    def command(self, v_mps: float, w_radps: float) -> None:
-        return
-
-    def close(self) -> None:
-        return
 
 
 class SafetyComparison:
@@ -33,7 +21,7 @@ class SafetyComparison:
 
     def __init__(self, robot: RobotConfig, exact: bool) -> None:
         self._robot, self._exact = robot, exact
-        self._guardian: Guardian | None = Guardian(robot, _NoDrive())
+        self._repeated: RepeatedGuardian | None = RepeatedGuardian(robot)
         self._next_event = 0
         self._clearance = Clearance(robot)
         self._clearances: dict[int, float | None] = {}
@@ -65,24 +53,23 @@ class SafetyComparison:
         if trace is None:
             self._note = self._note or "the log doesn't hold what the guardian was told"
             return
-        if self._guardian is None or int(trace["first"]) != self._next_event:
-            self._guardian = None  # its memory is unknown from here on
+        if self._repeated is None or int(trace["first"]) != self._next_event:
+            self._repeated = None  # its memory is unknown from here on
             self._note = "the log lost what the guardian was told"
             return
         differences: list[tuple[str, str, str]] = []
         for event in trace["events"]:
             self._next_event += 1
-            at_ns = int(event[0])
-            if len(event) == 1:
-                self._guardian.tick(at_ns)
-                continue
-            differences += self._told(event[1])
-            self._guardian.handle(event[1], at_ns)
+            if len(event) > 1:
+                differences += self._told(event[1])
+            self._repeated.take(event)
         if trace["left"]:
             self._note = "they are older than what the guardian had been told by then"
             return
+        if self._repeated.guardian is None:
+            raise ValueError("a guardian's trace without its beginning")
         self._compared += 1
-        computed = self._guardian.status(int(logged["time_ns"]))
+        computed = self._repeated.guardian.status(int(logged["time_ns"]))
         differences += [(key, str(logged[key]), str(computed[key])) for key in COMPARED if logged[key] != computed[key]]
         if differences:
             self._odd += 1

@@ -21,6 +21,7 @@ import numpy as np
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.compatibility import check_compatible
 from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import DeviceError, open_sensors
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path, prune_episodes
@@ -28,6 +29,7 @@ from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
 from phonotaxis.deploy.observation import ObservationBuilder
+from phonotaxis.deploy.realtime import go_first
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import EngineError, open_engine
@@ -43,6 +45,7 @@ def run(
     arm: bool = False,
     goal: np.ndarray | None = None,
     say: Callable[[str], None] = lambda text: None,
+    shadow: bool = False,
 ) -> RunSummary:
     """Run a policy on a robot and log the episode.
 
@@ -54,6 +57,7 @@ def run(
         arm: a person allows motion; without it everything runs, but the drive gets nothing.
         goal: float32 [n], in tasks that name one.
         say: gets a line of text at each stage.
+        shadow: a person drives; the policy decides and logs, and its agreement with the person is counted.
 
     Returns:
         How it went; `outcome` says why it ended.
@@ -76,7 +80,10 @@ def run(
         "robot", bundle.contract, robot, bundle.sha256, dict(engine.fingerprint), bundle.provenance, goal
     )
     builder = ObservationBuilder(bundle.contract, robot, goal)
-    guardian = GuardianLink(robot)
+    guardian = GuardianLink(robot, shadow)
+    for refusal in guardian.refused:
+        say(f"the guardian runs without {refusal}")
+    agreement = Agreement(bundle.contract) if shadow else None
     try:
         log = EpisodeWriter(episode_path(episode_dir), info)
         say(f"episode {log.path}")
@@ -84,7 +91,7 @@ def run(
             sensors = open_sensors(robot)
             try:
                 runner = PolicyRunner(bundle.contract, engine)
-                loop = Loop(runner, builder, sensors, guardian, log, robot, arm)
+                loop = Loop(runner, builder, sensors, guardian, log, robot, arm and not shadow, agreement)
                 summary = _guarded(loop, log, duration_s)
             finally:
                 guardian.close()  # the drive first: nothing that follows may keep it moving
@@ -93,6 +100,7 @@ def run(
             log.close()
     finally:
         guardian.close()
+    summary.agreement = None if agreement is None else agreement.share
     return _complete(summary, log, bundle, guardian)
 
 
@@ -143,8 +151,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--duration", type=float, default=60.0, help="seconds at most")
     parser.add_argument("--socket", help="where the simulated robot listens")
     parser.add_argument("--arm", action="store_true", help="let the robot move: a person's act")
+    parser.add_argument("--shadow", action="store_true", help="a person drives: decide and log, command nothing")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    go_first()
     try:
         summary = run(
             load_robot(options.robot, options.socket),
@@ -153,6 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.duration,
             arm=options.arm,
             say=lambda text: print(text, file=sys.stderr, flush=True),
+            shadow=options.shadow,
         )
     except (ConfigError, BundleError, EngineError, DeviceError, GuardianError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,13 +6,13 @@ It holds no clock, no thread and no device, so every case can be tested; the gua
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
 from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.ramp import Ramp
+from phonotaxis.deploy.way import Way
 
 CREEP_MPS = 0.02  # slower than this the drive would only hum against an obstacle
-_HISTORY_NS = 12_000_000_000  # of travelled distance; longer than any camera.max_age_ms
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,16 @@ class SafetyFilter:
     """Clips, expires and stops. Disarmed from the start; only `arm` changes that."""
 
     def __init__(self, robot: RobotConfig) -> None:
-        self._limits, self._camera, self._drive = robot.safety, robot.camera, robot.drive
+        limits = robot.safety
+        self._limits, self._camera, self._drive = limits, robot.camera, robot.drive
         self.armed = False
         self._last = Allowed(0.0, 0.0, "disarmed")
         self._last_ns: int | None = None
-        self._travelled_m = 0.0
-        self._history: deque[tuple[int, float]] = deque()
+        self._braked = ""
+        self._asked_mps = 0.0
+        self._v = Ramp(limits.max_acceleration_mps2, limits.max_jerk_mps3)
+        self._w = Ramp(limits.max_angular_acceleration_radps2, limits.max_angular_jerk_radps3)
+        self._way = Way()
 
     def arm(self) -> None:
         """Let commands through from now on: a person's act."""
@@ -76,6 +80,22 @@ class SafetyFilter:
     def disarm(self) -> None:
         """Let nothing through any more."""
         self.armed = False
+
+    def brake(self, reason: str) -> None:
+        """Say why the last command was dropped, until there is another."""
+        self._braked = reason
+
+    def observe_motion(self, dx_m: float, capture_ns: int) -> None:
+        """Take what the wheels really did, which decides how far the robot still rolls."""
+        self._way.measure(dx_m, capture_ns)
+
+    def blocked(self, now_ns: int) -> bool:
+        """Whether something keeps the robot from going on: it pushes against it, or was stopped before it.
+
+        In training, this is what a policy knows as a collision and turns away from.
+        """
+        stopped = self._last.reason in ("obstacle", "way ahead unknown") and self._last.v_mps < 0.5 * self._asked_mps
+        return stopped or self._way.stalled(now_ns, self._drive.latency_s)
 
     def filter(self, command: Command | None, now_ns: int, sensors: SensorState | None) -> Allowed:
         """Decide what the drive gets now.
@@ -88,12 +108,16 @@ class SafetyFilter:
         Returns:
             Velocities within every limit; 0 wherever one of the conditions of `stop_reason` holds.
         """
-        self._integrate(now_ns)
+        passed_s = 0.0 if self._last_ns is None else (now_ns - self._last_ns) * 1e-9
+        self._way.drive(max(0.0, self._last.v_mps), passed_s, now_ns)
         reason = self.stop_reason(command, now_ns, sensors)
         if reason or command is None or sensors is None:
             allowed = Allowed(0.0, 0.0, reason)
+            self._v.stop()
+            self._w.stop()
         else:
-            allowed = self._limit(command, now_ns, sensors)
+            self._braked = ""
+            allowed = self._limit(command, now_ns, sensors, passed_s)
         self._last, self._last_ns = allowed, now_ns
         return allowed
 
@@ -109,16 +133,17 @@ class SafetyFilter:
         if _older(sensors.depth_ns, now_ns, self._camera.max_age_ms):
             return "depth stale"
         if command is None:
-            return "no command yet"
+            return self._braked or "no command yet"
         if _older(command.due_ns, now_ns, limits.command_expiry_ms):
             return "command expired"
         if not (math.isfinite(command.v_mps) and math.isfinite(command.w_radps)):
             return "command not finite"
         return ""
 
-    def _limit(self, command: Command, now_ns: int, sensors: SensorState) -> Allowed:
+    def _limit(self, command: Command, now_ns: int, sensors: SensorState, passed_s: float) -> Allowed:
         limits = self._limits
         v, w, reason = command.v_mps, command.w_radps, "ok"
+        self._asked_mps = v
         if abs(v) > limits.max_v_mps or abs(w) > limits.max_w_radps:
             v = math.copysign(min(abs(v), limits.max_v_mps), v)
             w = math.copysign(min(abs(w), limits.max_w_radps), w)
@@ -128,45 +153,36 @@ class SafetyFilter:
         top = self._obstacle_speed(now_ns, sensors)
         if v > top:
             v, reason = top, "obstacle" if sensors.clearance_m is not None else "way ahead unknown"
-        ramped_v = self._ramp(v, self._last.v_mps, limits.max_acceleration_mps2, now_ns)
-        ramped_w = self._ramp(w, self._last.w_radps, limits.max_angular_acceleration_radps2, now_ns)
+        ramped_v, ramped_w = self._v(v, passed_s), self._w(w, passed_s)
         if ramped_v > top:  # a stop before an obstacle is not slowed down by the comfort of a ramp
             ramped_v = top
+            self._v.jump(top)
         elif (ramped_v, ramped_w) != (v, w) and reason == "ok":
             reason = "acceleration limit"
         return Allowed(ramped_v, ramped_w, reason)
 
-    def _ramp(self, wanted: float, last: float, acceleration: float | None, now_ns: int) -> float:
-        if acceleration is None:
-            return wanted
-        reach = acceleration * (0 if self._last_ns is None else now_ns - self._last_ns) * 1e-9
-        return min(max(wanted, last - reach), last + reach)
-
     def _obstacle_speed(self, now_ns: int, sensors: SensorState) -> float:
-        """Return the forward speed at which neither `obstacle_ahead_s` nor braking reaches the margin."""
+        """Return the forward speed at which neither `obstacle_ahead_s` nor braking reaches the margin.
+
+        Braking starts from the speed that the wheels report, where they do and it is the higher one: where that
+        needs the whole way, nothing forward is left to allow.
+        """
         if sensors.clearance_m is None or sensors.depth_ns is None:
             return 0.0
-        free_m = sensors.clearance_m - self._since(sensors.depth_ns) - self._limits.obstacle_margin_m
-        if free_m <= 0.0:
+        free_m = sensors.clearance_m - self._way.since(sensors.depth_ns) - self._limits.obstacle_margin_m
+        braking = self._drive.max_acceleration_mps2
+        if free_m <= 0.0 or self._stopping_m(now_ns, braking) > free_m:
             return 0.0
         speed = free_m / self._limits.obstacle_ahead_s
-        if self._drive.max_acceleration_mps2 is not None:
-            speed = min(speed, math.sqrt(2.0 * self._drive.max_acceleration_mps2 * free_m))
+        if braking is not None:
+            # v t + v^2 / 2a = free: the drive's latency passes before it begins to brake
+            late = braking * self._drive.latency_s
+            speed = min(speed, math.sqrt(late**2 + 2.0 * braking * free_m) - late)
         return speed if speed >= CREEP_MPS else 0.0
 
-    def _integrate(self, now_ns: int) -> None:
-        if self._last_ns is not None:
-            self._travelled_m += max(0.0, self._last.v_mps) * (now_ns - self._last_ns) * 1e-9
-        self._history.append((now_ns, self._travelled_m))
-        while now_ns - self._history[0][0] > _HISTORY_NS:
-            self._history.popleft()
-
-    def _since(self, then_ns: int) -> float:
-        """Return the way driven forward since a time, at least what was allowed, metres."""
-        for at_ns, travelled_m in reversed(self._history):
-            if at_ns <= then_ns:
-                return self._travelled_m - travelled_m
-        return self._travelled_m - self._history[0][1]
+    def _stopping_m(self, now_ns: int, braking: float | None) -> float:
+        speed = self._way.measured_mps(now_ns)
+        return speed * self._drive.latency_s + (0.0 if braking is None else speed**2 / (2.0 * braking))
 
 
 def _older(then_ns: int | None, now_ns: int, limit_ms: float) -> bool:

@@ -84,7 +84,9 @@ def test_an_extra_is_found_for_a_module() -> None:
     assert requirements.extra_of_module("torch") == "train"
     assert requirements.extra_of_module("yaml") == ""
     assert requirements.extra_of_module("antigravity") is None
-    with pytest.raises(ValueError, match="unknown extra 'all' .known: robot, train, lerobot, rerun, bench, dev."):
+    with pytest.raises(
+        ValueError, match="unknown extra 'all' .known: robot, devices, train, lerobot, rerun, bench, dev."
+    ):
         requirements.states("all")
 
 

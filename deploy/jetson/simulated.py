@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from phonotaxis.configs import wire
+from phonotaxis.configs.devices import SimulatedDevices
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, DeviceError, OdometrySample, Sensors
 
@@ -147,6 +148,17 @@ class SimulatedDrive:
         except wire.WireError as error:
             raise DeviceError(f"the simulated robot's drive has gone: {error}") from None
 
+    def fileno(self) -> int:
+        """Return -1: it says nothing."""
+        return -1
+
+    def listen(self) -> None:
+        """Do nothing: it says nothing."""
+
+    def motions(self) -> list[OdometrySample]:
+        """Return nothing: its odometry comes with the sensors."""
+        return []
+
     def close(self) -> None:
         """Hang up."""
         self._link.close()
@@ -187,6 +199,7 @@ def open_drive(robot: RobotConfig) -> SimulatedDrive:
 
 def _connect(robot: RobotConfig, role: str) -> socket.socket:
     try:
+        assert isinstance(robot.devices, SimulatedDevices)
         link = wire.connect(wire.socket_path(robot.devices.socket), role, CONNECT_TIMEOUT_S)
     except wire.WireError as error:
         raise DeviceError(str(error)) from None

@@ -5,10 +5,14 @@ from __future__ import annotations
 from phonotaxis.commands import (
     bench,
     demo,
+    devices,
     doctor,
     evaluate,
     export,
+    hil,
+    listen,
     replay,
+    robot,
     run,
     scene,
     sounds,
@@ -24,7 +28,9 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     export.COMMAND,
     run.COMMAND,
+    listen.COMMAND,
+    hil.COMMAND,
     replay.COMMAND,
     doctor.COMMAND,
 )
-GROUPS: tuple[Group, ...] = (bench.GROUP, scene.GROUP, sounds.GROUP)
+GROUPS: tuple[Group, ...] = (robot.GROUP, devices.GROUP, bench.GROUP, scene.GROUP, sounds.GROUP)

@@ -16,29 +16,44 @@ if TYPE_CHECKING:
 
 
 def run(
-    policy: Annotated[Path, typer.Argument(help="The bundle, an .onnx file.")],
+    policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file.")] = None,
+    bundle: Annotated[Path | None, typer.Option("--policy", help="The same, as an option.")] = None,
     robot: Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")] = "simulated",
-    out: Annotated[Path, typer.Option(help="Folder for the episode's file.")] = Path("runs/episodes"),
-    seconds: Annotated[float, typer.Option(help="Stop after so long.", min=0.1)] = 60.0,
+    out: Annotated[Path, typer.Option("--out", "--episode", help="Folder for the episode's file.")] = Path(
+        "runs/episodes"
+    ),
+    seconds: Annotated[float, typer.Option("--seconds", "--duration", help="Stop after so long.", min=0.1)] = 60.0,
     arm: Annotated[
         bool, typer.Option("--arm", help="Let the robot move. Have a hand on the switch that cuts its power.")
+    ] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="You drive; the policy decides and logs, and how often you agree is told.")
     ] = False,
     socket: Annotated[Path | None, typer.Option(help="Where a simulated robot listens.")] = None,
     json: Json = False,
 ) -> None:
     """Run a policy on a robot and log the episode.
 
-    The robot is disarmed until you say --arm: without it everything runs and is logged, but the drive gets
-    nothing. The policy's stop ends the goal and disarms. Software stop is no safety function: a robot needs a
-    switch that cuts its motors' power. Episodes record people; say so where you record.
+    The robot is disarmed until you say --arm here, or `phonotaxis robot arm` in another terminal: without it
+    everything runs and is logged, but the drive gets nothing. The policy's stop ends the goal and disarms; with
+    --arm whatever disarms ends the run. Software stop is no safety function: a robot needs a switch that cuts its
+    motors' power. Episodes record people; say so where you record.
     """
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.realtime import go_first
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
 
+    chosen = bundle or policy
+    if chosen is None or (bundle and policy):
+        raise ConfigError("name one policy: phonotaxis run POLICY.onnx, or --policy POLICY.onnx")
+    if arm and shadow:
+        raise ConfigError("--arm lets the policy drive, --shadow lets you: choose one")
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    summary = run_policy(load_robot(robot, socket), policy, out, seconds, arm=arm, say=say)
+    go_first()
+    summary = run_policy(load_robot(robot, socket), chosen, out, seconds, arm=arm, say=say, shadow=shadow)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
         say(f"phonotaxis: {summary.outcome}: {summary.message}")
@@ -46,6 +61,7 @@ def run(
 
 
 def _figures(summary: RunSummary) -> dict[str, Figure]:
+    agreement = {} if summary.agreement is None else {"agreement": Figure(summary.agreement)}
     return {
         "outcome": Figure(summary.outcome),
         "episode": Figure(summary.episode),
@@ -57,7 +73,9 @@ def _figures(summary: RunSummary) -> dict[str, Figure]:
         "late_steps": Figure(summary.late_steps),
         "audio_drift": Figure(summary.audio_drift_ppm, "ppm"),
         "records_lost": Figure(int(summary.log["dropped"] + summary.log["lost"] + summary.log["refused"])),
+        "sensor_faults": Figure(len(summary.faults)),
         "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),
+        **agreement,
     }
 
 
@@ -67,6 +85,7 @@ COMMAND = Command(
     (
         ("phonotaxis run policy.onnx --robot my_robot.yaml", "disarmed: look before it moves"),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --arm", "armed: it drives until it stops or 60 s"),
+        ("phonotaxis run policy.onnx --robot my_robot.yaml --shadow", "you drive, the policy looks on"),
     ),
     needs_arguments=True,
 )

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -184,6 +186,14 @@ class Rig:
     def episode(self) -> Path:
         (path,) = (self.folder / "episodes").glob("*.mcap")
         return path
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder with a path that is short enough for sockets."""
+    path = Path(tempfile.mkdtemp(prefix="ph-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy.clock import SampleClock, now_ns
-from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.devices import DeviceError, OdometrySample
 from phonotaxis.deploy.guardian import Guardian, brake, serve
 
 MS = 1_000_000
@@ -26,6 +26,15 @@ class FakeDrive:
         if len(self.got) >= self.broken_after:
             raise DeviceError("unplugged")
         self.got.append((v_mps, w_radps))
+
+    def fileno(self) -> int:
+        return -1
+
+    def listen(self) -> None:
+        pass
+
+    def motions(self) -> list[OdometrySample]:
+        return []
 
     def close(self) -> None:
         self.got.append((0.0, 0.0))
@@ -72,7 +81,7 @@ def test_stop_brakes_disarms_and_stays_so() -> None:
     assert drive.got[-1] == (0.0, 0.0)
     assert guardian.status(1) == {
         "type": "status", "time_ns": 1, "v_mps": 0.0, "w_radps": 0.0, "reason": "goal reached",
-        "armed": False, "sequence": -1,
+        "armed": False, "blocked": False, "sequence": -1,
     }  # fmt: skip
     guardian.handle(_command(2), 2)
     guardian.handle(_sensors(2), 2)

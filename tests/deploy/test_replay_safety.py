@@ -15,13 +15,16 @@ import pytest
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import DriveGone, OdometrySample
+from phonotaxis.deploy.emergency_stop import EmergencyStop
 from phonotaxis.deploy.episode_reader import Episode, read_episode
-from phonotaxis.deploy.guardian import Guardian, serve
+from phonotaxis.deploy.guardian_service import serve
 from phonotaxis.deploy.guardian_trace import MAX_EVENTS, MAX_TRACE_BYTES, GuardianTrace
 from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.recover import rewrite
 from phonotaxis.deploy.replay import ReplayReport, check
 from phonotaxis.deploy.replay_report import SAFETY
+from phonotaxis.deploy.traced_guardian import RepeatedDrive, RepeatedGuardian, TracedGuardian
 from phonotaxis.export.bundle import Bundle, read_bundle
 
 
@@ -169,25 +172,19 @@ def test_the_guardian_keeps_its_trace_until_the_runtime_listens(toy: Any, tmp_pa
     """A runtime that reads nothing for a while: the socket fills, statuses are lost, their events are not."""
     from phonotaxis.configs.robot import simulated_robot
 
-    class Drive:
-        dead_man_ms = 100.0
-
-        def command(self, v_mps: float, w_radps: float) -> None: ...
-
-        def close(self) -> None: ...
-
     contract = toy.contract()
     robot: RobotConfig = simulated_robot(contract.array, contract.camera, "none")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
-    thread = threading.Thread(target=serve, args=(theirs, Guardian(robot, Drive())))
+    guardian = TracedGuardian(robot, RepeatedDrive(), EmergencyStop(tmp_path / "latch.json"))
+    thread = threading.Thread(target=serve, args=(theirs, guardian, None, guardian.trace))
     thread.start()
     ours.settimeout(10)
     for number in range(300):  # each is a status that differs
         ours.send(json.dumps({"type": "arm" if number % 2 else "disarm"}).encode())
     ours.send(json.dumps({"type": "sensors", "audio_ns": now_ns(), "depth_ns": None, "clearance_m": None}).encode())
     expected, told = 0, 0
-    while told < 301:
+    while told < 302:  # with its beginning
         status = json.loads(ours.recv(4096))
         assert status["trace"]["first"] == expected
         expected += len(status["trace"]["events"])
@@ -197,3 +194,54 @@ def test_the_guardian_keeps_its_trace_until_the_runtime_listens(toy: Any, tmp_pa
     assert not thread.is_alive()
     ours.close()
     theirs.close()
+
+
+class Moody(RepeatedDrive):
+    """A drive that reports its wheels, and is gone for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        self.calls += 1
+        if 40 <= self.calls < 45:
+            raise DriveGone("unplugged")
+
+    def motions(self) -> list[OdometrySample]:
+        return [OdometrySample(0.011, 0.0, 0.001, False, 20_000_000 * self.calls)] if self.calls % 3 == 0 else []
+
+
+def test_wheels_persons_and_a_drive_that_goes_are_repeated_too(toy: Any, tmp_path: Path) -> None:
+    """Two seconds of a guardian's life, all of its inputs: what is repeated from the trace is the same in each tick."""
+    from phonotaxis.configs.robot import simulated_robot
+
+    contract = toy.contract()
+    robot = simulated_robot(contract.array, contract.camera, "none")
+    real = TracedGuardian(robot, Moody(), EmergencyStop(tmp_path / "latch.json"))
+    repeated, seen = RepeatedGuardian(robot), set()
+    for tick in range(100):
+        at_ns = 20_000_000 * (tick + 1) + (90_000_000 if tick > 60 else 0)  # one tick is late
+        real.handle({"type": "sensors", "audio_ns": at_ns, "depth_ns": at_ns, "clearance_m": 2.0 - 0.02 * tick}, at_ns)
+        if tick in (2, 50, 85, 95):
+            real.person({2: "arm", 50: "arm", 85: "emergency_stop", 95: "release"}[tick], at_ns)
+        real.handle({"type": "command", "v_mps": 0.9, "w_radps": 0.1, "due_ns": at_ns, "sequence": tick}, at_ns)
+        real.tick(at_ns)
+        if tick % 7 == 0:
+            real.listen()
+        part = real.trace.offer()
+        real.trace.sent()
+        for event in json.loads(json.dumps(part["events"])):
+            repeated.take(event)
+        assert repeated.guardian is not None
+        assert repeated.guardian.status(at_ns) == real.status(at_ns), tick
+        seen.add(real.status(at_ns)["reason"])
+    assert {"disarmed", "ok", "drive gone", "late tick", "emergency stop"} <= seen
+
+
+def test_a_trace_without_its_beginning_is_refused(toy: Any) -> None:
+    from phonotaxis.configs.robot import simulated_robot
+
+    contract = toy.contract()
+    with pytest.raises(ValueError, match="begin"):
+        RepeatedGuardian(simulated_robot(contract.array, contract.camera, "none")).take([5])

@@ -1,0 +1,164 @@
+"""Everything that can be checked of a robot before its wheels turn, and with them lifted, its dead man."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.compatibility import check_compatible
+from phonotaxis.configs.devices import HardwareDevices
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.export.bundle import BundleError, read_bundle
+from phonotaxis.export.engines import EngineError, open_engine
+
+LISTEN_S = 2.0
+FRAME_S = 10.0
+CREEP_MPS = 0.1  # to prove the dead man, wheels lifted
+CREEP_S = 0.6
+DEAD_MAN_SLACK_MS = 50.0
+MAX_WATCH_S = 3.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of it.
+        ok: it is as it must be.
+        text: what was found, and what to do where it isn't.
+    """
+
+    name: str
+    ok: bool
+    text: str
+
+
+def check_robot(robot: RobotConfig, policy: Path | None = None, wheels_lifted: bool = False) -> Iterator[Check]:
+    """Check one thing after the other; each is yielded as soon as it is known.
+
+    Args:
+        robot: its devices must be hardware.
+        policy: a bundle that shall run on it.
+        wheels_lifted: a person says that the wheels turn freely: the drive's dead man is proven.
+
+    Raises:
+        ConfigError: the robot is a simulated one.
+    """
+    if not isinstance(robot.devices, HardwareDevices):
+        raise ConfigError(f"robot '{robot.name}' is simulated; this is for devices.kind: hardware")
+    if policy is not None:
+        yield _guarded("policy", lambda: _policy(robot, policy))
+    yield _emergency_stop(robot)
+    yield _priority()
+    yield _guarded("microphones", lambda: _microphones(robot))
+    yield _guarded("camera", lambda: _camera(robot))
+    yield _guarded("drive", lambda: _drive(robot, wheels_lifted))
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except (ConfigError, BundleError, EngineError, DeviceError, OSError) as error:
+        return Check(name, False, str(error))
+    except ModuleNotFoundError as error:
+        return Check(name, False, f"{error.name} isn't installed: pip install 'phonotaxis[devices]', or apt-get's own")
+
+
+def _policy(robot: RobotConfig, policy: Path) -> Check:
+    bundle = read_bundle(policy)
+    check_compatible(bundle.contract, robot)
+    engine = open_engine(bundle)
+    return Check("policy", True, f"{bundle.sha256[:12]} fits this robot and runs on {engine.fingerprint['engine']}")
+
+
+def _emergency_stop(robot: RobotConfig) -> Check:
+    reason = EmergencyStop(latch_path(robot)).reason
+    text = f"latched ({reason}); `phonotaxis robot release`" if reason else "not latched"
+    return Check("emergency_stop", not reason, text)
+
+
+def _priority() -> Check:
+    import resource
+
+    granted = resource.getrlimit(resource.RLIMIT_RTPRIO)[0] > 0 or os.geteuid() == 0
+    hint = "" if granted else "; raise rtprio and memlock in /etc/security/limits.conf, or run as a service"
+    return Check("real_time", granted, f"real-time scheduling is {'granted' if granted else 'refused'}{hint}")
+
+
+def _microphones(robot: RobotConfig) -> Check:
+    from phonotaxis.deploy.jetson.channel_check import check_channels
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones, record
+
+    assert isinstance(robot.devices, HardwareDevices)
+    device = LiveMicrophones(robot.devices.microphones, robot.array, robot.sample_rate_hz)
+    try:
+        samples = record(device, LISTEN_S)
+    finally:
+        device.close()
+    share = samples.shape[1] / (LISTEN_S * robot.sample_rate_hz)
+    faults = list(check_channels(samples, robot.array, robot.sample_rate_hz).faults)
+    if abs(share - 1.0) > 0.1:
+        faults.insert(0, f"{share:.0%} of the samples that {robot.sample_rate_hz} Hz would give in {LISTEN_S:g} s")
+    return Check("microphones", not faults, "; ".join(faults) or f"{len(samples)} channels, all well")
+
+
+def _camera(robot: RobotConfig) -> Check:
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+
+    assert isinstance(robot.devices, HardwareDevices)
+    device = LiveCamera(robot.devices.camera, robot.camera)
+    try:
+        deadline_s = time.monotonic() + FRAME_S
+        while (frame := device.latest()) is None and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        at_ns = now_ns()
+    finally:
+        device.close()
+    if frame is None:
+        return Check("camera", False, device.fault or f"no frame within {FRAME_S:g} s")
+    age_ms, known = (at_ns - frame.capture_ns) * 1e-6, float((frame.depth_m > 0).mean())
+    ok = 0.0 <= age_ms <= robot.camera.max_age_ms and known > 0.0
+    return Check("camera", ok, f"a frame {age_ms:.0f} ms old, {known:.0%} of its pixels known")
+
+
+def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
+    drive = open_drive(robot)
+    try:
+        drive.command(0.0, 0.0)
+        if not wheels_lifted:
+            return Check("drive", True, f"open; its dead man of {drive.dead_man_ms:g} ms is unproven (--wheels-lifted)")
+        return _prove_dead_man(drive)
+    finally:
+        drive.close()
+
+
+def _prove_dead_man(drive: DriveDevice) -> Check:
+    """Creep, fall silent, and time until the wheels report that they stand."""
+    moved_m, until_s = 0.0, time.monotonic() + CREEP_S
+    while time.monotonic() < until_s:
+        drive.command(CREEP_MPS, 0.0)
+        moved_m += sum(abs(motion.dx_m) for motion in drive.motions())
+        time.sleep(0.02)
+    silent_ns = now_ns()
+    if moved_m < 0.2 * CREEP_MPS * CREEP_S:
+        return Check("drive", False, "told to creep, its wheels report no motion: is the motors' power on?")
+    last_ns, until_s = silent_ns, time.monotonic() + MAX_WATCH_S
+    while time.monotonic() < until_s:
+        drive.listen()
+        for motion in drive.motions():
+            if abs(motion.dx_m) > 0.05 * CREEP_MPS * 0.02:
+                last_ns = motion.capture_ns
+        time.sleep(0.005)
+    stopped_ms = (last_ns - silent_ns) * 1e-6
+    limit_ms = drive.dead_man_ms + DEAD_MAN_SLACK_MS
+    text = f"without commands the wheels stood after {stopped_ms:.0f} ms (dead man {drive.dead_man_ms:g} ms)"
+    hint = "" if stopped_ms <= limit_ms else ": DO NOT DRIVE; a hanging computer would not stop this robot in time"
+    return Check("drive", stopped_ms <= limit_ms, text + hint)

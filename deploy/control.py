@@ -1,0 +1,173 @@
+"""A person's hand on the guardian: arm, disarm, emergency stop and release, over a socket of this user alone.
+
+Messages are JSON, one a packet: a request `{"type": "arm"}` gets one answer
+`{"ok": true, "text": "...", "status": {...}}`. The socket is 0600 in a folder that is 0700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.configs.wire import peer_is_self
+from phonotaxis.deploy.emergency_stop import robot_key
+
+REQUESTS = ("arm", "disarm", "emergency_stop", "release", "status")
+MAX_BYTES = 4096
+
+
+class ControlError(RuntimeError):
+    """No guardian answers, or it refuses; the message says which."""
+
+
+def control_path(robot: RobotConfig) -> Path:
+    """Return where this robot's guardian listens, under `XDG_RUNTIME_DIR`."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/phonotaxis-{os.getuid()}"
+    return Path(base) / "phonotaxis" / f"{robot_key(robot)}.guardian"
+
+
+class NoGuardian(ControlError):
+    """No guardian of this robot runs."""
+
+
+class Control:
+    """The guardian's end: a listening socket and its clients, none of which it ever waits for."""
+
+    def __init__(self, path: Path) -> None:
+        """Listen.
+
+        Raises:
+            OSError: another guardian of this robot runs, or the folder is open to others.
+        """
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent.stat().st_mode & 0o077:
+            raise PermissionError(f"{path.parent} is open to other users; make it 0700 (chmod 700 {path.parent})")
+        if _answers(path):
+            raise FileExistsError(f"another guardian of this robot runs ({path}); end its run first")
+        path.unlink(missing_ok=True)
+        self._path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._listener.bind(str(path))
+            path.chmod(0o600)
+            self._listener.listen(4)
+        except OSError:
+            self._listener.close()
+            raise
+        self._listener.setblocking(False)
+        self._clients: list[socket.socket] = []
+
+    def sockets(self) -> list[socket.socket]:
+        """Return what to wait for with select."""
+        return [self._listener, *self._clients]
+
+    def requests(self, ready: list[socket.socket]) -> list[tuple[socket.socket, str]]:
+        """Take what has come on the sockets that are ready; returns who asks what, nonsense as an empty request."""
+        found = []
+        for link in ready:
+            if link is self._listener:
+                self._accept()
+            elif link in self._clients:
+                packet = _receive(link)
+                if packet:
+                    found.append((link, _request(packet)))
+                else:
+                    self._drop(link)
+        return found
+
+    def _accept(self) -> None:
+        try:
+            link, _ = self._listener.accept()
+        except OSError:
+            return
+        if not peer_is_self(link) or len(self._clients) >= 8:
+            link.close()
+            return
+        link.setblocking(False)
+        self._clients.append(link)
+
+    def _drop(self, link: socket.socket) -> None:
+        self._clients.remove(link)
+        link.close()
+
+    def answer(self, link: socket.socket, ok: bool, text: str, status: dict[str, Any]) -> None:
+        """Answer without waiting."""
+        packet = json.dumps({"ok": ok, "text": text, "status": status}).encode()
+        try:
+            link.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            self._drop(link)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for link in (self._listener, *self._clients):
+            link.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def _receive(link: socket.socket) -> bytes:
+    try:
+        return link.recv(MAX_BYTES)
+    except OSError:
+        return b""
+
+
+def _request(packet: bytes) -> str:
+    try:
+        kind = json.loads(packet)["type"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return kind if kind in REQUESTS else ""
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, Any]:
+    """Ask this robot's guardian for something: the person's end.
+
+    Args:
+        robot: whose guardian.
+        request: one of `REQUESTS`.
+        timeout_s: to wait for the answer.
+
+    Returns:
+        The answer: `text`, and the guardian's `status`.
+
+    Raises:
+        NoGuardian: none of this robot runs.
+        ControlError: it doesn't answer, or it refuses.
+    """
+    path = control_path(robot)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+        except OSError:
+            raise NoGuardian(
+                f"no guardian of robot '{robot.name}' runs ({path}); start `phonotaxis run` first, as this same user"
+            ) from None
+        try:
+            link.send(json.dumps({"type": request}).encode())
+            packet = link.recv(MAX_BYTES)
+            answer: dict[str, Any] = json.loads(packet)
+        except (OSError, ValueError) as error:
+            raise ControlError(
+                f"the guardian of '{robot.name}' does not answer ({error}): cut the motors' power"
+            ) from None
+    if not answer["ok"]:
+        raise ControlError(answer["text"])
+    return answer

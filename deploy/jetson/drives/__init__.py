@@ -1,0 +1,1 @@
+"""Drives, one file each; only the guardian opens one."""

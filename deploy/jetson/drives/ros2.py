@@ -1,0 +1,112 @@
+"""A base driven by ROS 2, where rclpy is: Twist out, Odometry in, and nobody else on the topic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from phonotaxis.configs.devices import Ros2Drive
+from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
+
+DISCOVERY_S = 2.0  # within which another publisher is seen
+_LOOK_NS = 500_000_000
+
+
+class Ros2:
+    """Publishes velocities on a topic that is the guardian's alone.
+
+    The dead man is the base's own (in ros2_control's diff_drive_controller: `cmd_vel_timeout`); it can't be set
+    from here, so the robot's configuration states it and `doctor --robot` proves it.
+
+    Attributes:
+        dead_man_ms: as stated.
+    """
+
+    def __init__(self, config: Ros2Drive, dead_man_ms: float) -> None:
+        """Join the graph.
+
+        Raises:
+            DeviceError: no rclpy here, or somebody else publishes on the topic.
+        """
+        self._config, self.dead_man_ms = config, dead_man_ms
+        try:
+            import rclpy
+            from geometry_msgs.msg import Twist
+            from nav_msgs.msg import Odometry
+        except ImportError as error:
+            raise DeviceError(
+                f"the drive needs ROS 2 ({error}); source its set-up file (/opt/ros/DISTRO/setup.bash), and use a "
+                "Python environment that sees the system's packages"
+            ) from None
+        self._rclpy, self._twist = rclpy, Twist
+        rclpy.init()
+        self._node = rclpy.create_node("phonotaxis_guardian")
+        self._publisher = self._node.create_publisher(Twist, config.topic, 1)
+        self._pose: tuple[float, float, float] | None = None
+        self._motions: list[OdometrySample] = []
+        self._node.create_subscription(Odometry, config.odometry_topic, self._take, 10)
+        self._looked_ns = 0
+        until_ns = now_ns() + int(DISCOVERY_S * 1e9)
+        try:
+            while now_ns() < until_ns:
+                rclpy.spin_once(self._node, timeout_sec=0.1)
+                self._look(now_ns())
+        except DriveGone as error:
+            self.close()
+            raise DeviceError(str(error)) from None
+
+    def _look(self, at_ns: int) -> None:
+        if at_ns - self._looked_ns < _LOOK_NS:
+            return
+        self._looked_ns = at_ns
+        others = self._node.count_publishers(self._config.topic) - 1
+        if others > 0:
+            raise DriveGone(
+                f"{others} other publisher(s) on {self._config.topic}: the guardian drives alone; end them "
+                f"(ros2 topic info --verbose {self._config.topic} names them)"
+            )
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        """Publish both speeds, and take the odometry that has come.
+
+        Raises:
+            DriveGone: somebody else publishes as well.
+        """
+        self._look(now_ns())
+        message = self._twist()
+        message.linear.x, message.angular.z = float(v_mps), float(w_radps)
+        self._publisher.publish(message)
+        self._rclpy.spin_once(self._node, timeout_sec=0.0)
+
+    def fileno(self) -> int:
+        """Return -1: rclpy has no descriptor to wait for."""
+        return -1
+
+    def listen(self) -> None:
+        """Take the odometry that has come; others may publish."""
+        self._rclpy.spin_once(self._node, timeout_sec=0.0)
+
+    def _take(self, message: Any) -> None:
+        pose = message.pose.pose
+        x, y, z, w = pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w
+        yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+        new = (float(pose.position.x), float(pose.position.y), yaw)
+        old, self._pose = self._pose, new
+        if old is None or not all(map(math.isfinite, new)):
+            return
+        dx, dy, turn = new[0] - old[0], new[1] - old[1], new[2] - old[2]
+        c, s = math.cos(old[2]), math.sin(old[2])
+        dyaw = math.atan2(math.sin(turn), math.cos(turn))
+        self._motions.append(OdometrySample(c * dx + s * dy, c * dy - s * dx, dyaw, False, now_ns()))
+
+    def motions(self) -> list[OdometrySample]:
+        """Return the odometry since the last call."""
+        motions, self._motions = self._motions, []
+        return motions
+
+    def close(self) -> None:
+        """Stop and leave the graph."""
+        self._publisher.publish(self._twist())
+        self._node.destroy_node()
+        self._rclpy.shutdown()

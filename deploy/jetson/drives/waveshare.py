@@ -1,0 +1,168 @@
+"""Waveshare's UGV chassis over a serial port: one JSON object a line, each way.
+
+Commands as in its wiki, "Sub-controller JSON Command Set": T 13 sets X m/s and Z rad/s, T 136 the dead man in
+milliseconds, T 131 switches the feedback on, T 142 sets its interval, T 143 the echo. Feedback is T 1001 with
+the way of each wheel in `odl` and `odr` and the bus voltage in `v`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from typing import Any
+
+from phonotaxis.configs.devices import WaveshareDrive
+from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
+from phonotaxis.deploy.jetson.drives.lines import LineBuffer
+from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
+
+FEEDBACK = 1001
+FEEDBACK_INTERVAL_MS = 20
+RETRY_NS = 200_000_000
+_RENEW_NS = 1_000_000_000
+
+
+class Waveshare:
+    """The chassis. Its dead man is set when the port opens, and again each second: the board may have been reset.
+
+    Attributes:
+        dead_man_ms: without a command for so long its firmware stops the wheels.
+        noise: lines that weren't feedback.
+    """
+
+    def __init__(self, config: WaveshareDrive, dead_man_ms: float) -> None:
+        """Open the port for this process alone.
+
+        Raises:
+            DeviceError: it isn't there, or another process holds it.
+        """
+        self._config, self.dead_man_ms = config, dead_man_ms
+        self._port: Any = None
+        self._tried_ns = self._renewed_ns = 0
+        self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
+        self._motions: list[OdometrySample] = []
+        self.noise = 0
+        self._open()
+
+    def _open(self) -> None:
+        import serial
+
+        self._tried_ns = now_ns()
+        name = self._config.port
+        try:
+            port = serial.Serial(name, self._config.baud, timeout=0, write_timeout=0, exclusive=True)
+        except (OSError, ValueError) as error:  # pyserial's own error is an OSError
+            busy = "lock" in str(error)
+            hint = "another program holds it; end that" if busy else "check devices.drive.port, the cable and the group"
+            raise DeviceError(f"{name}: can't open the drive's port ({error}); {hint}") from None
+        self._port = port
+        self._lines, self._wheels = LineBuffer(), WheelOdometry(self._config.track_m)
+        self._set_up(self._tried_ns)
+
+    def _set_up(self, at_ns: int) -> None:
+        self._write({"T": 136, "cmd": int(self.dead_man_ms)})
+        self._write({"T": 143, "cmd": 0})
+        self._write({"T": 142, "cmd": FEEDBACK_INTERVAL_MS})
+        self._write({"T": 131, "cmd": 1})
+        self._renewed_ns = at_ns
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        """Set both speeds, and read what the chassis has said.
+
+        Raises:
+            DriveGone: the port has gone; a later call opens it again and sets the dead man first.
+        """
+        at_ns = self._ready()
+        self._write({"T": 13, "X": round(v_mps, 4), "Z": round(w_radps, 4)})
+        if at_ns - self._renewed_ns > _RENEW_NS:
+            self._write({"T": 136, "cmd": int(self.dead_man_ms)})
+            self._renewed_ns = at_ns
+        self._read()
+
+    def fileno(self) -> int:
+        """Return the port's descriptor, -1 while it has gone."""
+        return -1 if self._port is None else int(self._port.fileno())
+
+    def listen(self) -> None:
+        """Take what the chassis has said; whoever else drives it isn't disturbed.
+
+        Raises:
+            DriveGone: as in `command`.
+        """
+        self._ready()
+        self._read()
+
+    def _ready(self) -> int:
+        at_ns = now_ns()
+        if self._port is None:
+            self._reopen(at_ns)
+        return at_ns
+
+    def _reopen(self, at_ns: int) -> None:
+        if at_ns - self._tried_ns < RETRY_NS:
+            raise DriveGone(f"{self._config.port}: the drive's port has gone")
+        try:
+            self._open()
+        except DriveGone:
+            raise
+        except DeviceError as error:
+            raise DriveGone(str(error)) from None
+
+    def _write(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = self._port.write(data)
+        except OSError as error:
+            self._lose(error)
+        else:
+            if written != len(data):
+                self._lose(OSError(f"it took {written} of {len(data)} bytes"))
+
+    def _read(self) -> None:
+        try:
+            data = self._port.read(4096)
+        except OSError as error:
+            self._lose(error)
+        at_ns = now_ns()
+        for line in self._lines.feed(data):
+            self._take(line, at_ns)
+
+    def _take(self, line: bytes, at_ns: int) -> None:
+        try:
+            said = json.loads(line)
+            if said["T"] != FEEDBACK:
+                return
+            unit_m = self._config.odometer_unit_m
+            left_m, right_m = float(said["odl"]) * unit_m, float(said["odr"]) * unit_m
+        except (ValueError, KeyError, TypeError, RecursionError):
+            self.noise += 1
+            return
+        if not (math.isfinite(left_m) and math.isfinite(right_m)):
+            self.noise += 1
+            return
+        moved = self._wheels.moved(left_m, right_m)
+        if moved is not None:
+            self._motions.append(OdometrySample(*moved, collision=False, capture_ns=at_ns))
+
+    def _lose(self, error: OSError) -> None:
+        with contextlib.suppress(OSError):
+            self._port.close()
+        self._port = None
+        self._tried_ns = now_ns()
+        raise DriveGone(f"{self._config.port}: the drive's port has gone ({error}); its dead man stops the wheels")
+
+    def motions(self) -> list[OdometrySample]:
+        """Return the odometry since the last call."""
+        motions, self._motions = self._motions, []
+        return motions
+
+    def close(self) -> None:
+        """Stop the wheels and let go of the port."""
+        if self._port is not None:
+            with contextlib.suppress(DriveGone):
+                self._write({"T": 13, "X": 0.0, "Z": 0.0})
+        if self._port is not None:
+            self._port.close()
+            self._port = None

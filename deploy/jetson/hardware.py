@@ -1,0 +1,47 @@
+"""A real robot's devices, opened as its configuration names them."""
+
+from __future__ import annotations
+
+from phonotaxis.configs.devices import HardwareDevices, Ros2Drive, WaveshareDrive
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.devices import DriveDevice, Sensors
+
+
+def open_sensors(robot: RobotConfig) -> Sensors:
+    """Open microphones and camera; a drive that delivers odometry hands it to the runtime by the guardian.
+
+    Raises:
+        DeviceError: one of them isn't there or doesn't do what the configuration says.
+    """
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+
+    devices = _devices(robot)
+    microphones = LiveMicrophones(devices.microphones, robot.array, robot.sample_rate_hz)
+    try:
+        return Sensors(microphones, LiveCamera(devices.camera, robot.camera), None)
+    except BaseException:
+        microphones.close()
+        raise
+
+
+def open_drive(robot: RobotConfig) -> DriveDevice:
+    """Open the drive; only the guardian does.
+
+    Raises:
+        DeviceError: it isn't there, or somebody else holds it.
+    """
+    drive = _devices(robot).drive
+    if isinstance(drive, WaveshareDrive):
+        from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
+
+        return Waveshare(drive, robot.drive.dead_man_ms)
+    assert isinstance(drive, Ros2Drive)
+    from phonotaxis.deploy.jetson.drives.ros2 import Ros2
+
+    return Ros2(drive, robot.drive.dead_man_ms)
+
+
+def _devices(robot: RobotConfig) -> HardwareDevices:
+    assert isinstance(robot.devices, HardwareDevices)
+    return robot.devices

@@ -1,0 +1,186 @@
+"""Live microphones: PyAudio's callback into a ring of blocks, whose samples are counted and never resampled.
+
+PortAudio is a poor witness of faults. When the sound server dies, or the array is unplugged, callbacks cease
+and nothing else happens; `stop_stream` then never returns. So the age of the last callback is watched, and the
+device is opened anew, with a PortAudio of its own, until it is there again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.devices import Microphones
+from phonotaxis.deploy.arrival import ArrivalClock
+from phonotaxis.deploy.clock import NS_PER_S, now_ns
+from phonotaxis.deploy.devices import AudioBlock, DeviceError
+from phonotaxis.deploy.jetson import portaudio
+
+SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
+FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
+RETRY_S = 0.25
+_QUEUED_S = 60.0  # of sound: a stalled loop shows as age, not as lost memory
+
+
+class LiveMicrophones:
+    """A microphone array on a sound card.
+
+    Attributes:
+        lost: samples that never came, found by their arrival or by a restart of the device.
+        restarts: of the device.
+        fault: why there is no sound now; empty where there is.
+    """
+
+    def __init__(self, config: Microphones, array: MicrophoneArray, sample_rate_hz: int) -> None:
+        """Open the device.
+
+        Raises:
+            DeviceError: it isn't there, or can't do the rate or the channels.
+        """
+        self._name = config.device or array.device_name
+        self._channels, self._rate_hz = array.device_channels, sample_rate_hz
+        self._block = max(1, round(config.block_ms * 1e-3 * sample_rate_hz))
+        self._latency_ns = int(config.latency_ms * 1e6)
+        self._queue: queue.Queue[AudioBlock] = queue.Queue(int(_QUEUED_S * sample_rate_hz / self._block))
+        self._next = 0
+        self.lost, self.restarts, self.fault = 0, 0, ""
+        self._closing = threading.Event()
+        self._audio: Any = None
+        self._stream: Any = None
+        self._generation = 0
+        self._heard_ns, self._opened_at = now_ns(), 0
+        self._open()
+        self._watch = threading.Thread(target=self._keep_open, name="microphones", daemon=True)
+        self._watch.start()
+
+    def _open(self) -> None:
+        import pyaudio
+
+        audio = portaudio.start()
+        try:
+            card = portaudio.choose(portaudio.sound_cards(audio), self._name, self._channels)
+            form = {"input_device": card.index, "input_channels": self._channels, "input_format": pyaudio.paInt16}
+            with portaudio.quiet():
+                audio.is_format_supported(self._rate_hz, **form)
+                self._generation += 1
+                self._resume()
+                self._audio, self._stream = (
+                    audio,
+                    audio.open(
+                        rate=self._rate_hz,
+                        channels=self._channels,
+                        format=pyaudio.paInt16,
+                        input=True,
+                        input_device_index=card.index,
+                        frames_per_buffer=self._block,
+                        stream_callback=self._callback_of(self._generation, pyaudio.paContinue),
+                    ),
+                )
+        except (OSError, ValueError) as error:
+            audio.terminate()
+            raise DeviceError(
+                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rate_hz} Hz ({error}); "
+                "correct sample_rate_hz and the array, or close the program that holds it"
+            ) from None
+        except DeviceError:
+            audio.terminate()
+            raise
+
+    def _resume(self) -> None:
+        """Count on from where the time is: every sample keeps its place, however long nothing was heard."""
+        at_ns = now_ns()
+        if self._next:
+            missing = int((at_ns - self._heard_ns) * self._rate_hz // NS_PER_S)
+            self._next += missing
+            self.lost += missing
+        self._clock, self._heard_ns, self._opened_at = ArrivalClock(self._rate_hz), at_ns, self._next
+
+    def _callback_of(self, generation: int, go_on: int) -> Any:
+        def callback(data: bytes, frames: int, times: Any, status: int) -> tuple[None, int]:
+            if generation == self._generation:
+                self._take(data, frames, now_ns())
+            return None, go_on
+
+        return callback
+
+    def _take(self, data: bytes, frames: int, at_ns: int) -> None:
+        self._heard_ns = at_ns
+        lost = self._clock.arrive(self._next + frames, at_ns)
+        self.lost += lost
+        self._next += lost
+        samples = np.frombuffer(data, dtype=np.int16).reshape(-1, self._channels).T
+        capture_ns = self._clock.captured_ns(self._next) - self._latency_ns
+        with contextlib.suppress(queue.Full):  # the age of what is read has stopped the robot long before
+            self._queue.put_nowait(AudioBlock(np.ascontiguousarray(samples), self._next, capture_ns))
+        self._next += frames
+
+    def _keep_open(self) -> None:
+        while not self._closing.wait(RETRY_S):
+            silent_ns = now_ns() - self._heard_ns
+            if silent_ns < (SILENT_NS if self._next > self._opened_at else FIRST_BLOCK_NS):
+                self.fault = ""
+                continue
+            self._restart(silent_ns)
+
+    def _restart(self, silent_ns: int) -> None:
+        self.fault = self.fault or f"no sound from '{self._name}' for {silent_ns * 1e-9:.1f} s"
+        self._drop()
+        before = self._heard_ns, self._next, self.lost
+        try:
+            self._open()
+        except DeviceError as error:
+            self.fault = str(error)
+            self._heard_ns, self._next, self.lost = before  # still silent: try again
+            return
+        self.restarts += 1
+
+    def _drop(self) -> None:
+        """Let go of the stream without `stop_stream`, which hangs where the source was removed."""
+        self._generation += 1
+        stream, audio, self._stream, self._audio = self._stream, self._audio, None, None
+        with contextlib.suppress(OSError):
+            if stream is not None:
+                stream.close()
+        with contextlib.suppress(OSError):
+            if audio is not None:
+                audio.terminate()
+
+    def read_block(self, timeout_s: float) -> AudioBlock | None:
+        """Return the next unread block, or None when none came in time."""
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Let go of the device; may be called more than once."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._watch.join(5.0)
+            self._drop()
+
+
+def record(microphones: LiveMicrophones, seconds: float) -> np.ndarray:
+    """Record for a while.
+
+    Returns:
+        int16 [device_channels, samples].
+
+    Raises:
+        DeviceError: no sound came.
+    """
+    blocks: list[np.ndarray] = []
+    deadline_s = time.monotonic() + seconds
+    while time.monotonic() < deadline_s:
+        block = microphones.read_block(0.1)
+        if block is not None:
+            blocks.append(block.samples)
+    if not blocks:
+        raise DeviceError(microphones.fault or f"no sound came within {seconds:g} s; is the array muted or suspended?")
+    return np.concatenate(blocks, axis=1)

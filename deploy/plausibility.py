@@ -1,0 +1,68 @@
+"""Signs that a sensor delivers something and yet senses nothing: constant or clipping channels, a frozen image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
+
+FULL_SCALE = 32_700  # a converter that clips stays within a few codes of its end
+CLIPPED_SHARE = 0.3  # of samples: a sine of twice full scale clips two thirds, loud speech some percent
+FROZEN_FRAMES = 3
+FROZEN_M = 0.10  # driven, or FROZEN_RAD turned, while the image stays the same bit by bit
+FROZEN_RAD = 0.20
+
+
+class AudioWatch:
+    """Watches the microphones' channels. One that goes silent while others hear is dead; one at its end clips.
+
+    A channel must misbehave for `patience_ms` of sound, so that a bang or a digital pause is none.
+    """
+
+    def __init__(self, channels: list[int], sample_rate_hz: int, patience_ms: float) -> None:
+        self._channels = channels
+        self._patience = int(patience_ms * 1e-3 * sample_rate_hz)
+        self._constant = np.zeros(len(channels), dtype=np.int64)
+        self._clipped = np.zeros(len(channels), dtype=np.int64)
+
+    def __call__(self, block: AudioBlock) -> str:
+        """Return what is wrong with the microphones now; empty where nothing is."""
+        samples = block.samples[self._channels]
+        count = samples.shape[1]
+        constant = samples.max(axis=1) == samples.min(axis=1)
+        clipped = (np.abs(samples.astype(np.int32)) >= FULL_SCALE).mean(axis=1) > CLIPPED_SHARE
+        self._constant = np.where(constant, self._constant + count, 0)
+        self._clipped = np.where(clipped, self._clipped + count, 0)
+        dead = self._constant > self._patience
+        if dead.any() and not dead.all():
+            return f"channel {self._names(dead)} is dead"
+        over = self._clipped > self._patience
+        return f"channel {self._names(over)} clips" if over.any() else ""
+
+    def _names(self, which: np.ndarray) -> str:
+        return ", ".join(str(self._channels[i]) for i in np.flatnonzero(which))
+
+
+class DepthWatch:
+    """Notices a camera that goes on delivering one and the same image while the robot moves."""
+
+    def __init__(self) -> None:
+        self._last: bytes = b""
+        self._repeats = 0
+        self._moved_m = self._turned_rad = 0.0
+
+    def moved(self, sample: OdometrySample) -> None:
+        """Take a motion of the robot."""
+        self._moved_m += abs(sample.dx_m)
+        self._turned_rad += abs(sample.dyaw_rad)
+
+    def __call__(self, frame: DepthFrame) -> str:
+        """Return what is wrong with the camera; empty where nothing is."""
+        image = frame.depth_m.tobytes()
+        if image != self._last:
+            self._last, self._repeats = image, 0
+            self._moved_m = self._turned_rad = 0.0
+            return ""
+        self._repeats += 1
+        moving = self._moved_m > FROZEN_M or self._turned_rad > FROZEN_RAD
+        return "the image is frozen" if self._repeats >= FROZEN_FRAMES and moving else ""

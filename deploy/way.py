@@ -1,0 +1,65 @@
+"""The way driven forward, as commanded and as measured: whichever is further counts."""
+
+from __future__ import annotations
+
+from collections import deque
+
+_HISTORY_NS = 12_000_000_000  # longer than any camera.max_age_ms
+_SPEED_NS = 100_000_000  # over which the wheels' speed is taken
+STALL_NS = 150_000_000  # told to drive for so long
+STALL_MPS = 0.1  # at least, on average
+STALL_SHARE = 0.5  # of the way told, and the wheels did less
+_MEASURED_MAX_AGE_NS = 200_000_000
+
+
+class Way:
+    """Integrates forward motion, so that the way since an old depth frame is known."""
+
+    def __init__(self) -> None:
+        self._commanded_m = self._measured_m = 0.0
+        self._history: deque[tuple[int, float, float]] = deque()
+        self._wheels: deque[tuple[int, float]] = deque()
+
+    def drive(self, v_mps: float, passed_s: float, now_ns: int) -> None:
+        """Add what was commanded since the last call."""
+        self._commanded_m += v_mps * passed_s
+        self._history.append((now_ns, self._commanded_m, self._measured_m))
+        while now_ns - self._history[0][0] > _HISTORY_NS:
+            self._history.popleft()
+
+    def measure(self, dx_m: float, capture_ns: int) -> None:
+        """Take a motion that the wheels report."""
+        self._measured_m += max(0.0, dx_m)
+        self._wheels.append((capture_ns, dx_m))
+        while capture_ns - self._wheels[0][0] > _SPEED_NS:
+            self._wheels.popleft()
+
+    def measured_mps(self, now_ns: int) -> float:
+        """Return the forward speed that the wheels report; 0 where they say nothing."""
+        if len(self._wheels) < 2 or now_ns - self._wheels[-1][0] > _MEASURED_MAX_AGE_NS:
+            return 0.0
+        span_ns = self._wheels[-1][0] - self._wheels[0][0]
+        way_m = sum(dx for _, dx in self._wheels) - self._wheels[0][1]
+        return max(0.0, way_m / (span_ns * 1e-9)) if span_ns > 0 else 0.0
+
+    def stalled(self, now_ns: int, latency_s: float) -> bool:
+        """Whether the wheels, told to drive for a while, hardly did: the body pushes against something.
+
+        Args:
+            now_ns: monotonic time.
+            latency_s: of the drive, which is waited for.
+        """
+        span_ns = STALL_NS + int(latency_s * 1e9)
+        known = [entry for entry in self._history if entry[0] >= now_ns - span_ns]
+        if not known or now_ns - self._history[0][0] < span_ns or not self._wheels:
+            return False
+        commanded_m, measured_m = self._commanded_m - known[0][1], self._measured_m - known[0][2]
+        return commanded_m > STALL_MPS * span_ns * 1e-9 and measured_m < STALL_SHARE * commanded_m
+
+    def since(self, then_ns: int) -> float:
+        """Return the way driven forward since a time, metres: the longer one of commanded and measured."""
+        if not self._history:
+            return 0.0
+        known = (entry for entry in reversed(self._history) if entry[0] <= then_ns)
+        _, commanded_m, measured_m = next(known, self._history[0])
+        return max(self._commanded_m - commanded_m, self._measured_m - measured_m)

@@ -1,0 +1,239 @@
+"""`phonotaxis devices`: what is plugged in, and whether it does what the robot's file says."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Group, Json, say
+from phonotaxis.figures import Figure, emit
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from phonotaxis.configs.devices import HardwareDevices
+    from phonotaxis.configs.robot import RobotConfig
+
+Robot = Annotated[str, typer.Option(help="Your robot's .yaml file.")]
+
+
+def list_devices(json: Json = False) -> None:
+    """List the sound cards that can record, the serial ports, and the sources of GStreamer that are installed."""
+    from phonotaxis.deploy.jetson import portaudio
+
+    audio = portaudio.start()
+    try:
+        cards = portaudio.sound_cards(audio)
+    finally:
+        audio.terminate()
+    found = {}
+    for number, card in enumerate(cards):
+        found[f"microphones_{number}"] = Figure(f"{card.name}: {card.channels} channels, {card.sample_rate_hz:.0f} Hz")
+    for number, port in enumerate(_serial_ports()):
+        found[f"serial_{number}"] = Figure(port)
+    for element in ("v4l2src", "nvarguscamerasrc", "videotestsrc"):
+        found[f"gstreamer_{element}"] = Figure(_has_element(element))
+    emit("devices list", found, json)
+
+
+def _serial_ports() -> list[str]:
+    from serial.tools import list_ports
+
+    return sorted(f"{port.device}: {port.description}" for port in list_ports.comports())
+
+
+def _has_element(name: str) -> bool:
+    from phonotaxis.deploy.jetson.cameras import gstreamer
+
+    return gstreamer().ElementFactory.find(name) is not None
+
+
+def microphones(
+    robot: Robot,
+    seconds: Annotated[float, typer.Option(help="To listen.", min=1.0)] = 5.0,
+    azimuth: Annotated[
+        float | None,
+        typer.Option(help="Where you clap from, degrees counter-clockwise from straight ahead: finds mirrored arrays."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show each channel's level while you clap, then say which are dead, swapped, inverted or processed."""
+    import numpy as np
+
+    from phonotaxis.deploy.jetson.channel_check import check_channels
+
+    config = _hardware(robot)
+    samples = _record_with_meter(config, seconds)
+    known = None if azimuth is None else float(np.deg2rad(azimuth))
+    report = check_channels(samples, config.array, config.sample_rate_hz, known)
+    found = {f"channel_{i}_level": Figure(float(level), "dBFS") for i, level in enumerate(report.level_dbfs)}
+    found["azimuth"] = Figure(None if report.azimuth_rad is None else float(np.rad2deg(report.azimuth_rad)), "deg")
+    found["faults"] = Figure(len(report.faults))
+    emit("devices microphones", found, json)
+    for fault in report.faults:
+        say(f"phonotaxis: {fault}")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
+    import numpy as np
+    from rich.live import Live
+    from rich.text import Text
+
+    from phonotaxis.deploy.devices import DeviceError
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+
+    device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
+    blocks = []
+    try:
+        with Live(Text("listening"), transient=True) as live:
+            deadline_s = time.monotonic() + seconds
+            while time.monotonic() < deadline_s:
+                block = device.read_block(0.1)
+                if block is not None:
+                    blocks.append(block.samples)
+                    live.update(Text(_meter(block.samples)))
+    finally:
+        device.close()
+    if not blocks:
+        raise DeviceError(device.fault or "no sound came; is the array muted or suspended?")
+    return np.concatenate(blocks, axis=1)
+
+
+def _meter(samples: np.ndarray) -> str:
+    import numpy as np
+
+    rms = np.sqrt((samples.astype(np.float64) ** 2).mean(axis=1))
+    levels = 20 * np.log10(np.maximum(rms, 0.5) / 32768)
+    return "\n".join(f"{i}: {'#' * int(max(0, level + 96) / 2):48} {level:6.1f} dBFS" for i, level in enumerate(levels))
+
+
+def camera(
+    robot: Robot,
+    out: Annotated[Path, typer.Option(help="Image to write.")] = Path("frame.png"),
+    seconds: Annotated[float, typer.Option(help="To wait for a frame.", min=1.0)] = 10.0,
+    json: Json = False,
+) -> None:
+    """Take a depth frame and write it as a PNG of 16 bit, in millimetres."""
+    from phonotaxis.deploy.clock import now_ns
+    from phonotaxis.deploy.devices import DeviceError
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+    from phonotaxis.deploy.jetson.png import write_png16
+
+    config = _hardware(robot)
+    device = LiveCamera(_devices(config).camera, config.camera)
+    try:
+        deadline_s = time.monotonic() + seconds
+        while (frame := device.latest()) is None and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        age_ms = 0.0 if frame is None else (now_ns() - frame.capture_ns) * 1e-6
+    finally:
+        device.close()
+    if frame is None:
+        raise DeviceError(device.fault or f"no frame within {seconds:g} s")
+    write_png16(out, (frame.depth_m * 1000).round().clip(0, 65535).astype("uint16"))
+    known = frame.depth_m > 0
+    found = {
+        "image": Figure(str(out)),
+        "known": Figure(float(known.mean())),
+        "nearest": Figure(float(frame.depth_m[known].min()) if known.any() else None, "m"),
+        "age": Figure(age_ms, "ms"),
+        "refused": Figure(device.refused),
+    }
+    emit("devices camera", found, json)
+
+
+def sync(
+    robot: Robot,
+    seconds: Annotated[float, typer.Option(help="To watch and listen.", min=5.0)] = 40.0,
+    json: Json = False,
+) -> None:
+    """Measure how late the image is against the sound: clap before the camera, at least 20 times.
+
+    Write what it says into the robot's file: devices.camera.latency_ms is taken off the image's capture times.
+    """
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+    from phonotaxis.deploy.jetson.sync import image_onsets, offset_between, sound_onsets
+
+    config = _hardware(robot)
+    device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
+    blocks, frames = [], []
+    try:
+        eye = LiveCamera(_devices(config).camera, config.camera)
+        try:
+            deadline_s = time.monotonic() + seconds
+            while time.monotonic() < deadline_s:
+                block = device.read_block(0.1)
+                blocks += [] if block is None else [block]
+                frames += eye.unread()
+        finally:
+            eye.close()
+    finally:
+        device.close()
+    sound = sound_onsets(blocks, config.array.channel_map[0], config.sample_rate_hz)
+    offset = offset_between(sound, image_onsets(frames))
+    latency_ms = _devices(config).camera.latency_ms + offset.image_late_ms
+    found = {
+        "image_late": Figure(offset.image_late_ms, "ms"),
+        "spread": Figure(offset.spread_ms, "ms"),
+        "events": Figure(offset.events),
+        "camera_latency_ms": Figure(latency_ms, "ms"),
+    }
+    emit("devices sync", found, json)
+    if latency_ms >= 0:
+        say(f"write into {robot}: devices: {{camera: {{latency_ms: {latency_ms:.1f}}}}}")
+    else:
+        say(f"the sound is late by {-latency_ms:.1f} ms: raise devices.microphones.latency_ms by that")
+
+
+def _hardware(robot: str) -> RobotConfig:
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.devices import HardwareDevices
+    from phonotaxis.configs.robot import load_robot
+
+    config = load_robot(robot)
+    if not isinstance(config.devices, HardwareDevices):
+        raise ConfigError(f"robot '{robot}' has {config.devices.kind} devices; this is for devices.kind: hardware")
+    return config
+
+
+def _devices(config: RobotConfig) -> HardwareDevices:
+    from phonotaxis.configs.devices import HardwareDevices
+
+    assert isinstance(config.devices, HardwareDevices)
+    return config.devices
+
+
+GROUP = Group(
+    "devices",
+    "Microphones, cameras and ports: list them, and try what a robot's file names.",
+    (
+        Command("list", list_devices, (("phonotaxis devices list", "what is plugged in"),)),
+        Command(
+            "microphones",
+            microphones,
+            (
+                ("phonotaxis devices microphones --robot my_robot.yaml", "clap, and see"),
+                ("phonotaxis devices microphones --robot my_robot.yaml --azimuth 0", "clap from straight ahead"),
+            ),
+            needs_arguments=True,
+        ),
+        Command(
+            "sync",
+            sync,
+            (("phonotaxis devices sync --robot my_robot.yaml", "clap 20 times before the camera"),),
+            needs_arguments=True,
+        ),
+        Command(
+            "camera",
+            camera,
+            (("phonotaxis devices camera --robot my_robot.yaml", "one frame to frame.png"),),
+            needs_arguments=True,
+        ),
+    ),
+)

@@ -1,0 +1,56 @@
+"""`phonotaxis hil`: hardware in the loop: the unmodified robot against the simulator, through real devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Json, Seed, say
+from phonotaxis.figures import emit
+
+
+def hil(
+    policy: Annotated[Path, typer.Argument(help="The bundle, an .onnx file.")],
+    task: Annotated[str, typer.Option(help="A shipped task's name, or your own .yaml file.")] = "audiogoal",
+    episodes: Annotated[int, typer.Option(help="Of the task, in real time.", min=1)] = 10,
+    seconds: Annotated[float, typer.Option(help="Of each episode, at most.", min=1.0)] = 60.0,
+    faults: Annotated[bool, typer.Option("--faults", help="Break things instead, and time the wheels.")] = False,
+    repeats: Annotated[int, typer.Option(help="Of each fault; the median counts.", min=1)] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Drive the unmodified robot in the simulator, through the devices of this operating system, in real time.
+
+    A virtual PulseAudio array, a GStreamer camera and a serial line with a Waveshare board at its end take the
+    place of the hardware; the robot's own process can't tell. The same episodes run in the simulator alone, so that
+    the gap between simulation and deployment is a number. Scenes and sounds are those that training doesn't have.
+    """
+    from phonotaxis.configs import presets
+    from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.export.bundle import read_bundle
+    from phonotaxis.hil.faults import fault_figures, run_faults
+    from phonotaxis.hil.paired import figures, run_paired
+    from phonotaxis.policies.evaluate import unseen
+
+    chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(policy)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if faults:
+        found = fault_figures(run_faults(chosen, bundle, repeats, out, say))
+    else:
+        seeds = [seed * 1_000_003 + number for number in range(episodes)]
+        found = figures(run_paired(chosen, bundle, seeds, seconds, out, say))
+    emit("hil", found, json)
+
+
+COMMAND = Command(
+    "hil",
+    hil,
+    (
+        ("phonotaxis hil policy.onnx --episodes 100", "paired with the simulator alone; up to 60 s each"),
+        ("phonotaxis hil policy.onnx --faults", "kill, hang and unplug, and see when the wheels stand"),
+    ),
+    needs_arguments=True,
+)

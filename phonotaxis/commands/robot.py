@@ -1,0 +1,78 @@
+"""`phonotaxis robot`: a person's hand on a running robot: arm, disarm, emergency stop, release."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Group, say
+
+Robot = Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")]
+
+
+def arm(robot: Robot = "simulated") -> None:
+    """Let a running robot move. Have a hand on the switch that cuts its motors' power."""
+    _ask(robot, "arm")
+
+
+def disarm(robot: Robot = "simulated") -> None:
+    """Brake, and let nothing through until somebody arms again."""
+    _ask(robot, "disarm")
+
+
+def stop(robot: Robot = "simulated") -> None:
+    """Brake and latch the emergency stop, which holds over restarts until `phonotaxis robot release`.
+
+    Works without a running robot too: the next run then can't be armed. It is no safety function; the switch
+    that cuts the motors' power is.
+    """
+    from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.control import NoGuardian, ask
+    from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+
+    chosen = load_robot(robot)
+    try:
+        say(ask(chosen, "emergency_stop")["text"])
+    except NoGuardian:
+        EmergencyStop(latch_path(chosen)).latch("a person pressed it")
+        say("nothing runs on this robot; the emergency stop is latched for the next run")
+
+
+def release(robot: Robot = "simulated") -> None:
+    """Release the emergency stop; the robot stays disarmed until somebody arms it."""
+    from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.control import NoGuardian, ask
+    from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+
+    chosen = load_robot(robot)
+    try:
+        say(ask(chosen, "release")["text"])
+    except NoGuardian:
+        EmergencyStop(latch_path(chosen)).release()
+        say("released; nothing runs on this robot")
+
+
+def status(robot: Robot = "simulated") -> None:
+    """Say whether a running robot is armed, and what its guardian lets through."""
+    _ask(robot, "status")
+
+
+def _ask(robot: str, request: str) -> None:
+    from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.control import ask
+
+    say(ask(load_robot(robot), request)["text"])
+
+
+GROUP = Group(
+    "robot",
+    "A person's hand on a running robot: arm, disarm, emergency stop, release, status.",
+    (
+        Command("arm", arm, (("phonotaxis robot arm --robot my_robot.yaml", "after you have looked around"),)),
+        Command("disarm", disarm, (("phonotaxis robot disarm --robot my_robot.yaml", "it brakes and stays"),)),
+        Command("stop", stop, (("phonotaxis robot stop --robot my_robot.yaml", "latched until it is released"),)),
+        Command("release", release, (("phonotaxis robot release --robot my_robot.yaml", "once all is well again"),)),
+        Command("status", status, (("phonotaxis robot status --robot my_robot.yaml", "armed or not, and why"),)),
+    ),
+)

@@ -1,0 +1,121 @@
+"""The same episodes in the simulator alone and through the loop: the gap between simulation and deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.simulated_world import WorldRobot
+from phonotaxis.envs.world import World
+from phonotaxis.export.bundle import Bundle
+from phonotaxis.export.decider import EngineDecider
+from phonotaxis.figures import Figure
+from phonotaxis.hil.loop import HilEpisode, run_episode
+from phonotaxis.hil.measure import Measured, measure, upper_loss_points
+from phonotaxis.policies.rollout import run_episodes
+
+
+@dataclass(eq=False)
+class Paired:
+    """Episodes of the loop beside those of the simulator alone.
+
+    Attributes:
+        simulated: success of each seed in the simulator alone.
+        looped: success of each seed through the loop.
+        outcomes: of the loop's runs.
+        measured: of the loop's runs.
+        cpu_share: likewise.
+    """
+
+    simulated: list[bool] = field(default_factory=list)
+    looped: list[bool] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    cpu_share: list[float] = field(default_factory=list)
+
+
+def simulate(task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library) -> list[bool]:
+    """Return the success of each seed in the simulator alone."""
+    world = World(task, min(16, len(seeds)), 1, library)
+    return [result.success for result in run_episodes(world, EngineDecider(bundle, world.num_worlds), list(seeds))]
+
+
+def run_paired(
+    task: AudioGoalTask,
+    bundle: Bundle,
+    seeds: Sequence[int],
+    seconds: float,
+    folder: Path,
+    say: Callable[[str], None],
+) -> Paired:
+    """Run the same seeds in the simulator and through the loop.
+
+    Args:
+        task: of the episodes; a steps' limit of `seconds` is put on both sides.
+        bundle: the policy.
+        seeds: of the episodes.
+        seconds: at most, for each.
+        folder: for the robot's logs.
+        say: told of each episode.
+    """
+    period_s = task.hop_samples / task.sample_rate_hz
+    task = task.model_copy(update={"max_steps": int(seconds / period_s)})
+    library = Library(task, max_fields=1024)
+    paired = Paired(simulated=simulate(task, bundle, seeds, library))
+    for number, seed in enumerate(seeds):
+        episode = run_episode(WorldRobot(task, seed, library), bundle.path, folder, seconds)
+        reached = succeeded(episode, task.success_m)
+        paired.looped.append(reached)
+        paired.outcomes.append(episode.outcome)
+        paired.cpu_share.append(episode.cpu_share)
+        paired.measured.append(measure(episode, task.contract()))
+        left_m = episode.windows[-1].result.distance_to_goal_m if episode.windows else float("nan")
+        say(
+            f"{number + 1}/{len(seeds)} seed {seed}: {episode.outcome}, {left_m:.2f} m left, "
+            f"{'success' if reached else 'no success'} (simulated: {'success' if paired.simulated[number] else 'none'})"
+        )
+    return paired
+
+
+def succeeded(episode: HilEpisode, success_m: float) -> bool:
+    """Whether the robot stopped by itself within the task's radius of the source."""
+    return episode.outcome == "goal_reached" and episode.windows[-1].result.distance_to_goal_m < success_m
+
+
+def figures(paired: Paired) -> dict[str, Figure]:
+    """Return what was measured, by the names that programs read."""
+    pairs = list(zip(paired.simulated, paired.looped))
+    losses = sum(one and not other for one, other in pairs)
+    gains = sum(other and not one for one, other in pairs)
+    measured = paired.measured
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(one, name) for one in measured]) if measured else np.zeros(0)
+
+    found = {
+        "episodes": Figure(len(pairs)),
+        "success_simulated": Figure(float(np.mean(paired.simulated))),
+        "success_loop": Figure(float(np.mean(paired.looped))),
+        "success_loss_upper_points": Figure(upper_loss_points(losses, gains, len(pairs))),
+        "blocks": Figure(sum(one.blocks for one in measured)),
+        "blocks_differing": Figure(sum(one.blocks_differing for one in measured)),
+        "samples_lost": Figure(sum(one.samples_lost for one in measured)),
+        "steps": Figure(sum(one.steps for one in measured)),
+        "steps_skipped": Figure(sum(one.skipped_steps for one in measured)),
+        "step_jitter_ms_p99": Figure(_percentile(joined("jitter_ms"), 99), "ms"),
+        "latency_steps": Figure(len(joined("latency_ms"))),
+    }
+    for name, of in (("latency", "latency_ms"), ("latency_inference", "inference_ms"), ("latency_safety", "safety_ms")):
+        for label, share in (("p50", 50), ("p99", 99), ("max", 100)):
+            found[f"{name}_ms_{label}"] = Figure(_percentile(joined(of), share), "ms")
+    found["cpu_share"] = Figure(float(np.mean(paired.cpu_share)))
+    return found
+
+
+def _percentile(values: np.ndarray, share: float) -> float:
+    return float(np.percentile(values, share)) if len(values) else float("nan")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs.contract import PinholeCamera
+from phonotaxis.configs.devices import CameraPipeline
+from phonotaxis.configs.robot import CameraConfig
+from phonotaxis.deploy.devices import DepthFrame, DeviceError
+from phonotaxis.deploy.jetson.cameras import LiveCamera
+from phonotaxis.envs.hil.camera import VirtualCamera
+
+CAMERA = CameraConfig(pinhole=PinholeCamera(width=30, height=20, fx=15, fy=15, cx=15, cy=10), max_age_ms=1000)
+TEST_SOURCE = "videotestsrc is-live=true ! video/x-raw,format={},width={},height=20,framerate=20/1"
+
+
+@pytest.fixture
+def scene() -> Iterator[VirtualCamera]:
+    scene = VirtualCamera(30, 20)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def camera(scene: VirtualCamera) -> Iterator[LiveCamera]:
+    camera = LiveCamera(CameraPipeline(pipeline=scene.pipeline), CAMERA)
+    deadline_s = time.monotonic() + 5.0
+    while not scene.watched and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    yield camera
+    camera.close()
+
+
+def _wait(camera: LiveCamera, count: int, seconds: float = 5.0) -> list[DepthFrame]:
+    frames: list[DepthFrame] = []
+    deadline_s = time.monotonic() + seconds
+    while len(frames) < count and time.monotonic() < deadline_s:
+        frames += camera.unread()
+        time.sleep(0.005)
+    return frames
+
+
+def test_depth_arrives_in_metres_with_its_capture_time(scene: VirtualCamera, camera: LiveCamera) -> None:
+    depth_m = np.linspace(0.5, 9.0, 600, dtype=np.float32).reshape(20, 30)
+    depth_m[0, :3] = [0.0, 0.02, 12.0]  # unknown, too near and too far for this camera
+    scene.send(depth_m)  # a source that isn't live stamps nothing before it plays
+    time.sleep(0.3)
+    for step in range(3):
+        sent_ns = time.monotonic_ns()
+        scene.send(depth_m * np.float32(1.0 + 0.02 * step))
+        (frame,) = _wait(camera, 1)
+        assert abs(frame.capture_ns - sent_ns) < 30e6  # the goal is 10 ms
+        expected = depth_m * np.float32(1.0 + 0.02 * step)
+        expected[(expected < 0.1) | (expected > 10.0)] = 0.0
+        np.testing.assert_allclose(frame.depth_m, expected, atol=0.00051)
+        assert frame.depth_m.dtype == np.float32
+        assert camera.latest() is frame
+    assert camera.refused == 1
+
+
+def test_a_live_source_runs_at_its_rate() -> None:
+    config = CameraPipeline(pipeline=TEST_SOURCE.format("GRAY16_LE", 30), depth_scale_m=0.0001)
+    camera = LiveCamera(config, CAMERA)
+    frames = _wait(camera, 10)
+    camera.close()
+    apart_ms = np.diff([frame.capture_ns for frame in frames]) * 1e-6
+    np.testing.assert_allclose(apart_ms, 50.0, atol=1.0)
+    assert abs(frames[-1].capture_ns - time.monotonic_ns()) < 1e9
+
+
+@pytest.mark.parametrize(("form", "width"), [("RGB", 30), ("GRAY16_LE", 32)])
+def test_frames_of_another_form_are_refused_and_named(form: str, width: int) -> None:
+    camera = LiveCamera(CameraPipeline(pipeline=TEST_SOURCE.format(form, width)), CAMERA)
+    deadline_s = time.monotonic() + 5.0
+    while not camera.refused and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert camera.latest() is None
+    assert f"delivers {form} of {width} x 20, expected GRAY16_LE of 30 x 20" in camera.fault
+    camera.close()
+
+
+def test_what_is_no_pipeline_is_an_error() -> None:
+    with pytest.raises(DeviceError, match="nosuchsrc"):
+        LiveCamera(CameraPipeline(pipeline="nosuchsrc device=1"), CAMERA)
+
+
+def test_a_device_that_is_not_there_is_an_error(folder: Path) -> None:
+    with pytest.raises(DeviceError, match="pipeline fails"):
+        LiveCamera(CameraPipeline(pipeline=f"filesrc location={folder}/none"), CAMERA)
+
+
+def test_a_stream_that_ends_is_begun_anew() -> None:
+    ends = TEST_SOURCE.replace("is-live=true", "is-live=true num-buffers=3").format("GRAY16_LE", 30)
+    camera = LiveCamera(CameraPipeline(pipeline=ends, depth_scale_m=0.0001), CAMERA)
+    frames = _wait(camera, 5, seconds=9.0)
+    camera.close()
+    assert len(frames) >= 5
+    assert camera.restarts >= 1
+
+
+def test_a_camera_that_is_plugged_in_again_is_back(scene: VirtualCamera, camera: LiveCamera) -> None:
+    depth_m = np.full((20, 30), 2.0, dtype=np.float32)
+    scene.unplug()
+    frames, deadline_s = [], time.monotonic() + 9.0
+    while not frames and time.monotonic() < deadline_s:
+        scene.send(depth_m)
+        time.sleep(0.02)
+        frames = camera.unread()
+    assert frames
+    assert camera.restarts >= 1
+    assert camera.fault == ""
+
+
+def test_garbage_is_no_frame(scene: VirtualCamera, camera: LiveCamera) -> None:
+    scene.send_bytes(b"\xff" * 700)  # half a frame: what follows is torn, and far beyond the camera's range
+    time.sleep(0.1)
+    scene.send_bytes(b"\xff" * 2400)
+    frames = _wait(camera, 1, 1.0)
+    assert all((frame.depth_m == 0).all() for frame in frames)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from phonotaxis.configs.devices import Ros2Drive, WaveshareDrive
+from phonotaxis.deploy.devices import DeviceError, DriveGone
+from phonotaxis.deploy.jetson.drives.lines import MAX_LINE_BYTES, LineBuffer
+from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
+from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
+from phonotaxis.envs.hil.chassis import Chassis
+
+
+@pytest.fixture
+def board(folder: Path) -> Iterator[Chassis]:
+    board = Chassis(folder / "ttyDRIVE")
+    yield board
+    board.close()
+
+
+@pytest.fixture
+def drive(folder: Path, board: Chassis) -> Iterator[Waveshare]:
+    drive = Waveshare(_config(folder), dead_man_ms=100.0)
+    yield drive
+    drive.close()
+
+
+def _config(folder: Path) -> WaveshareDrive:
+    return WaveshareDrive(port=str(folder / "ttyDRIVE"), odometer_unit_m=1.0, track_m=0.2)
+
+
+def _until(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
+    deadline_s = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.002)
+    return condition()
+
+
+def test_it_sets_the_dead_man_before_it_moves_anything(board: Chassis, drive: Waveshare) -> None:
+    assert _until(lambda: board.dead_man_ms == 100.0)
+    assert board.arrivals == []
+    drive.command(0.4, -0.3)
+    assert _until(lambda: len(board.arrivals) == 1)
+    assert board.arrivals[0][1:] == (0.4, -0.3)
+
+
+def test_without_commands_the_board_stops_by_itself(board: Chassis, drive: Waveshare) -> None:
+    drive.command(0.4, 0.0)
+    assert _until(lambda: len(board.events) == 2)
+    moved, stood = board.events
+    assert (moved.cause, stood.cause) == ("command", "dead_man")
+    assert 0.1 <= (stood.time_ns - moved.time_ns) * 1e-9 < 0.25
+
+
+def test_the_port_is_its_own(folder: Path, drive: Waveshare) -> None:
+    with pytest.raises(DeviceError, match="another program holds it"):
+        Waveshare(_config(folder), 100.0)
+
+
+def test_no_port_is_an_error(folder: Path) -> None:
+    with pytest.raises(DeviceError, match=r"ttyDRIVE: can't open .* check devices\.drive\.port"):
+        Waveshare(_config(folder), 100.0)
+
+
+def test_a_port_that_vanishes_comes_back_with_its_dead_man_set(board: Chassis, drive: Waveshare) -> None:
+    drive.command(0.4, 0.0)
+    assert _until(lambda: len(board.arrivals) == 1)
+    board.unplug()
+
+    def command_on() -> None:
+        for _ in range(50):
+            drive.command(0.4, 0.0)
+            time.sleep(0.01)
+
+    with pytest.raises(DriveGone, match="dead man stops the wheels"):
+        command_on()
+    assert _until(lambda: board.events[-1].cause == "dead_man")
+    with pytest.raises(DriveGone):
+        drive.command(0.4, 0.0)
+    board._reset()  # it was switched off and on: it knows nothing any more
+    assert board.dead_man_ms == 3000.0
+    board.plug()
+
+    def commanded() -> bool:
+        try:
+            drive.command(0.0, 0.1)
+        except DriveGone:
+            return False
+        return True
+
+    assert _until(commanded)
+    assert _until(lambda: board.arrivals[-1][1:] == (0.0, 0.1))
+    assert board.dead_man_ms == 100.0
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\xff\xfe garbage", b'{"T":1001,"odl":1', b"x" * 3000, b'{"T":1001}\n[1]\nNaN\n']
+)
+def test_odometry_is_read_through_noise(folder: Path, noise: bytes) -> None:
+    began_ns = time.monotonic_ns()
+
+    def odometers(at_ns: int) -> tuple[float, float]:
+        way_m = (at_ns - began_ns) * 1e-9 * 0.5
+        return way_m, way_m * 1.2
+
+    board = Chassis(folder / "ttyDRIVE", odometers, noise)
+    drive = Waveshare(_config(folder), 100.0)
+    motions = []
+    deadline_s = time.monotonic() + 1.0
+    while time.monotonic() < deadline_s:
+        drive.command(0.0, 0.0)
+        motions += drive.motions()
+        time.sleep(0.01)
+    drive.close()
+    board.close()
+    if noise.endswith(b"\n") or not noise:
+        assert len(motions) > 10  # fifty lines, and each of them after the noise is whole
+    else:
+        assert motions == []  # noise without an end takes its line along, and here it stands before each
+    assert all(abs(motion.dx_m) < 0.4 for motion in motions)
+    for motion in motions:
+        assert motion.dyaw_rad == pytest.approx((motion.dx_m / 1.1 * 0.2) / 0.2, rel=0.02, abs=1e-5)
+
+
+def test_lines_come_out_whole_whatever_the_pieces() -> None:
+    text = b'{"a":1}\r\n\n{"b":2}\n' + b"z" * (2 * MAX_LINE_BYTES) + b'\n{"c":3}\n{"d"'
+    for size in (1, 3, 700, len(text)):
+        lines = LineBuffer()
+        found = [line for at in range(0, len(text), size) for line in lines.feed(text[at : at + size])]
+        assert found == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+        assert lines.feed(b":4}\n") == [b'{"d":4}']
+
+
+def test_wheels_give_the_arc() -> None:
+    wheels = WheelOdometry(track_m=0.4)
+    assert wheels.moved(1.0, 1.0) is None
+    assert wheels.moved(1.25, 1.25) == (0.25, 0.0, 0.0)
+    turn = math.pi / 6
+    dx, dy, dyaw = wheels.moved(1.25 + (0.5 - 0.2) * turn, 1.25 + (0.5 + 0.2) * turn) or (0, 0, 0)
+    # a twelfth of a circle of half a metre: 0.5 sin(30 deg), 0.5 (1 - cos(30 deg))
+    assert (dx, dy, dyaw) == pytest.approx((0.25, 0.5 * (1 - math.cos(turn)), turn))
+    assert wheels.moved(0.0, 0.0) is None  # the board was reset
+
+
+def test_ros_without_rclpy_says_what_to_do() -> None:
+    from phonotaxis.deploy.jetson.drives.ros2 import Ros2
+
+    if os.environ.get("ROS_DISTRO"):
+        pytest.skip("ROS 2 is here")
+    with pytest.raises(DeviceError, match=r"setup\.bash"):
+        Ros2(Ros2Drive(), 200.0)

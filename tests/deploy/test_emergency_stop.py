@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
+from phonotaxis.deploy.devices import DriveGone, OdometrySample
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.deploy.guardian import Guardian, serve
+
+MS = 1_000_000
+
+
+@dataclass
+class Wheels:
+    """A drive that reports what it was told."""
+
+    dead_man_ms: float = 200.0
+    got: list[tuple[float, float]] = field(default_factory=list)
+    gone: bool = False
+    said: list[OdometrySample] = field(default_factory=list)
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        if self.gone:
+            raise DriveGone("unplugged")
+        self.got.append((v_mps, w_radps))
+
+    def fileno(self) -> int:
+        return -1
+
+    def listen(self) -> None:
+        self.got.append((float("nan"), 0.0))
+
+    def motions(self) -> list[OdometrySample]:
+        said, self.said = self.said, []
+        return said
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def robot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RobotConfig:
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    return load_robot("simulated")
+
+
+def _sense(guardian: Guardian, at_ns: int, clearance_m: float | None = 5.0) -> None:
+    guardian.handle({"type": "sensors", "audio_ns": at_ns, "depth_ns": at_ns, "clearance_m": clearance_m}, at_ns)
+
+
+def _ask_for(guardian: Guardian, at_ns: int, v_mps: float = 0.5, w_radps: float = 0.0) -> None:
+    guardian.handle({"type": "command", "v_mps": v_mps, "w_radps": w_radps, "due_ns": at_ns, "sequence": 1}, at_ns)
+
+
+def _moving(robot: RobotConfig, **options: Any) -> tuple[Guardian, Wheels]:
+    wheels = Wheels()
+    guardian = Guardian(robot, wheels, EmergencyStop(latch_path(robot)), **options)
+    _sense(guardian, 0)
+    guardian.handle({"type": "arm"}, 0)
+    _ask_for(guardian, 0)
+    guardian.tick(0)
+    return guardian, wheels
+
+
+def test_the_latch_survives_a_restart_and_only_a_person_releases_it(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot)
+    assert wheels.got[-1] == (0.5, 0.0)
+    assert guardian.person("emergency_stop", 1) == (True, "emergency stop latched")
+    assert wheels.got[-1] == (0.0, 0.0)
+    assert stat.S_IMODE(latch_path(robot).stat().st_mode) == 0o600
+    again, wheels = _moving(robot)  # another process of the same robot
+    assert wheels.got[-1] == (0.0, 0.0)
+    assert again.status(0)["reason"] == "emergency stop"
+    done, text = again.person("arm", 1)
+    assert not done
+    assert "latched (a person pressed it)" in text
+    assert again.person("release", 2)[0]
+    again.tick(2)
+    assert not again.status(2)["armed"]  # released is not armed
+    assert again.person("arm", 3)[0]
+    assert not latch_path(robot).exists()
+
+
+def test_a_latch_that_cant_be_read_or_written_holds_all_the_same(robot: RobotConfig) -> None:
+    path = latch_path(robot)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff{")
+    assert "can't be read" in EmergencyStop(path).reason
+    path.unlink()
+    path.mkdir()  # nothing can be written there
+    stop = EmergencyStop(path)
+    stop.latch("pressed")
+    assert stop.reason == "pressed"
+    assert not stop.kept
+
+
+def test_a_late_tick_brakes_once_and_goes_on_with_what_came_in_the_gap(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot)
+    _sense(guardian, 79 * MS)
+    guardian.tick(79 * MS)
+    assert wheels.got[-1] == (0.5, 0.0)
+    _sense(guardian, 160 * MS)
+    guardian.tick(160 * MS)  # 81 ms after the last: due after 20, so 61 late
+    assert wheels.got[-1] == (0.0, 0.0)
+    assert guardian.status(160 * MS)["reason"] == "late tick"
+    guardian.tick(170 * MS)
+    assert wheels.got[-1] == (0.0, 0.0)  # the old command is dropped
+    _ask_for(guardian, 180 * MS)
+    guardian.tick(180 * MS)
+    assert wheels.got[-1] == (0.5, 0.0)
+
+
+def test_a_drive_that_comes_back_moves_nothing_until_a_person_arms(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot)
+    wheels.gone = True
+    guardian.tick(20 * MS)
+    assert guardian.status(20 * MS)["reason"] == "drive gone"
+    wheels.gone = False
+    _sense(guardian, 40 * MS)
+    _ask_for(guardian, 40 * MS)
+    guardian.tick(40 * MS)
+    assert wheels.got[-1] == (0.0, 0.0)
+    assert not guardian.status(40 * MS)["armed"]
+
+
+def test_a_device_that_is_lost_for_long_disarms(robot: RobotConfig) -> None:
+    guardian, _ = _moving(robot)
+    for at_ms in range(0, 2020, 20):
+        guardian.handle({"type": "sensors", "audio_ns": 0, "depth_ns": at_ms * MS, "clearance_m": 5.0}, at_ms * MS)
+        guardian.tick(at_ms * MS)
+    assert guardian.status(0)["armed"] == (at_ms <= 2000)
+    guardian.handle({"type": "sensors", "audio_ns": 0, "depth_ns": 2020 * MS, "clearance_m": 5.0}, 2020 * MS)
+    guardian.tick(2020 * MS)
+    assert guardian.status(0)["reason"] == "audio lost"
+    assert not guardian.status(0)["armed"]
+
+
+def test_before_an_obstacle_turning_stays_free_and_the_policy_is_told(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot)
+    wheels.said = [OdometrySample(0.0, 0.0, 0.0, False, 25 * MS)]
+    _sense(guardian, 20 * MS, clearance_m=0.0)
+    guardian.tick(20 * MS)
+    guardian.tick(40 * MS)
+    assert wheels.got[-1] == (0.0, 0.0)
+    assert guardian.status(40 * MS)["blocked"]
+    assert guardian.motions[-1].collision
+    _ask_for(guardian, 50 * MS, 0.0, 0.7)  # it turns away, in place
+    guardian.tick(50 * MS)
+    assert wheels.got[-1] == (0.0, 0.7)
+    assert not guardian.status(50 * MS)["blocked"]
+    _sense(guardian, 60 * MS, clearance_m=5.0)
+    _ask_for(guardian, 60 * MS)
+    guardian.tick(60 * MS)
+    assert wheels.got[-1] == (0.5, 0.0)  # and drives away
+
+
+def test_wheels_that_stall_are_a_collision(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot)
+    found = []
+    for at_ms in range(20, 400, 20):
+        _sense(guardian, at_ms * MS)
+        way_m = 0.01 if at_ms < 200 else 0.0  # then it pushes against something that no camera sees
+        wheels.said = [OdometrySample(way_m, 0.0, 0.0, False, at_ms * MS)]
+        guardian.tick(at_ms * MS)
+        found.append(guardian.motions[-1].collision)
+    assert not any(found[:9])
+    assert found[-1]
+
+
+def test_a_shadow_never_commands(robot: RobotConfig) -> None:
+    guardian, wheels = _moving(robot, shadow=True)
+    guardian.tick(20 * MS)
+    assert all(v != v for v, _ in wheels.got)  # it only listened
+    assert not guardian.person("arm", 0)[0]
+
+
+@pytest.fixture
+def served(robot: RobotConfig) -> Iterator[Guardian]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(control_path(robot))
+    guardian = Guardian(robot, Wheels(), EmergencyStop(latch_path(robot)))
+    thread = threading.Thread(target=serve, args=(ours, guardian, control))
+    thread.start()
+    yield guardian
+    theirs.close()
+    thread.join(5.0)
+    control.close()
+    ours.close()
+
+
+def test_a_person_arms_stops_and_releases_over_the_socket(robot: RobotConfig, served: Guardian) -> None:
+    assert stat.S_IMODE(control_path(robot).stat().st_mode) == 0o600
+    _sense(served, now_ns())
+    assert ask(robot, "arm")["text"].startswith("armed")
+    assert ask(robot, "status")["status"]["time_ns"] > 0
+    assert "latched" in ask(robot, "emergency_stop")["text"]
+    with pytest.raises(ControlError, match="is latched"):
+        ask(robot, "arm")
+    assert "released" in ask(robot, "release")["text"]
+    with pytest.raises(ControlError, match="no request"):
+        ask(robot, "fly")
+
+
+def test_nonsense_and_silence_on_the_socket_hold_nothing_up(robot: RobotConfig, served: Guardian) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        link.connect(str(control_path(robot)))
+        link.send(b"\xff\xfe{")
+        time.sleep(0.1)
+        before = len(served._drive.got)  # type: ignore[attr-defined]
+        time.sleep(0.2)
+        assert len(served._drive.got) - before >= 3  # type: ignore[attr-defined]
+    assert ask(robot, "disarm")["ok"]
+
+
+def test_a_second_guardian_of_a_robot_is_refused(robot: RobotConfig, served: Guardian) -> None:
+    with pytest.raises(FileExistsError, match="another guardian of this robot runs"):
+        Control(control_path(robot))
+
+
+def test_without_a_guardian_the_person_is_told(robot: RobotConfig) -> None:
+    with pytest.raises(NoGuardian, match="start `phonotaxis run` first"):
+        ask(robot, "arm")
+
+
+def test_a_folder_open_to_others_is_refused(robot: RobotConfig) -> None:
+    path = control_path(robot)
+    path.parent.mkdir(parents=True)
+    os.chmod(path.parent, 0o755)
+    with pytest.raises(PermissionError, match="make it 0700"):
+        Control(path)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonotaxis.configs.contract import ContinuousActions
+from phonotaxis.deploy.agreement import Agreement
+from phonotaxis.deploy.arrival import ArrivalClock
+from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
+from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
+from phonotaxis.deploy.ramp import Ramp
+
+MS = 1_000_000
+
+
+def _block(change: Any = None) -> AudioBlock:
+    samples = np.random.default_rng(1).integers(-900, 900, (6, 160)).astype(np.int16)
+    if change is not None:
+        change(samples)
+    return AudioBlock(samples, 0, 0)
+
+
+def test_a_dead_or_clipping_channel_is_noticed_after_its_patience() -> None:
+    def dead(samples: np.ndarray) -> None:
+        samples[3] = 7
+
+    def clipping(samples: np.ndarray) -> None:
+        samples[2] = np.where(np.arange(160) % 2 == 0, 32767, -32768)
+
+    def unmapped(samples: np.ndarray) -> None:
+        samples[0] = 0
+
+    def digital_silence(samples: np.ndarray) -> None:
+        samples[:] = 0
+
+    for change, said in ((dead, "channel 3 is dead"), (clipping, "channel 2 clips")):
+        watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
+        assert [watch(_block(change)) for _ in range(25)] == [""] * 25
+        assert watch(_block(change)) == said
+        assert watch(_block()) == ""
+    for change in (unmapped, digital_silence):
+        watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
+        assert all(watch(_block(change)) == "" for _ in range(100))
+
+
+def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
+    frame = DepthFrame(np.ones((4, 4), dtype=np.float32), 0)
+    other = DepthFrame(np.full((4, 4), 2.0, dtype=np.float32), 0)
+    for motion, frozen in (
+        (OdometrySample(0.06, 0.0, 0.0, False, 0), True),
+        (OdometrySample(0, 0, 0, False, 0), False),
+    ):
+        watch = DepthWatch()
+        said = [watch(frame)]
+        for _ in range(4):
+            watch.moved(motion)
+            said.append(watch(frame))
+        assert said[:3] == ["", "", ""]
+        assert (said[-1] == "the image is frozen") == frozen
+        assert watch(other) == ""
+
+
+def test_arrivals_give_capture_times_without_their_jitter() -> None:
+    rng = np.random.default_rng(4)
+    clock, errors = ArrivalClock(16000), []
+    for block in range(1, 500):
+        true_ns = block * 10 * MS
+        assert clock.arrive(block * 160, true_ns + int(rng.exponential(3.0) * MS)) == 0
+        errors.append((clock.captured_ns(block * 160) - true_ns) * 1e-6)
+    assert max(np.abs(errors[100:])) < 0.5
+
+
+@pytest.mark.parametrize("ppm", [-200.0, 200.0])
+def test_a_converter_that_drifts_loses_nothing(ppm: float) -> None:
+    clock = ArrivalClock(16000)
+    for block in range(1, 60_000):
+        true_ns = int(block * 10 * MS * (1 + ppm * 1e-6))
+        assert clock.arrive(block * 160, true_ns) == 0
+    assert abs(clock.captured_ns(block * 160) - true_ns) < 1 * MS
+
+
+def test_samples_that_never_came_are_counted_though_the_driver_says_nothing() -> None:
+    clock, end, lost = ArrivalClock(16000), 0, 0
+    for block in range(1, 1000):
+        if 300 <= block < 320:
+            continue  # 200 ms, 3200 samples
+        end += 160
+        found = clock.arrive(end, block * 10 * MS)
+        end, lost = end + found, lost + found
+    assert lost == pytest.approx(3200, abs=32)
+    stalled = ArrivalClock(16000)
+    for block in range(1, 1000):  # the same time late, and then all at once: nothing is lost
+        at_ns = max(block, 319 if 300 <= block < 320 else 0) * 10 * MS
+        assert stalled.arrive(block * 160, at_ns) == 0
+
+
+def test_a_ramp_keeps_acceleration_and_jerk_and_arrives() -> None:
+    ramp, speeds = Ramp(2.0, 10.0), [0.0]
+    for _ in range(100):
+        speeds.append(ramp(0.8, 0.02))
+    rates = np.diff(speeds) / 0.02
+    assert speeds[-1] == 0.8
+    assert (np.diff(speeds) >= 0).all()
+    assert rates.max() <= 2.0 + 1e-9
+    jerks = np.diff(rates) / 0.02
+    arrival = int(np.argmax(np.isclose(speeds, 0.8))) - 1
+    assert np.abs(jerks[: arrival - 1]).max() <= 10.0 + 1e-6  # the last tick is cut to the setpoint
+    ramp.stop()
+    assert ramp.speed == 0.0
+
+
+def test_agreement_counts_what_the_person_did(toy: Any) -> None:
+    contract = toy.contract()
+    agreement = Agreement(contract)
+    assert agreement.share is None
+    for action, dx_m, dyaw_rad in ((1, 0.25, 0.0), (1, 0.0, 0.17), (2, 0.0, 0.16), (3, 0.0, 0.17), (0, 0.0, 0.0)):
+        agreement.decided(np.asarray(action))
+        agreement.moved(OdometrySample(dx_m, 0.0, dyaw_rad, False, 0))
+    agreement.decided(np.asarray(0))
+    assert agreement.steps == 5
+    assert agreement.share == pytest.approx(3 / 5)
+    free = Agreement(contract.model_copy(update={"actions": ContinuousActions()}))
+    free.decided(np.array([0.5, 0.0, -1.0]))
+    free.moved(OdometrySample(0.5 * 0.25 * contract.body.max_v_mps, 0.0, 0.0, False, 0))
+    free.decided(np.array([0.5, 1.0, -1.0]))
+    free.moved(OdometrySample(0.125, 0.0, -math.pi, False, 0))
+    free.decided(np.array([0.0, 0.0, 1.0]))
+    assert (free.steps, free.agreed) == (2, 1)
