@@ -16,6 +16,7 @@ from phonotaxis.configs.devices import WaveshareDrive
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.jetson.drives.lines import LineBuffer
+from phonotaxis.deploy.jetson.drives.reader import PortReader
 from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
 
 FEEDBACK = 1001
@@ -40,6 +41,7 @@ class Waveshare:
         """
         self._config, self.dead_man_ms = config, dead_man_ms
         self._port: Any = None
+        self._reader: PortReader | None = None
         self._tried_ns = self._renewed_ns = 0
         self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
         self._motions: list[OdometrySample] = []
@@ -57,7 +59,7 @@ class Waveshare:
             busy = "lock" in str(error)
             hint = "another program holds it; end that" if busy else "check devices.drive.port, the cable and the group"
             raise DeviceError(f"{name}: can't open the drive's port ({error}); {hint}") from None
-        self._port = port
+        self._port, self._reader = port, PortReader(port)
         self._lines, self._wheels = LineBuffer(), WheelOdometry(self._config.track_m)
         self._set_up(self._tried_ns)
 
@@ -82,8 +84,8 @@ class Waveshare:
         self._read()
 
     def fileno(self) -> int:
-        """Return the port's descriptor, -1 while it has gone."""
-        return -1 if self._port is None else int(self._port.fileno())
+        """Return what tells that the chassis has said something, -1 while the port has gone."""
+        return -1 if self._reader is None else self._reader.fileno()
 
     def listen(self) -> None:
         """Take what the chassis has said; whoever else drives it isn't disturbed.
@@ -121,13 +123,12 @@ class Waveshare:
                 self._lose(OSError(f"it took {written} of {len(data)} bytes"))
 
     def _read(self) -> None:
-        try:
-            data = self._port.read(4096)
-        except OSError as error:
-            self._lose(error)
-        at_ns = now_ns()
-        for line in self._lines.feed(data):
-            self._take(line, at_ns)
+        assert self._reader is not None
+        for at_ns, data in self._reader.take():
+            for line in self._lines.feed(data):
+                self._take(line, at_ns)
+        if self._reader.failed:
+            self._lose(OSError(self._reader.failed))
 
     def _take(self, line: bytes, at_ns: int) -> None:
         try:
@@ -147,9 +148,9 @@ class Waveshare:
             self._motions.append(OdometrySample(*moved, collision=False, capture_ns=at_ns))
 
     def _lose(self, error: OSError) -> None:
-        with contextlib.suppress(OSError):
-            self._port.close()
-        self._port = None
+        if self._reader is not None:
+            self._reader.close()
+        self._port = self._reader = None
         self._tried_ns = now_ns()
         raise DriveGone(f"{self._config.port}: the drive's port has gone ({error}); its dead man stops the wheels")
 
@@ -163,6 +164,6 @@ class Waveshare:
         if self._port is not None:
             with contextlib.suppress(DriveGone):
                 self._write({"T": 13, "X": 0.0, "Z": 0.0})
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        if self._reader is not None:
+            self._reader.close(wait=True)
+        self._port = self._reader = None
