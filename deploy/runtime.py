@@ -30,9 +30,11 @@ from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
-from phonotaxis.export.engines import EngineError, open_engine
+from phonotaxis.export.engines import AUTO, EngineError, open_engine
 
 ENDED_WELL = ("goal_reached", "duration")
+# A step that hangs ends the run, as silent microphones do; the guardian has stopped the robot long before.
+STEP_DEADLINE_S = 3.0
 
 
 def run(
@@ -43,6 +45,7 @@ def run(
     arm: bool = False,
     goal: np.ndarray | None = None,
     say: Callable[[str], None] = lambda text: None,
+    engine: str = AUTO,
 ) -> RunSummary:
     """Run a policy on a robot and log the episode.
 
@@ -54,6 +57,7 @@ def run(
         arm: a person allows motion; without it everything runs, but the drive gets nothing.
         goal: float32 [n], in tasks that name one.
         say: gets a line of text at each stage.
+        engine: of `export.engines.ENGINES`, or `auto`: TensorRT where there is one, else ONNX Runtime, said aloud.
 
     Returns:
         How it went; `outcome` says why it ended.
@@ -68,12 +72,12 @@ def run(
     """
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
-    engine = open_engine(bundle)
-    say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {engine.fingerprint['engine']}")
+    opened = open_engine(bundle, engine, deadline_s=STEP_DEADLINE_S, say=say)
+    say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {opened.fingerprint['engine']}")
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     prune_episodes(episode_dir, robot.log.max_episodes - 1)
     info = EpisodeInfo(
-        "robot", bundle.contract, robot, bundle.sha256, dict(engine.fingerprint), bundle.provenance, goal
+        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, goal
     )
     builder = ObservationBuilder(bundle.contract, robot, goal)
     guardian = GuardianLink(robot)
@@ -83,7 +87,7 @@ def run(
         try:
             sensors = open_sensors(robot)
             try:
-                runner = PolicyRunner(bundle.contract, engine)
+                runner = PolicyRunner(bundle.contract, opened)
                 loop = Loop(runner, builder, sensors, guardian, log, robot, arm)
                 summary = _guarded(loop, log, duration_s)
             finally:

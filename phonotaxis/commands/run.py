@@ -23,6 +23,9 @@ def run(
     arm: Annotated[
         bool, typer.Option("--arm", help="Let the robot move. Have a hand on the switch that cuts its power.")
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="onnxruntime or tensorrt; auto takes TensorRT where it is installed with a GPU.")
+    ] = "auto",
     socket: Annotated[Path | None, typer.Option(help="Where a simulated robot listens.")] = None,
     json: Json = False,
 ) -> None:
@@ -38,7 +41,7 @@ def run(
 
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    summary = run_policy(load_robot(robot, socket), policy, out, seconds, arm=arm, say=say)
+    summary = run_policy(load_robot(robot, socket), policy, out, seconds, arm=arm, say=say, engine=engine)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
         say(f"phonotaxis: {summary.outcome}: {summary.message}")
