@@ -32,9 +32,11 @@ from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
-from phonotaxis.export.engines import EngineError, open_engine
+from phonotaxis.export.engines import AUTO, EngineError, open_engine
 
 ENDED_WELL = ("goal_reached", "duration")
+# A step that hangs ends the run, as silent microphones do; the guardian has stopped the robot long before.
+STEP_DEADLINE_S = 3.0
 
 
 def run(
@@ -46,6 +48,7 @@ def run(
     goal: np.ndarray | None = None,
     say: Callable[[str], None] = lambda text: None,
     shadow: bool = False,
+    engine: str = AUTO,
 ) -> RunSummary:
     """Run a policy on a robot and log the episode.
 
@@ -58,6 +61,7 @@ def run(
         goal: float32 [n], in tasks that name one.
         say: gets a line of text at each stage.
         shadow: a person drives; the policy decides and logs, and its agreement with the person is counted.
+        engine: of `export.engines.ENGINES`, or `auto`: TensorRT where there is one, else ONNX Runtime, said aloud.
 
     Returns:
         How it went; `outcome` says why it ended.
@@ -72,12 +76,12 @@ def run(
     """
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
-    engine = open_engine(bundle)
-    say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {engine.fingerprint['engine']}")
+    opened = open_engine(bundle, engine, deadline_s=STEP_DEADLINE_S, say=say)
+    say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {opened.fingerprint['engine']}")
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     prune_episodes(episode_dir, robot.log.max_episodes - 1)
     info = EpisodeInfo(
-        "robot", bundle.contract, robot, bundle.sha256, dict(engine.fingerprint), bundle.provenance, goal
+        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, goal
     )
     builder = ObservationBuilder(bundle.contract, robot, goal)
     guardian = GuardianLink(robot, shadow)
@@ -90,7 +94,7 @@ def run(
         try:
             sensors = open_sensors(robot)
             try:
-                runner = PolicyRunner(bundle.contract, engine)
+                runner = PolicyRunner(bundle.contract, opened)
                 loop = Loop(runner, builder, sensors, guardian, log, robot, arm and not shadow, agreement)
                 summary = _guarded(loop, log, duration_s)
             finally:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file.")] = None,
+    policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
     bundle: Annotated[Path | None, typer.Option("--policy", help="The same, as an option.")] = None,
     robot: Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")] = "simulated",
     out: Annotated[Path, typer.Option("--out", "--episode", help="Folder for the episode's file.")] = Path(
@@ -29,6 +29,9 @@ def run(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="You drive; the policy decides and logs, and how often you agree is told.")
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="onnxruntime or tensorrt; auto takes TensorRT where it is installed with a GPU.")
+    ] = "auto",
     socket: Annotated[Path | None, typer.Option(help="Where a simulated robot listens.")] = None,
     json: Json = False,
 ) -> None:
@@ -44,16 +47,20 @@ def run(
     from phonotaxis.deploy.realtime import go_first
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
+    from phonotaxis.export.shipped import shipped_policy
 
     chosen = bundle or policy
-    if chosen is None or (bundle and policy):
+    if bundle and policy:
         raise ConfigError("name one policy: phonotaxis run POLICY.onnx, or --policy POLICY.onnx")
+    chosen = chosen or shipped_policy()
+    if chosen is None:
+        raise ConfigError("name a policy: phonotaxis run POLICY.onnx (this version ships none)")
     if arm and shadow:
         raise ConfigError("--arm lets the policy drive, --shadow lets you: choose one")
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     go_first()
-    summary = run_policy(load_robot(robot, socket), chosen, out, seconds, arm=arm, say=say, shadow=shadow)
+    summary = run_policy(load_robot(robot, socket), chosen, out, seconds, arm, say=say, shadow=shadow, engine=engine)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
         say(f"phonotaxis: {summary.outcome}: {summary.message}")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from phonotaxis.export.bench import bench
+from phonotaxis.export.bundle import Bundle, open_bundle
+from phonotaxis.export.check import verdicts
+from phonotaxis.export.engines import open_engine
+from phonotaxis.export.inspect import sections
+from phonotaxis.export.onnx import export_policy
+from phonotaxis.export.openloop import OpenLoop, torch_step
+from phonotaxis.policies.policy import Policy
+
+Observations = Callable[..., list[dict[str, np.ndarray]]]
+
+
+def _run(policy: Policy, bundle: Bundle, rows: list[dict[str, np.ndarray]]) -> OpenLoop:
+    loop = OpenLoop(bundle.contract, torch_step(policy), {"fp32": open_engine(bundle).run}, episodes=3)
+    for number, row in enumerate(rows):
+        loop.add(row, np.array([0, 1, 2]) if number % 2 == 0 else np.array([2]))
+    return loop
+
+
+def test_rows_come_and_go_with_their_own_memory(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    loop = _run(policy, bundle, observations(bundle.contract, 12, 3, 0))
+    report = loop.reports["fp32"]
+    assert report.frames == 6 * 3 + 6
+    assert report.largest["logits"] < 1e-4
+    assert report.flips == report.unexplained_flips == []
+    assert loop.action.shape == (3,)
+    found = verdicts(loop.reports)["fp32"]
+    assert found.accepted
+    assert found.success is None
+
+
+def test_another_network_is_refused(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    other = copy.deepcopy(policy)
+    with torch.no_grad():
+        other.heads.action[-1].bias[2] += 5.0
+    report = _run(other, bundle, observations(bundle.contract, 12, 3, 0)).reports["fp32"]
+    found = verdicts({"fp32": report})["fp32"]
+    assert "logits differ by 5" in found.reasons[0]
+    assert not found.accepted
+
+
+def test_an_action_that_its_logits_dont_give_is_unexplained(
+    policy: Policy, bundle: Bundle, observations: Observations
+) -> None:
+    def lying(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = open_engine(bundle).run(inputs)
+        return outputs | {"action": (outputs["action"] + 1) % 4}
+
+    loop = OpenLoop(bundle.contract, torch_step(policy), {"fp32": lying}, episodes=1)
+    for row in observations(bundle.contract, 2, 1, 0):
+        loop.add(row, np.array([0]))
+    assert len(loop.reports["fp32"].unexplained_flips) == 2
+    assert "2 actions flipped that no difference of logits explains" in verdicts(loop.reports)["fp32"].reasons
+
+
+def test_bench_measures_every_engine(policy: Policy) -> None:
+    bundle = open_bundle(export_policy(policy, {}))
+    found = bench({"fp32": bundle}, steps=10)
+    assert set(found) >= {"eager_fp32", "onnxruntime_fp32"}
+    for one in found.values():
+        assert 0.0 < one.p50_ms <= one.p99_ms <= one.max_ms
+        assert one.steps == 10
+        assert one.start_s > 0.0
+        assert one.memory_mb > 10.0
+    assert found["onnxruntime_fp32"].memory_mb < found["eager_fp32"].memory_mb
+
+
+def test_the_engine_starts_without_torch(bundle: Bundle) -> None:
+    code = (
+        "import json, sys\n"
+        "from phonotaxis.export import bench\n"
+        f"bench.main(['onnxruntime', {str(bundle.path)!r}, '1', '0'])\n"
+        "print(json.dumps([name for name in ('torch', 'onnx', 'numba') if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_inspection_shows_the_contract_and_moves_no_cursor(policy: Policy) -> None:
+    bundle = open_bundle(export_policy(policy, {"commit": "abc\x1b[2J"}))
+    text = "\n".join(" ".join(row) for _, rows in sections(bundle) for row in rows)
+    for part in (
+        "audio float32 4 x 4000 -1 to 1",
+        "fp32",
+        "0.25 s: 4000 samples at 16000 Hz",
+        "forward (1 m/s",
+        "abc?[2J",
+    ):
+        assert part in text, part
+    assert text.isprintable() or all(character.isprintable() or character == "\n" for character in text)

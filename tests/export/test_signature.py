@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from phonotaxis.export.bundle import BundleError, read_bundle
+from phonotaxis.export.signature import SignatureError, public_key, sign
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return make_key(tmp_path / "key.pem")
+
+
+def make_key(path: Path) -> Path:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.touch(mode=0o600)
+    path.write_bytes(pem)
+    return path
+
+
+@pytest.fixture
+def policy(tmp_path: Path, tiny_bytes: bytes) -> Path:
+    path = tmp_path / "policy.onnx"
+    path.write_bytes(tiny_bytes)
+    return path
+
+
+def test_a_signed_policy_is_read(policy: Path, key: Path, tmp_path: Path) -> None:
+    made = sign(policy, key)
+    assert made.path == tmp_path / "policy.onnx.sig"
+    assert len(public_key(made.signer)) == 32
+    other = sign(policy, make_key(tmp_path / "other.pem")).signer
+    sign(policy, key)
+    assert read_bundle(policy, [other, made.signer]).sha256 == read_bundle(policy).sha256
+    with pytest.raises(SignatureError, match="not signed by a trusted signer"):
+        read_bundle(policy, [other])
+
+
+def test_the_signature_is_checked_before_anything_else(policy: Path, key: Path) -> None:
+    signer = sign(policy, key).signer
+    policy.write_bytes(b"not even a model")
+    with pytest.raises(SignatureError, match="or altered since"):
+        read_bundle(policy, [signer])
+    with pytest.raises(BundleError):
+        read_bundle(policy)
+
+
+def test_every_byte_counts(policy: Path, key: Path, tiny_bytes: bytes) -> None:
+    signer = sign(policy, key).signer
+    for at in range(0, len(tiny_bytes), 97):
+        policy.write_bytes(tiny_bytes[:at] + bytes([tiny_bytes[at] ^ 1]) + tiny_bytes[at + 1 :])
+        with pytest.raises(SignatureError):
+            read_bundle(policy, [signer])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"AAAA", b"\xff" * 88, base64.b64encode(bytes(63)), b"A" * 100_000, base64.b64encode(bytes(64))]
+)
+def test_bad_signatures(policy: Path, key: Path, content: bytes) -> None:
+    made = sign(policy, key)
+    made.path.write_bytes(content)
+    with pytest.raises(SignatureError):
+        read_bundle(policy, [made.signer])
+    made.path.unlink()
+    with pytest.raises(SignatureError, match="no signature"):
+        read_bundle(policy, [made.signer])
+
+
+def test_bad_keys(policy: Path, key: Path, tmp_path: Path) -> None:
+    sign(policy, key)
+    for signer in ("", "me", base64.b64encode(bytes(31)).decode()):
+        with pytest.raises(SignatureError, match="is no public key"):
+            read_bundle(policy, [signer])
+    key.chmod(0o640)
+    with pytest.raises(SignatureError, match="chmod 600"):
+        sign(policy, key)
+    key.chmod(0o600)
+    key.write_bytes(b"-----BEGIN PRIVATE KEY-----\nnonsense\n")
+    with pytest.raises(SignatureError, match="not an unencrypted PEM key"):
+        sign(policy, key)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl isn't installed")
+def test_keys_of_openssl(policy: Path, tmp_path: Path) -> None:
+    ours, curve = tmp_path / "ours.pem", tmp_path / "curve.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", ours], check=True, capture_output=True)
+    ours.chmod(0o600)
+    assert read_bundle(policy, [sign(policy, ours).signer])
+    command = ["openssl", "genpkey", "-algorithm", "x25519", "-out", curve]
+    subprocess.run(command, check=True, capture_output=True)
+    curve.chmod(0o600)
+    with pytest.raises(SignatureError, match="a key of another kind"):
+        sign(policy, curve)
