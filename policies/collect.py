@@ -51,8 +51,8 @@ class TaskWorlds:
         self.policy = policy.eval()
         task = lane.drawn_task()
         places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
-        kept = {"max_fields": min(places, MOST_FIELDS), "max_scenes": min(task.scenes.count, MOST_SCENES)}
-        self.world = World(task, lane.worlds, library=Library(task, **kept))
+        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES))
+        self.world = World(task, lane.worlds, library=library)
         self.episodes = 0
         self._first_seed = first_seed
         self._begin(np.arange(lane.worlds))
