@@ -78,7 +78,7 @@ def test_eight_bits_are_symmetric_and_per_output(bundle: Bundle, eight: Bundle) 
     for name in weights:
         codes, scales = tensors[name].astype(np.float32), tensors[f"{name}.scale"]
         values = original[name.removesuffix(".int8")]
-        if values.ndim == 2 and codes.shape != values.shape:
+        if values.ndim == 2 and not name.endswith(".T.int8"):  # a Gemm's weight, which became a MatMul's
             values = values.T
         axis = 0 if values.ndim == 4 else 1
         shaped = scales.reshape([-1 if index == axis else 1 for index in range(values.ndim)])
@@ -87,11 +87,11 @@ def test_eight_bits_are_symmetric_and_per_output(bundle: Bundle, eight: Bundle) 
     assert len(eight.data) < 0.5 * len(bundle.data)
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.05), ("int8", 3.0)])
+@pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.05), ("int8", 0.17)])
 def test_decides_nearly_alike(
     request: pytest.FixtureRequest, bundle: Bundle, observations: Observations, precision: str, bound: float
 ) -> None:
-    """Logits of this network, scaled by 50, run to tens; a wrong graph differs by as much."""
+    """The logits span 0.34 over these rows; a wrong graph differs by as much, eight bits by less than half."""
     lower: Bundle = request.getfixturevalue({"fp16": "half", "int8": "eight"}[precision])
     engine, reference = open_engine(lower), open_engine(bundle)
     largest = spread = 0.0
