@@ -5,6 +5,8 @@ Every kind has one state vector a world, so that exporter, engines and log need 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -192,7 +194,7 @@ class NoMemory(Memory):
         return torch.tanh(self.layer(inputs)) + 0.0 * state * episode_start
 
 
-KINDS: dict[str, type[Memory]] = {
+KINDS: dict[str, Callable[[int, PolicyConfig], Memory]] = {
     "gru": GatedMemory,
     "lstm": LongShortTermMemory,
     "transformer": RecentSteps,
@@ -202,7 +204,7 @@ KINDS: dict[str, type[Memory]] = {
 
 def build_memory(features: int, config: PolicyConfig) -> Memory:
     """Return the memory that the configuration names, for `features` inputs."""
-    return KINDS[config.memory](features, config)  # type: ignore[call-arg]
+    return KINDS[config.memory](features, config)
 
 
 def state_size(config: PolicyConfig) -> int:

@@ -29,7 +29,9 @@ class FeatureEnv(VecEnvWrapper):
         self.policy = policy
         observation = {spec.name: torch.zeros(1, *spec.shape) for spec in policy.contract.observations()}
         shapes = {name: tuple(value.shape[1:]) for name, value in policy.features(observation).items()}
-        bounds = {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in shapes.items()}
+        bounds: dict[str, spaces.Space[Any]] = {
+            name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in shapes.items()
+        }
         super().__init__(venv, observation_space=spaces.Dict(bounds))
 
     def reset(self) -> VecEnvObs:
