@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -149,6 +148,13 @@ def _step(engine: str, bundle: Bundle) -> Callable[[dict[str, np.ndarray]], dict
     return torch_step(restored_policy(bundle))
 
 
+def _largest_mb() -> float:
+    """Largest resident size of this process; unlike `getrusage`'s, not that of the process it was forked from."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return float(line.split()[1]) / 1024
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure one engine and print what was found as JSON; run by `bench` in a process of its own."""
     parser = argparse.ArgumentParser(prog="phonotaxis.export.bench", description="Measure one engine.")
@@ -168,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
         began = time.perf_counter()
         state = step({**seen[number % len(seen)], names.STATE_IN: state})[names.STATE_OUT]
         took_s.append(time.perf_counter() - began)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory_mb = _largest_mb()
     print(json.dumps({"took_s": took_s[_WARM_UP:], "start_s": start_s, "memory_mb": memory_mb}))
     return 0
 

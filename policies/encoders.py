@@ -51,14 +51,14 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.size = size
         self.layout = layout
-        units = max(4, hidden // 4)
+        units = max(8, hidden // 4)
         told = layout.spectral + layout.response + goal_size
         self.context = nn.Sequential(nn.Linear(told, hidden), nn.LayerNorm(hidden), nn.ReLU())
         self.film = nn.Linear(hidden, 2 * units)
         self.around = nn.Linear(3 * layout.bands, units)
-        self.direction = nn.Linear(3 * units, max(4, units // 4))
+        self.direction = nn.Linear(3 * units, max(8, units // 4))
         self.together = nn.Sequential(
-            nn.Linear(layout.azimuths * max(4, units // 4) + hidden, size), nn.LayerNorm(size), nn.ReLU()
+            nn.Linear(layout.azimuths * max(8, units // 4) + hidden, size), nn.LayerNorm(size), nn.ReLU()
         )
 
     def forward(self, features: Tensor, goal: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ import pytest
 
 from phonotaxis import cli
 from phonotaxis.commands import evaluate as command
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.suite import Suite
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.metrics import EpisodeResult
@@ -96,7 +97,6 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
     [
         (["--suite", "audiogoal-v2"], "did you mean 'audiogoal-v1'"),
         (["--split", "tests"], "unknown split 'tests'; did you mean 'test'"),
-        (["--no-baselines"], "nothing to measure"),
         (["--also", "runs/deaf"], "expected NAME=PATH"),
         (["--suite", "own"], "needs the folder of a training"),
         (["--suite", "own", "policy.onnx"], "a bundle doesn't hold one"),
@@ -124,12 +124,17 @@ def test_a_training_in_test_scenes_is_warned_of(
     from phonotaxis.policies import checkpoint, evaluate
 
     class Saved:
-        config = {"task": AudioGoalTask(scenes=SceneSet(first_seed=3_000_000)).model_dump(mode="json")}  # noqa: RUF012
+        config = {"task": AudioGoalTask(scenes=SceneSet(first_seed=3_000_000)).model_dump(mode="json")}
+        contract = AudioGoalTask().contract()
 
-        def policy(self) -> None:
+        def policy(self, contract: Contract) -> None:
             return None
 
     monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Saved())
     monkeypatch.setattr(evaluate, "contestant", lambda policy: "a contestant")
-    assert command._contestants(tmp_path, ["deaf=runs/deaf"]) == {"learnt": "a contestant", "deaf": "a contestant"}
+    contract = AudioGoalTask().contract()
+    assert command._contestants(tmp_path, ["deaf=runs/deaf"], contract) == {
+        "learnt": "a contestant",
+        "deaf": "a contestant",
+    }
     assert "warning: learnt was trained on what tests it: scenes 3000000" in capsys.readouterr().err

@@ -47,6 +47,7 @@ def test_every_folder_with_code_is_a_listed_package(repository: Path, pyproject:
 
 def test_every_data_file_is_shipped(repository: Path, pyproject: str) -> None:
     packages = {"configs": "phonotaxis.configs", "phonotaxis/episode_page": "phonotaxis.episode_page"}
+    packages |= {"export": "phonotaxis.export", "deploy/jetson": "phonotaxis.deploy.jetson"}
     patterns = {folder: _list(pyproject, f'"{package}"') for folder, package in packages.items()}
     files = [file.relative_to(repository) for file in sources(repository) if file.suffix != ".py"]
     assert len(files) > 4

@@ -75,7 +75,7 @@ def test_another_policy_is_asked(folder: Path, capsys: pytest.CaptureFixture[str
     bundle = read_bundle(folder / "policy.onnx")
     model = onnx.load_from_string(bundle.data)
     del model.metadata_props[:]
-    (last,) = [weight for weight in model.graph.initializer if weight.name == "policy.heads.action.2.bias"]
+    (last,) = [weight for weight in model.graph.initializer if weight.name == "weight.heads.action.2.bias"]
     turned = numpy_helper.to_array(last).copy()
     turned[2] += 100.0  # left, always
     last.CopyFrom(numpy_helper.from_array(turned, last.name))

@@ -72,6 +72,8 @@ class OnnxRuntimeEngine:
         }
         self._bound: dict[int, tuple[Buffers, onnxruntime.IOBinding]] = {}
         self._run_options = onnxruntime.RunOptions()
+        # The default, said: asked for an entry that isn't there, the library throws in every step, at best a waste.
+        self._run_options.add_run_config_entry("gpu_graph_id", "0")
         self._deadline = Deadline(None, self._terminate)
         for _ in range(2):  # the first run plans memory, the second takes the planned path
             self.run(zero_inputs(self._inputs))

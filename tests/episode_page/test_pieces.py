@@ -155,7 +155,7 @@ def test_what_is_gathered_is_what_happened(golden: Path) -> None:
 
 def test_times_that_hold_nothing_are_refused(golden: Path) -> None:
     episode = read_episode(golden / "robot.mcap")
-    with pytest.raises(PageError, match="the episode lasts 5"):
+    with pytest.raises(PageError, match=r"the episode lasts (5|4\.\d) s"):
         gather(episode, from_s=60.0)
     silent = dataclasses.replace(episode, messages=[m for m in episode.messages if m.topic != messages.AUDIO_TOPIC])
     with pytest.raises(PageError, match="nothing to show"):

@@ -33,7 +33,7 @@ def make_task() -> Callable[..., AudioGoalTask]:
 def tiny() -> PolicyConfig:
     """Size a network that steps in a millisecond."""
     return PolicyConfig(
-        memory_size=8, audio_hidden=8, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
+        memory_size=8, audio_hidden=32, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
     )
 
 

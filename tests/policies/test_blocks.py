@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.contract import Contract, GoalSpec, discrete_actions
 from phonotaxis.policies.blocks import ROWS, in_blocks
+from phonotaxis.policies.policy import Policy
 
 
 @pytest.mark.parametrize("rows", [1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS])
@@ -35,3 +39,26 @@ def test_a_rows_bits_depend_on_that_row_alone() -> None:
     order = np.random.default_rng(1).permutation(len(rows))
     assert np.array_equal(in_blocks(run, {"x": rows[order]})["y"], together[order])
     assert all(np.array_equal(in_blocks(run, {"x": rows[i : i + 1]})["y"][0], together[i]) for i in range(len(rows)))
+
+
+def test_a_policys_too() -> None:
+    """The network at its default sizes, from features on."""
+    torch.manual_seed(0)
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+    goal = GoalSpec(size=96, embedding="test")
+    contract = Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25), goal=goal)
+    policy = Policy(contract).eval()
+    sizes = {"audio": (policy.audio_front_end.size,), "depth": (2, 32, 32), "motion": (12,), "goal": (96,)}
+    rng = np.random.default_rng(0)
+    rows = {name: rng.standard_normal((2 * ROWS, *size)).astype(np.float32) for name, size in sizes.items()}
+
+    @torch.no_grad()
+    def run(block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        features = {name: torch.from_numpy(array) for name, array in block.items()}
+        return {"y": policy.step(features, policy.initial_state(ROWS), torch.zeros(ROWS, 1)).logits.numpy()}
+
+    together = in_blocks(run, rows)["y"]
+    order = rng.permutation(2 * ROWS)
+    assert np.array_equal(in_blocks(run, {name: array[order] for name, array in rows.items()})["y"], together[order])
+    alone = in_blocks(run, {name: array[3:4] for name, array in rows.items()})["y"]
+    assert np.array_equal(alone[0], together[3])

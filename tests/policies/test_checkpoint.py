@@ -50,7 +50,7 @@ def _train(policy: Policy, optimizer: torch.optim.Optimizer, steps: int) -> None
     features = {
         "audio": torch.ones(2, 3, policy.audio_front_end.size),
         "depth": torch.ones(2, 3, 2, 32, 32),
-        "motion": torch.rand(2, 3, 8),
+        "motion": torch.rand(2, 3, 12),
     }
     for _ in range(steps):
         optimizer.zero_grad()
