@@ -248,6 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "outcomes": dict(found.outcomes),
                 "findings": found.findings[:20],
                 "slowest_s": round(found.slowest_s, 3),
+                "hang_s": HANG_S,
                 "memory_mb": round(found.memory_mb),
                 "seconds": round(time.monotonic() - began),
             }
