@@ -34,7 +34,7 @@ raise SystemExit(tool.main())
 
 @pytest.fixture(scope="module")
 def policy(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle's file, small enough for thousands of mutations."""
+    """Write a bundle small enough for thousands of mutations."""
     spec = importlib.util.spec_from_file_location("export_conftest", repository / "tests/export/conftest.py")
     assert spec is not None
     assert spec.loader is not None
