@@ -21,6 +21,7 @@ MOST_WALLS = 3  # that a wave is mirrored at on its way
 MOST_FACES = 256  # the longest; a noisy map has thousands
 _EDGE_WALLS = 2  # of the images of an edge
 _MOST_IMAGES = 128  # of a point
+_MOST_OF_EDGES, _LEAST_OF_EDGE = 8192, 4  # of all edges of a scene together, and of each that has so many
 _SHORTEST_M = 0.4  # a face that mirrors sound is about half a wavelength long
 _FARTHEST_M = 12.0  # from a point or an image to the wall that mirrors it
 _REACH_M = 25.0  # of an edge's image
@@ -62,7 +63,13 @@ class Heard(NamedTuple):
 
 
 def images_of(
-    plan: Plan, faces: np.ndarray, mirrored: np.ndarray, at_m: np.ndarray, open_m: np.ndarray, most_walls: int
+    plan: Plan,
+    faces: np.ndarray,
+    mirrored: np.ndarray,
+    at_m: np.ndarray,
+    open_m: np.ndarray,
+    most_walls: int,
+    most: int = _MOST_IMAGES,
 ) -> Images:
     """Find a point's images, itself the first.
 
@@ -73,14 +80,15 @@ def images_of(
         at_m: float64 [2], the point, world.
         open_m: float64 [2, 2], two places in the air beside it, from which it sees and is seen.
         most_walls: that an image is mirrored at, up to `MOST_WALLS`.
+        most: how many there may be; those at fewest walls come first, and at the longest ones.
     """
     images = Images(
-        np.zeros((_MOST_IMAGES, 2)),
-        np.ones((_MOST_IMAGES, 2)),
-        np.full((_MOST_IMAGES, MOST_WALLS), -1, dtype=np.int32),
-        np.zeros(_MOST_IMAGES, dtype=np.int32),
-        np.ones((_MOST_IMAGES, BANDS), dtype=np.float32),
-        np.zeros(_MOST_IMAGES, dtype=np.int32),
+        np.zeros((most, 2)),
+        np.ones((most, 2)),
+        np.full((most, MOST_WALLS), -1, dtype=np.int32),
+        np.zeros(most, dtype=np.int32),
+        np.ones((most, BANDS), dtype=np.float32),
+        np.zeros(most, dtype=np.int32),
     )
     count = _find_images(plan, faces[:MOST_FACES], mirrored, at_m, open_m, most_walls, images)
     return Images._make(part[:count].copy() for part in images)
@@ -88,8 +96,10 @@ def images_of(
 
 def images_of_edges(plan: Plan, faces: np.ndarray, mirrored: np.ndarray, edges: Edges) -> Images:
     """Find the images of all edges of a scene at up to two walls; `owner` is the edge."""
+    most = min(_MOST_IMAGES, max(_LEAST_OF_EDGE, _MOST_OF_EDGES // max(len(edges.at_m), 1)))
     found = [
-        images_of(plan, faces, mirrored, at_m, open_m, _EDGE_WALLS) for at_m, open_m in zip(edges.at_m, edges.open_m)
+        images_of(plan, faces, mirrored, at_m, open_m, _EDGE_WALLS, most)
+        for at_m, open_m in zip(edges.at_m, edges.open_m)
     ]
     if not found:
         return Images._make(part[:0] for part in images_of(plan, faces[:0], mirrored, np.zeros(2), np.zeros((2, 2)), 0))
