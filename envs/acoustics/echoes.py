@@ -84,7 +84,7 @@ def _find(scenery, waves, edge_m, edge_next, centre_m, shortest_m, echo, echoes)
         if edge_next[edge] < FROM_SOURCE:
             break
         place = Place(regions + edge, edges.at_m[edge], edges.open_m[edge], float(edge_m[edge]), False)
-        waves.count[edge] = waves_to(scenery, waves, place, waves.wave[edge])
+        waves.found[edge] = waves_to(scenery, waves, place, waves.wave[edge])
     found = np.empty((ECHOES, COLUMNS))
     for region in range(regions):
         beside_m = np.empty((2, 2))

@@ -47,20 +47,20 @@ class Waves(NamedTuple):
         images: of the source.
         open_m: float64 [2, 2], its place, twice.
         wave: float64 [edges, waves, COLUMNS], what comes to the edges.
-        count: int64 [edges], how many.
+        found: int64 [edges], how many.
     """
 
     images: Images
     open_m: np.ndarray
     wave: np.ndarray
-    count: np.ndarray
+    found: np.ndarray
 
 
 class Place(NamedTuple):
     """Where waves are listened to.
 
     Attributes:
-        index: among the places of `Heard`.
+        slot: among the places of `Heard`.
         at_m: float64 [2], world.
         open_m: float64 [2, 2], two places in the air from which it is seen.
         shortest_m: the shortest way from the source, plan view.
@@ -68,7 +68,7 @@ class Place(NamedTuple):
             and not mirrored, and the shortest way.
     """
 
-    index: int
+    slot: int
     at_m: np.ndarray
     open_m: np.ndarray
     shortest_m: float
@@ -102,11 +102,11 @@ def waves_to(scenery, waves, place, found):
             _rank(wave)
             count = _keep(found, count, wave)
     heard = scenery.heard
-    for k in range(heard.first[place.index], heard.first[place.index + 1]):
+    for k in range(heard.first[place.slot], heard.first[place.slot + 1]):
         image = heard.image[k]
         edge = scenery.images.owner[image]
         _begin(scenery.images, image, place.at_m, wave)
-        if waves.count[edge] > 0 and wave[AFTER] < longest_m:
+        if waves.found[edge] > 0 and wave[AFTER] < longest_m:
             count = _round_edge(
                 scenery.edges, edge, scenery.images.flip[image], waves, place, wave, passed, found, count
             )
@@ -118,7 +118,7 @@ def _round_edge(edges, edge, flip, waves, place, wave, passed, found, count):
     """Send on what comes to an edge, from its image where `wave` begins; returns how many waves there are then."""
     after_m, walls, begun = max(wave[AFTER], _LEAST_M), wave[_WALLS], wave[GAIN:].copy()
     leaving = np.arctan2((place.at_m[1] - wave[Y]) * flip[1], (place.at_m[0] - wave[X]) * flip[0])
-    for index in range(waves.count[edge]):
+    for index in range(waves.found[edge]):
         came = waves.wave[edge, index]
         before_m = max(came[AFTER] + came[BEFORE], _LEAST_M)
         wave[BEFORE], wave[_WALLS], wave[_BENDS] = before_m, came[_WALLS] + walls, came[_BENDS] + 1
