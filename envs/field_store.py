@@ -25,6 +25,7 @@ import scipy
 from numba.core.codegen import get_host_cpu_features
 
 from phonotaxis.envs.acoustics.bands import BANDS
+from phonotaxis.envs.acoustics.echoes import ECHO_FIELDS, ECHOES
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound
 from phonotaxis.envs.acoustics.source_directivity import Beam
 from phonotaxis.envs.acoustics.tracer import BIN_S, DIRECTIONS, slot_of
@@ -215,6 +216,8 @@ def _forms(scene: Scene, length_s: float) -> dict[str, tuple[str, tuple[int, ...
         "directions": ("uint8", (count, slot_of(bins - 1) + 1, DIRECTIONS)),
         "edge_m": ("float32", (edges,)),
         "edge_next": ("int32", (edges,)),
+        "echo": ("float32", (count, ECHOES, ECHO_FIELDS)),
+        "echoes": ("int32", (count,)),
         "first_m": ("float32", (count,)),
         "key": ("uint64", (1,)),
         "distance_m": ("float32", scene.shape),
@@ -232,6 +235,7 @@ def _indices_fit(arrays: dict[str, np.ndarray], scene: Scene) -> bool:
     """Tell whether every index lies within what it points into."""
     parent, following = arrays["parent"], arrays["edge_next"]
     inside = int(parent.min()) >= -1 and int(parent.max()) < parent.size
+    inside = inside and int(arrays["echoes"].min()) >= 0 and int(arrays["echoes"].max()) <= ECHOES
     edges = following.size
     return inside and (edges == 0 or (int(following.min()) >= _SMALLEST_EDGE and int(following.max()) < edges))
 

@@ -9,12 +9,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numba import njit
 
+from phonotaxis.envs.acoustics.echoes import find_echoes, take_out
 from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen, scene_edges, ways_to_source
 from phonotaxis.envs.acoustics.energy_codes import encode
 from phonotaxis.envs.acoustics.faces import wall_faces
+from phonotaxis.envs.acoustics.mirrors import MOST_FACES, Heard, Images, heard_in, images_of_edges
 from phonotaxis.envs.acoustics.regions import Regions, listening_regions
 from phonotaxis.envs.acoustics.source_directivity import Beam, beam
 from phonotaxis.envs.acoustics.tracer import trace_late_field
+from phonotaxis.envs.acoustics.waves import Scenery
 from phonotaxis.envs.hashing import fold, key_of
 from phonotaxis.envs.scenes.materials import absorption_table, scattering_table
 from phonotaxis.envs.scenes.plan import Plan, plan_of
@@ -31,8 +34,9 @@ class SceneSound(NamedTuple):
     centre_m: np.ndarray  # float32 [regions, 2]
     faces: np.ndarray  # float32 [faces, 6]
     edges: Edges
-    absorb: np.ndarray  # float32 [materials, bands]
-    scatter: np.ndarray  # float32 [materials]
+    edge_images: Images
+    heard: Heard  # where those come to
+    mirrored: np.ndarray  # float32 [materials, bands], pressure that a mirror reflection leaves
 
 
 class SourceField(NamedTuple):
@@ -43,6 +47,8 @@ class SourceField(NamedTuple):
     directions: np.ndarray  # uint8 [regions, slots, directions]
     edge_m: np.ndarray  # float32 [edges], way to the source
     edge_next: np.ndarray  # int32 [edges], next edge on it
+    echo: np.ndarray  # float32 [regions, ECHOES, ECHO_FIELDS]
+    echoes: np.ndarray  # int32 [regions], how many there are
     first_m: np.ndarray  # float32 [regions], way of the late field's first sound to the region's centre
     key: np.uint64
     beam: Beam  # what it sends where
@@ -58,10 +64,12 @@ def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
         edges = scene_edges(plan, scene.absorption_scale)
         absorb = absorption_table(scene.absorption_scale)
         scatter = scattering_table(scene.scattering_scale).mean(axis=1).astype(np.float32)
-        _shared[scene] = (
-            SceneSound(plan, regions.label, regions.centre_m, wall_faces(scene), edges, absorb, scatter),
-            regions,
-        )
+        mirrored = np.sqrt((1.0 - absorb) * (1.0 - scatter)[:, None]).astype(np.float32)
+        faces = wall_faces(scene)
+        images = images_of_edges(plan, faces, mirrored, edges)
+        heard = heard_in(plan, faces, images, edges, regions.centre_m)
+        sound = SceneSound(plan, regions.label, regions.centre_m, faces, edges, images, heard, mirrored)
+        _shared[scene] = (sound, regions)
     return _shared[scene]
 
 
@@ -95,9 +103,15 @@ def source_field(
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)
     _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
+    scenery = Scenery(sound.plan, sound.faces[:MOST_FACES], sound.edges, sound.edge_images, sound.heard)
+    way = (edge_m, edge_next)
+    echo, echoes = find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m)
+    take_out(late.energy, sound.plan, sound.mirrored, echo, echoes, sound.centre_m, z, sends)
     reached = np.isfinite(late.first_m)
     first_m[reached] = np.maximum(first_m, late.first_m)[reached]  # no pulse comes before the rays it stands for
-    return SourceField(source, encode(late.energy), late.directions, edge_m, edge_next, first_m, key, sends)
+    return SourceField(
+        source, encode(late.energy), late.directions, edge_m, edge_next, echo, echoes, first_m, key, sends
+    )
 
 
 @njit(cache=True, error_model="numpy")

@@ -3,8 +3,9 @@
 A path is a virtual point source: a position, metres travelled before it, and a gain per band. Its delay at a
 microphone is exact: the extra metres plus the distance from the virtual source.
 
-Exact are the direct sound, one mirror reflection at a wall, up to two at floor and ceiling, and one of each. What
-these leave is the late field's, see `tracer`.
+Exact are the direct sound, one mirror reflection at a wall, up to two at floor and ceiling, and one of each; and where
+the source isn't seen the strongest of what comes by more walls and edges, see `echoes`. The rest is the late field's,
+see `tracer`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.departure import leave
+from phonotaxis.envs.acoustics.echoes import ECHOES
+from phonotaxis.envs.acoustics.stacks import STACKS, mirror, mirror_nearby, stacked_m
 from phonotaxis.envs.acoustics.ways import MAX_WAYS, lit_level, way_over, ways_round
 from phonotaxis.envs.scenes.raycast import line_of_sight
 
-MAX_PATHS = 64
+_MAX_EARLY = 64
+MAX_PATHS = _MAX_EARLY + 2 * STACKS * ECHOES  # echoes of two fields where the source moves
 MIN_LENGTH_M = 0.1  # a source nearer than this is heard as from here: a point source has no limit
 _NUDGE_M = 1e-3
-_STACK = 5  # images over one another: the source's own height, floor, ceiling, floor then ceiling, ceiling then floor
 _NO_WALL = -1
 
 
@@ -43,10 +46,9 @@ class Paths(NamedTuple):
 
 
 class Surfaces(NamedTuple):
-    """What surfaces and air take: float32 [materials, bands], [materials], [bands] (exponent per metre)."""
+    """What a mirror reflection leaves of the pressure, float32 [materials, bands], and air's exponents, [bands]."""
 
-    absorb: np.ndarray
-    scatter: np.ndarray
+    mirrored: np.ndarray
     air: np.ndarray
 
 
@@ -89,7 +91,7 @@ def early_paths(plan, faces, edges, edge_m, edge_next, surfaces, source, listene
         lit_level(plan, edges, edge_m, edge_next, source, listener, lit)
     else:
         count = _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths)
-    for stack in range(_STACK):
+    for stack in range(STACKS):
         image[2] = stacked_m(stack, source[2], plan.height)
         if stack == 0 and not visible:
             continue
@@ -98,20 +100,6 @@ def early_paths(plan, faces, edges, edge_m, edge_next, surfaces, source, listene
                 paths.gain[count, band] *= lit[band]
             count = _keep(paths, count, image, listener, surfaces.air)
     return _wall_images(plan, faces, surfaces, source, listener, reach_m, paths, count), visible
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def stacked_m(stack, z, height):
-    """Return the height of one of the images over one another."""
-    if stack == 0:
-        return z
-    if stack == 1:
-        return -z
-    if stack == 2:
-        return 2.0 * height - z
-    if stack == 3:  # ceiling before the listener, floor before that
-        return 2.0 * height + z
-    return z - 2.0 * height
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -134,13 +122,13 @@ def _keep(paths, count, image, listener, air):
     paths.position_m[count, :] = image
     paths.extra_m[count] = 0.0
     leave(paths.leaves[count], image, listener)
-    return min(count + 1, MAX_PATHS - 1)
+    return min(count + 1, _MAX_EARLY - 1)
 
 
 @njit(cache=True, error_model="numpy")
 def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
     """Collect the ways round corners, each with its mirror images at floor and ceiling."""
-    ways_m = np.empty((MAX_WAYS, 2))  # in plan view: whole way, and to its first corner
+    ways_m = np.empty((MAX_WAYS, 3))  # in plan view: whole way, to its first corner, and what its bends add
     corner_xy = np.empty((MAX_WAYS, 2))
     level = np.empty((MAX_WAYS, BANDS))
     first_xy = np.empty((MAX_WAYS, 2))
@@ -156,20 +144,19 @@ def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
         return 1
     found = ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_xy, first_xy, level)
     for way in range(found):
-        flat_m, first_m = ways_m[way]
-        for stack in range(_STACK):
+        flat_m, first_m, lag_m = ways_m[way]
+        for stack in range(STACKS):
             z = stacked_m(stack, source[2], plan.height)
             gain = paths.gain[count]
             for band in range(BANDS):
                 gain[band] = level[way, band]
-            if stack > 0:
-                _mirror_nearby(plan, surfaces, stack, listener, gain)
+            mirror_nearby(plan, surfaces.mirrored, stack, listener[0], listener[1], gain)
             whole_m = np.sqrt(flat_m**2 + (z - listener[2]) ** 2)
             share = first_m / flat_m
             spread(gain, whole_m, surfaces.air)
             paths.position_m[count, 0], paths.position_m[count, 1] = corner_xy[way]
             paths.position_m[count, 2] = listener[2] + (z - listener[2]) * share
-            paths.extra_m[count] = whole_m * (1.0 - share)
+            paths.extra_m[count] = whole_m * (1.0 - share) + lag_m
             dx, dy = first_xy[way, 0] - source[0], first_xy[way, 1] - source[1]
             level_share = flat_m / whole_m / max(np.hypot(dx, dy), _NUDGE_M)  # the way climbs evenly
             paths.leaves[count, 0], paths.leaves[count, 1] = dx * level_share, dy * level_share
@@ -178,20 +165,44 @@ def _bent(plan, edges, edge_m, edge_next, surfaces, source, listener, paths):
 
 
 @njit(cache=True, error_model="numpy")
-def _mirror_nearby(plan, surfaces, stack, listener, gain):
-    """Reflections at floor and ceiling of a way round corners, taken where the listener stands."""
-    row, column = int((listener[1] - plan.oy) * plan.inv), int((listener[0] - plan.ox) * plan.inv)
-    if stack != 2:
-        mirror(gain, plan.floor_material[row, column], surfaces)
-    if stack >= 2:
-        mirror(gain, plan.ceiling_material[row, column], surfaces)
+def add_echoes(plan, surfaces, echo, echoes, weight, source_z_m, listener, paths, count):
+    """Add a region's echoes to the paths of a listener in it, each with its mirror images at floor and ceiling.
 
+    Args:
+        plan: a `Plan`.
+        surfaces: a `Surfaces`.
+        echo: float32 [ECHOES, ECHO_FIELDS] of `find_echoes`.
+        echoes: how many there are.
+        weight: factor on their pressure.
+        source_z_m: height of the source.
+        listener: float64 [3], world.
+        paths: a `Paths`, filled from `count` on.
+        count: of the paths there are.
 
-@njit(cache=True, error_model="numpy")
-def mirror(gain, material, surfaces):
-    """Amplitude of a mirror reflection: what is neither absorbed nor scattered."""
-    for band in range(BANDS):
-        gain[band] *= np.sqrt((1.0 - surfaces.absorb[material, band]) * (1.0 - surfaces.scatter[material]))
+    Returns:
+        The number of paths.
+    """
+    left = np.ones((STACKS, BANDS))
+    for stack in range(1, STACKS):
+        mirror_nearby(plan, surfaces.mirrored, stack, listener[0], listener[1], left[stack])
+    for index in range(echoes):
+        each = echo[index]
+        after_m = np.hypot(each[0] - listener[0], each[1] - listener[1])
+        flat_m = max(after_m + each[2], MIN_LENGTH_M)
+        for stack in range(STACKS):
+            rise_m = stacked_m(stack, source_z_m, plan.height) - listener[2]
+            way_m = np.sqrt(flat_m**2 + rise_m**2)
+            share = after_m / flat_m
+            gain = paths.gain[count]
+            for band in range(BANDS):
+                gain[band] = weight * each[5 + band] * left[stack, band]
+            spread(gain, way_m, surfaces.air)
+            paths.position_m[count, 0], paths.position_m[count, 1] = each[0], each[1]
+            paths.position_m[count, 2] = listener[2] + rise_m * share
+            paths.extra_m[count] = way_m * (1.0 - share)
+            paths.leaves[count, 0], paths.leaves[count, 1] = each[3] * flat_m / way_m, each[4] * flat_m / way_m
+            count += 1
+    return count
 
 
 @njit(cache=True, error_model="numpy")
@@ -248,7 +259,7 @@ def _image_reaches(plan, surfaces, listener, image, axis, offset, normal, materi
     wall_at = 2.0
     if axis >= 0:
         wall_at = (offset - listener[axis]) / (image[axis] - listener[axis])
-        mirror(gain, material, surfaces)
+        mirror(gain, surfaces.mirrored[material])
     plane = height if rise > 0.0 else 0.0  # the next horizontal plane the unfolded line meets
     mirrored_wall = False
     up = rise > 0.0
@@ -300,5 +311,6 @@ def _horizontal_mirror(plan, surfaces, point, up, gain):
     if abs(surface - plane) > 1e-6:
         return False
     point[2] = plane - _NUDGE_M if up else plane + _NUDGE_M
-    mirror(gain, plan.ceiling_material[row, column] if up else plan.floor_material[row, column], surfaces)
+    material = plan.ceiling_material[row, column] if up else plan.floor_material[row, column]
+    mirror(gain, surfaces.mirrored[material])
     return True

@@ -20,7 +20,7 @@ from phonotaxis.envs.acoustics.departure import aim
 from phonotaxis.envs.acoustics.directivity import Directivity
 from phonotaxis.envs.acoustics.edges import find_ways
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField
-from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, early_paths
+from phonotaxis.envs.acoustics.paths import MAX_PATHS, Paths, Surfaces, add_echoes, early_paths
 from phonotaxis.envs.acoustics.response import Ears, add_paths, add_pulses
 from phonotaxis.envs.acoustics.tail import PULSE_FIELDS, draw_pulses, pulse_capacity
 from phonotaxis.envs.hashing import fold
@@ -280,26 +280,28 @@ def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, wor
         listeners.path_leaves[world],
     )  # fmt: skip
     moves = listeners.moves[world]
+    region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]
+    second = fields[listeners.next_field[world]] if moves else field
     if moves or listeners.paths_at[world, 0] != x or listeners.paths_at[world, 1] != y:
         edge_m, edge_next = field.edge_m, field.edge_next
         if moves:
             edge_m, edge_next = np.empty_like(edge_m), np.empty_like(edge_next)
             find_ways(scene.plan, scene.edges, listeners.source_m[world], edge_m, edge_next)
-        surfaces = Surfaces(scene.absorb, scene.scatter, air)
+        surfaces = Surfaces(scene.mirrored, air)
         listeners.path_count[world], listeners.visible[world] = early_paths(
             scene.plan, scene.faces, scene.edges, edge_m, edge_next, surfaces, listeners.source_m[world], ears.centre,
             taps / ears.per_metre, paths,
         )  # fmt: skip
+        if region >= 0:
+            _add_echoes(scene, field, second, region, surfaces, ears.centre, paths, listeners, world)
         if field.beam.gain.shape[0] > 0:
             heading = listeners.heading[world] if moves else field.beam.heading
             aim(paths, listeners.path_count[world], field.beam.gain, heading)
         listeners.paths_at[world, 0], listeners.paths_at[world, 1] = x, y
     count = listeners.path_count[world]
-    region = scene.label[int((y - scene.plan.oy) * scene.plan.inv), int((x - scene.plan.ox) * scene.plan.inv)]
     turned = abs((yaw - listeners.late_pose[world, 2] + np.pi) % (2.0 * np.pi) - np.pi)
     stale = not turned < LATE_TURN_RAD  # also where there is none yet
     if moves or listeners.region[world] != region or (region < 0 and stale):
-        second = fields[listeners.next_field[world]] if moves else field
         _draw(field, second, region, ears, early_taps, rate_hz, listeners, world)
         stale = True
     all_pulses, only_early, any_early = listeners.pulse_counts[world]
@@ -315,6 +317,20 @@ def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, wor
         late[:] = 0.0
         add_paths(late, early_taps, paths, count, ears, kernels.path)
         add_pulses(late, early_taps, pulses[only_early:all_pulses], around, ears, kernels)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_echoes(scene, field, second, region, surfaces, centre, paths, listeners, world):
+    """Add the echoes of the region a world is in; of two fields, by their energies, where the source moves."""
+    z, count, blend = listeners.source_m[world, 2], listeners.path_count[world], 0.0
+    if listeners.moves[world]:
+        blend = listeners.blend[world]
+        count = add_echoes(
+            scene.plan, surfaces, second.echo[region], second.echoes[region], np.sqrt(blend), z, centre, paths, count
+        )
+    listeners.path_count[world] = add_echoes(
+        scene.plan, surfaces, field.echo[region], field.echoes[region], np.sqrt(1.0 - blend), z, centre, paths, count
+    )
 
 
 @njit(cache=True, error_model="numpy")

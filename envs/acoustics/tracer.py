@@ -5,7 +5,7 @@ law, as the material says), and leave energy in the regions they cross. What is 
 time bin and octave band, and per time slot how it spreads over directions, so that a listener hears *where from* the
 reverberation comes: a doorway stays a doorway, and under a ceiling that swallows sound it comes from the sides. What
 `paths` renders exactly is not recorded here: the direct sound, and up to two mirror reflections of which one is at a
-wall.
+wall. What `echoes` renders is taken out afterwards.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
-from phonotaxis.envs.acoustics.diffraction import TONES, WAVENUMBER, bend
+from phonotaxis.envs.acoustics.diffraction import TONES, WAVENUMBER, bend, lag_of
 from phonotaxis.envs.acoustics.edges import FROM_SOURCE, SOUND_PASSES_OVER_M, UNREACHED, edge_seen
 from phonotaxis.envs.scenes.raycast import line_of_sight
 
@@ -45,7 +45,8 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
         edge_next: int32 [edges] of it.
         source: float64 [3], world.
         listener: float64 [3], world.
-        ways_m: float64 [MAX_WAYS, 2], filled: a way's length and its part up to the first corner, plan view.
+        ways_m: float64 [MAX_WAYS, 3], filled: a way's length and its part up to the first corner, plan view, and by how
+            many metres its bends make it late.
         corner_xy: float64 [MAX_WAYS, 2], filled: the corner nearest to the listener.
         first_xy: float64 [MAX_WAYS, 2], filled: the corner nearest to the source.
         level: float64 [MAX_WAYS, bands], filled: signed amplitude relative to a free wave over the whole way.
@@ -71,7 +72,7 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
         ways_m[found, 1] = whole_m - edge_m[edge]
         corner_xy[found, :] = edges.at_m[edge]
         first_xy[found, :] = edges.at_m[_first_of(edge_next, edge)]
-        _over_edges(edges, edge_m, edge_next, edge, whole_m, source, listener, level[found])
+        ways_m[found, 2] = _over_edges(edges, edge_m, edge_next, edge, whole_m, source, listener, level[found])
         found += 1
     return found
 
@@ -88,7 +89,8 @@ def _first_of(edge_next, edge):
 
 @njit(cache=True, error_model="numpy")
 def _over_edges(edges, edge_m, edge_next, first, whole_m, source, listener, level):
-    """Fill the level of a way, edge by edge from the listener to the source."""
+    """Fill the level of a way, edge by edge from the listener to the source; returns its lag, metres."""
+    lag_m = 0.0
     passed = np.ones((BANDS, TONES))
     out = np.empty((BANDS, TONES), dtype=np.complex128)
     sine = whole_m / np.sqrt(whole_m**2 + (source[2] - listener[2]) ** 2)
@@ -115,6 +117,7 @@ def _over_edges(edges, edge_m, edge_next, first, whole_m, source, listener, leve
             out += 1.0  # the edge's line lets the wave pass that the wall beside it stops
         elif not dark:
             sign = -sign
+        lag_m += lag_of(out, dark or detour_m < _GRAZING_M)
         for band in range(BANDS):
             for tone in range(TONES):
                 passed[band, tone] *= min(abs(out[band, tone]), 1.0)
@@ -126,6 +129,7 @@ def _over_edges(edges, edge_m, edge_next, first, whole_m, source, listener, leve
         for tone in range(TONES):
             power += passed[band, tone] ** 2 / TONES
         level[band] = sign * np.sqrt(power)
+    return lag_m
 
 
 @njit(cache=True, error_model="numpy")

@@ -28,9 +28,7 @@ class Found(NamedTuple):
 
 def paths_of(scene: Scene, source: tuple[float, ...], listener: tuple[float, ...], reach_m: float = 100.0) -> Found:
     field, sound = source_field(scene, source, 0.05), scene_sound(scene)[0]
-    surfaces = Surfaces(
-        absorption_table(), scattering_table().mean(axis=1).astype(np.float32), amplitude_exponent_per_m()
-    )
+    surfaces = Surfaces(sound.mirrored, amplitude_exponent_per_m())
     paths = empty_paths()
     way = (sound.edges, field.edge_m, field.edge_next)
     points = (np.array(source, dtype=float), np.array(listener, dtype=float))
