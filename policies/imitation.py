@@ -104,6 +104,19 @@ class ImitationTrainer:
         self.seconds = float(saved.counters["seconds"])
         self._episodes = int(saved.counters["episodes"])
 
+    def start_from(self, folder: Path) -> None:
+        """Begin with the averaged weights of another training, of the same network but for any task it fits.
+
+        Raises:
+            CheckpointError: there is none, or its weights don't fit.
+        """
+        weights = load_checkpoint(folder).policy(contract=self.config.task.contract()).state_dict()
+        try:
+            self.policy.load_state_dict(weights)
+        except RuntimeError:
+            raise CheckpointError(f"{folder}: its network has other sizes; name them under `policy:`") from None
+        self.average.load_state_dict(weights)
+
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         if self.out is None:

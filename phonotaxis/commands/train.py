@@ -27,6 +27,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of another training, of the same network, with whose weights to begin.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a policy by imitation of the shortest path to the sound.
@@ -35,13 +38,18 @@ def train(
     measures the policy alone. Ctrl-C at any time leaves a checkpoint, and --resume goes on from it.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.curves import Curves
     from phonotaxis.policies.imitation import ImitationTrainer
 
+    if resume and weights is not None:
+        raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
     trainer = ImitationTrainer(settings(config, out, resume, changes), out)
     if resume:
         trainer.resume()
+    elif weights is not None:
+        trainer.start_from(weights)
     last: list[Progress] = []
     try:
         with ProgressBar("training") as bar, Curves(out / "tensorboard") as curves:
@@ -105,5 +113,6 @@ COMMAND = Command(
         ("phonotaxis train --suite audiogoal-v1 --out runs/v1", "what `phonotaxis evaluate runs/v1` then measures"),
         ("phonotaxis train --config my_training.yaml --out runs/mine", "your own task, network and schedule"),
         ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
+        ("phonotaxis train --config mine.yaml --weights runs/all --out runs/mine", "from a policy that hears already"),
     ),
 )
