@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.policies.checkpoint import CheckpointError
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.imitation import ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
@@ -106,3 +108,21 @@ def test_training_nothing_more_changes_nothing(make_config: MakeConfig, tmp_path
     assert (again.rounds, again.seconds, again.share) == (3, 12.5, 1.0)
     again.run()
     assert all(torch.equal(value, first.policy.state_dict()[name]) for name, value in again.policy.state_dict().items())
+
+
+def test_a_training_begins_with_anothers_weights(make_config: MakeConfig, tmp_path: Path) -> None:
+    first = ImitationTrainer(make_config(), tmp_path)
+    first.save()
+    again = ImitationTrainer(make_config(seed=5))
+    again.start_from(tmp_path)
+    for policy in (again.policy, again.average):
+        assert all(torch.equal(value, first.average.state_dict()[name]) for name, value in policy.state_dict().items())
+    assert again.rounds == 0
+
+
+def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:
+    ImitationTrainer(make_config(), tmp_path).save()
+    config = make_config()
+    larger = config.policy.model_copy(update={"memory_size": 2 * config.policy.memory_size})
+    with pytest.raises(CheckpointError, match="other sizes"):
+        ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(tmp_path)

@@ -42,7 +42,8 @@ def seen(regrets: list[float], distance_m: float = 1.0, bearing_rad: float = 0.0
 
 def test_regret_is_what_the_policy_would_lose() -> None:
     """Probabilities 1/2, 1/4, 1/4 over regrets 0, 1, 4."""
-    found = imitation_losses(output([math.log(2.0), 0.0, 0.0]), seen([0.0, 1.0, 4.0]), TASK)
+    logits = [math.log(2.0) - losses.STOP_CAUTION, 0.0, 0.0]
+    found = imitation_losses(output(logits), seen([0.0, 1.0, 4.0]), TASK)
     assert found.regret.item() == pytest.approx(0.25 * 1.0 + 0.25 * 4.0)
 
 
@@ -51,9 +52,30 @@ def test_imitation_is_least_where_the_policy_says_what_the_expert_does() -> None
     logits = [-regret / losses._TEMPERATURE for regret in regrets]
     target = torch.softmax(torch.tensor(logits), 0)
     entropy = -(target * target.log()).sum().item()
+    logits[0] -= losses.STOP_CAUTION
     assert imitation_losses(output(logits), seen(regrets), TASK).imitation.item() == pytest.approx(entropy)
     for other in ([0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]):
         assert imitation_losses(output(other), seen(regrets), TASK).imitation.item() > entropy
+
+
+def test_a_stop_must_be_likelier_than_not() -> None:
+    """Where half of what looks alike is a place to stop, the best logits go on; on three quarters of it they stop."""
+
+    def best(stops: int, of: int) -> int:
+        logits = torch.zeros(2, requires_grad=True)
+        optimizer = torch.optim.Adam([logits], lr=0.1)
+        for _ in range(300):
+            said = output([0.0, 0.0])._replace(logits=logits[None, None])
+            right = imitation_losses(said, seen([0.0, 2.0]), TASK).imitation
+            wrong = imitation_losses(said, seen([5.0, 0.0]), TASK).imitation
+            optimizer.zero_grad()
+            ((stops * right + (of - stops) * wrong) / of).backward()
+            optimizer.step()
+        return int(logits.argmax())
+
+    assert best(1, 2) == 1
+    assert best(3, 5) == 1
+    assert best(4, 5) == 0
 
 
 def test_a_policy_sure_of_the_wrong_thing_still_learns() -> None:
