@@ -30,6 +30,7 @@ class Curves:
         """Write one round: success by lane, losses, the expert's share and frames per second of training."""
         values = {f"success/{name}": share for name, share in progress.lanes.items()}
         values |= {f"loss/{name}": value for name, value in progress.losses.items()}
+        values |= {f"validation_spl/{name}": value for name, value in progress.validation.items()}
         values["training/expert_share"] = progress.expert_share
         values["training/frames_per_s"] = progress.frames / max(progress.seconds, 1e-9)
         for name, value in values.items():

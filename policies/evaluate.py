@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.policies.benchmark import Contestant, Evaluation, Progress, compare
@@ -12,22 +13,26 @@ from phonotaxis.policies.rollout import PolicyDecider
 
 __all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "unseen"]
 
-UNSEEN_SCENES = 1_000_000  # first seed of the scenes that no training draws
+UNSEEN_SCENES = {"test": 1_000_000, "validation": 2_000_000}  # first seeds of scenes that no training draws
 
 
-def unseen(task: AudioGoalTask) -> AudioGoalTask:
+def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -> AudioGoalTask:
     """Return the task with scenes and sounds that training doesn't have.
 
     Procedural scenes get seeds from a million up and sounds of held-out kinds and instances; a map or a folder of
     recordings is what it is, and stays. Where the goal is named, kinds stay and instances are new.
+
+    Args:
+        task: of the training.
+        split: validation's scenes and sounds aren't the test's either.
     """
     changes: dict[str, object] = {}
     if task.scenes.source in ("apartment", "empty_room") or task.scenes.count > 1:
         changes["scenes"] = SceneSet(
-            source=task.scenes.source, first_seed=UNSEEN_SCENES, count=64, options=task.scenes.options
+            source=task.scenes.source, first_seed=UNSEEN_SCENES[split], count=64, options=task.scenes.options
         )
     if task.sounds.folder is None:
-        changes["sounds"] = task.sounds.model_copy(update={"split": "test"} | _kinds(task))
+        changes["sounds"] = task.sounds.model_copy(update={"split": split} | _kinds(task))
     return task.model_copy(update=changes)
 
 

@@ -19,6 +19,7 @@ from phonotaxis.policies.chunks import ChunkBuffer
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
 
@@ -37,6 +38,7 @@ class Progress:
         lanes: the same by lane's task and array.
         expert_share: probability of the expert's action in the last round.
         losses: means of the last round by name.
+        validation: the last SPL on validation episodes by task's name; empty before the first.
     """
 
     seconds: float
@@ -47,6 +49,7 @@ class Progress:
     lanes: dict[str, float]
     expert_share: float
     losses: dict[str, float]
+    validation: dict[str, float]
 
 
 class ImitationTrainer:
@@ -85,6 +88,10 @@ class ImitationTrainer:
         self._frames_per_round = frames
         self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
         self._episodes = 0
+        self.validation: dict[str, float] = {}
+        self.best = -1.0
+        self._validated_at = 0.0
+        self._validator: Validation | None = None
 
     def resume(self) -> None:
         """Go on from the checkpoint in the folder; the buffer fills anew.
@@ -103,6 +110,8 @@ class ImitationTrainer:
         self.updates = int(saved.counters["updates"])
         self.seconds = float(saved.counters["seconds"])
         self._episodes = int(saved.counters["episodes"])
+        self.best = float(saved.counters.get("best_spl", -1.0))
+        self._validated_at = self.seconds
 
     def start_from(self, folder: Path) -> None:
         """Begin with the averaged weights of another training, of the same network but for any task it fits.
@@ -121,23 +130,37 @@ class ImitationTrainer:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         if self.out is None:
             return
+        save_checkpoint(self.out, self._checkpoint())
+
+    def _checkpoint(self) -> Checkpoint:
         counters = {
             "rounds": self.rounds,
             "updates": self.updates,
             "seconds": self.seconds,
             "episodes": self._episodes,
+            "best_spl": self.best,
         }
-        save_checkpoint(
-            self.out,
-            Checkpoint(
-                contract=self.policy.contract,
-                policy_config=self.policy.config,
-                config=self.config.model_dump(mode="json"),
-                modules={"policy": self.policy.state_dict(), "average": self.average.state_dict()},
-                optimizer=self.optimizer.state_dict(),
-                counters=counters,
-            ),
+        return Checkpoint(
+            contract=self.policy.contract,
+            policy_config=self.policy.config,
+            config=self.config.model_dump(mode="json"),
+            modules={"policy": self.policy.state_dict(), "average": self.average.state_dict()},
+            optimizer=self.optimizer.state_dict(),
+            counters=counters,
         )
+
+    def validate(self) -> None:
+        """Measure the averaged policy on validation episodes; keep it in the folder's `best` if it is the best yet."""
+        if self._validator is None:
+            self._validator = Validation([lane.task for lane in self.config.all_lanes], self.config.validation_episodes)
+        checkpoint = self._checkpoint()
+        self.validation = self._validator.measure(lambda contract: checkpoint.policy(contract=contract))
+        self._validated_at = self.seconds
+        score = float(np.mean(list(self.validation.values())))
+        if score > self.best:
+            self.best = score
+            if self.out is not None:
+                save_checkpoint(self.out / BEST, self._checkpoint())
 
     @property
     def share(self) -> float:
@@ -166,6 +189,8 @@ class ImitationTrainer:
                 expert_share = self._expert_share()
                 pending: Future[Collected] = pool.submit(collect_round, self._weights(), expert_share)
                 losses = self._learn()
+                if self._validation_is_due():
+                    self.validate()
                 self._take(pending.result())
                 self.seconds += time.monotonic() - began
                 if self.seconds - saved_at > self.config.checkpoint_every_s:
@@ -173,10 +198,16 @@ class ImitationTrainer:
                     saved_at = self.seconds
                 if on_progress is not None:
                     on_progress(self._progress(expert_share, losses))
+            if self.config.validate_every_minutes > 0 and self._validated_at < self.seconds:
+                self.validate()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             self.save()
         return self.average
+
+    def _validation_is_due(self) -> bool:
+        every_s = 60.0 * self.config.validate_every_minutes
+        return every_s > 0 and self.seconds - self._validated_at >= every_s
 
     def _weights(self) -> dict[str, np.ndarray]:
         # copies, since they are pickled in another thread while this one already changes the weights
@@ -237,4 +268,5 @@ class ImitationTrainer:
             lanes={name: share for name, share in lanes.items() if share is not None},
             expert_share=expert_share,
             losses=losses,
+            validation=self.validation,
         )

@@ -138,3 +138,25 @@ def test_a_training_goes_on_with_its_own_task(
 def test_an_unknown_suite_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--suite", "audiogaol-v1", "--out", str(tmp_path / "new")]) == 1
     assert "did you mean 'audiogoal-v1'" in capsys.readouterr().err
+
+
+def test_several_seeds_are_trained_and_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.validation import BEST
+
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL + "max_frames: 16\nvalidate_every_minutes: 100\nvalidation_episodes: 1\n")
+    command = ["train", "--config", str(config), "--seed", "3", "--out", str(tmp_path / "run"), "--json"]
+    assert cli.run([*command, "--seeds", "1"]) == 0
+    (tmp_path / "several").mkdir()
+    (tmp_path / "run").rename(tmp_path / "several" / "seed-3")
+    command[-2] = str(tmp_path / "several")
+    capsys.readouterr()
+    assert cli.run([*command, "--seeds", "2", "--resume"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert "seed_3_frames" not in figures  # it was done
+    assert figures["seed_4_frames"]["value"] >= 16
+    assert 0.0 <= figures["seed_4_validation_spl_audiogoal"]["value"] <= 1.0
+    for number in (3, 4):
+        saved = load_checkpoint(tmp_path / "several" / f"seed-{number}" / BEST)
+        assert saved.config["seed"] == number

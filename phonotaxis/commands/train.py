@@ -30,6 +30,9 @@ def train(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of another training, of the same network, with whose weights to begin.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Train so many, one after the other, with seeds from SEED up, in OUT/seed-N.", min=1)
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Train a policy by imitation of the shortest path to the sound.
@@ -37,15 +40,35 @@ def train(
     The success shown on the way counts episodes in which the expert still helps; `phonotaxis evaluate`
     measures the policy alone. Ctrl-C at any time leaves a checkpoint, and --resume goes on from it.
     """
-    from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.policies.curves import Curves
-    from phonotaxis.policies.imitation import ImitationTrainer
+    from phonotaxis.policies.checkpoint import has_checkpoint
 
     if resume and weights is not None:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
-    trainer = ImitationTrainer(settings(config, out, resume, changes), out)
+    if seeds == 1:
+        figures = _train(settings(config, out, resume, changes), out, resume, weights, f"{out} --resume")
+    else:
+        figures = {}
+        for number in range(seed or 0, (seed or 0) + seeds):
+            folder, own = out / f"seed-{number}", changes | {"seed": number}
+            begun = resume and has_checkpoint(folder)
+            chosen = settings(None, folder, True, {}) if begun else settings(config, folder, False, own)
+            again = f"{out} --seeds {seeds} --resume" + (f" --config {config}" if config else "")
+            found = _train(chosen, folder, begun, weights, again)
+            figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
+    _say_what_next(out if seeds == 1 else folder, suite)
+    emit("train", figures, json)
+
+
+def _train(
+    config: ImitationConfig, out: Path, resume: bool, weights: Path | None, how_to_go_on: str
+) -> dict[str, Figure]:
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.policies.curves import Curves
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    trainer = ImitationTrainer(config, out)
     if resume:
         trainer.resume()
     elif weights is not None:
@@ -61,11 +84,20 @@ def train(
 
             trainer.run(show)
     except KeyboardInterrupt:
-        say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {out} --resume` goes on")
+        say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {how_to_go_on}` goes on")
         raise typer.Exit(130) from None
+    return _figures(last[-1], trainer.validation) if last else {}
+
+
+def _say_what_next(out: Path, suite: str | None) -> None:
+    from phonotaxis.policies.checkpoint import has_checkpoint
+    from phonotaxis.policies.validation import BEST
+
     on = f" --suite {suite}" if suite is not None else " --suite own"
-    say(f"wrote {out}; next: `phonotaxis evaluate {out}{on}`, `phonotaxis export {out}`")
-    emit("train", _figures(last[-1]) if last else {}, json)
+    best = out / BEST
+    chosen = best if has_checkpoint(best) else out
+    kept = f"; the best on validation is in {best}" if chosen is best else ""
+    say(f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen}{on}`, `phonotaxis export {chosen}`")
 
 
 def task_of(suite: str | None) -> AudioGoalTask | None:
@@ -96,13 +128,13 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
     return build(ImitationConfig, {**base.model_dump(), **given}, "command line")
 
 
-def _figures(progress: Progress) -> dict[str, Figure]:
+def _figures(progress: Progress, validation: dict[str, float]) -> dict[str, Figure]:
     return {
         "duration": Figure(progress.seconds, "s"),
         "frames": Figure(progress.frames),
         "episodes": Figure(progress.episodes),
         "success_while_training": Figure(progress.success),
-    }
+    } | {f"validation_spl_{name.replace('-', '_')}": Figure(value) for name, value in validation.items()}
 
 
 COMMAND = Command(
@@ -112,6 +144,7 @@ COMMAND = Command(
         ("phonotaxis train --minutes 20", "a good policy on a laptop"),
         ("phonotaxis train --suite audiogoal-v1 --out runs/v1", "what `phonotaxis evaluate runs/v1` then measures"),
         ("phonotaxis train --config my_training.yaml --out runs/mine", "your own task, network and schedule"),
+        ("phonotaxis train --suite semantic-v1 --seeds 3 --out runs/three", "three seeds, for a paper's intervals"),
         ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
         ("phonotaxis train --config mine.yaml --weights runs/all --out runs/mine", "from a policy that hears already"),
     ),
