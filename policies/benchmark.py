@@ -212,6 +212,11 @@ def evaluate_suite(
     )  # fmt: skip
 
 
+def told(task: Contract, policy: Contract) -> Contract:
+    """Return a task's contract for a policy's network: with a goal if the policy can be told one, and else without."""
+    return task.model_copy(update={"goal": None if policy.goal is None else task.goal or policy.goal})
+
+
 def check_contract(name: str, policy: Contract, task: Contract) -> None:
     """Refuse a policy that doesn't see what a task shows, or does what it doesn't do.
 
@@ -229,7 +234,7 @@ def check_contract(name: str, policy: Contract, task: Contract) -> None:
     ]
     if policy.array.mic_xyz_m != task.array.mic_xyz_m:
         points.insert(0, ("array", *mics))
-    if policy.goal is not None:
+    if policy.goal is not None and task.goal is not None:
         points.append(("goal", policy.goal, task.goal))
     for what, own, other in points:
         if own != other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,7 @@ def evaluate(
     worlds: int = 64,
     threads: int = 2,
     progress: Progress | None = None,
+    others: Mapping[str, Contestant] | None = None,
 ) -> Evaluation:
     """Run every policy on the same episodes.
 
@@ -69,9 +71,10 @@ def evaluate(
         worlds: run at once.
         threads: that the simulator may use.
         progress: told the share done and what is going on.
+        others: further policies by name.
     """
     seeds = [seed * 1_000_003 + number for number in range(episodes)]
-    contestants = {} if policy is None else {"learnt": contestant(policy)}
+    contestants = ({} if policy is None else {"learnt": contestant(policy)}) | dict(others or {})
     return compare(task, unseen(task), seeds, contestants, baselines, worlds, threads, progress, seed=seed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.policies import benchmark
 from phonotaxis.policies.benchmark import Evaluation
+from phonotaxis.report.failures import how_it_ended
 
 
 def result(number: int, success: bool) -> EpisodeResult:
@@ -138,3 +140,24 @@ def test_a_training_in_test_scenes_is_warned_of(
         "deaf": "a contestant",
     }
     assert "warning: learnt was trained on what tests it: scenes 3000000" in capsys.readouterr().err
+
+
+def test_failures_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "new" / "failures.png"
+    command = ["evaluate", "--suite", "audiogoal-v1", "--split", "validation", "--episodes", "6", "--no-baselines"]
+    assert cli.run([*command, "--failures", str(picture)]) == 0
+    out = capsys.readouterr().err
+    assert (f"wrote {picture}" in out) == picture.exists()
+    assert picture.exists() or "failed in no episode" in out
+    if picture.exists():
+        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(("success", "stopped", "reached", "words"), [
+    (True, True, True, "stopped at the source after 20 steps"),
+    (False, True, False, "stopped 3.0 of 5.0 m away"),
+    (False, False, True, "out of time 3.0 of 5.0 m away, had been there"),
+])  # fmt: skip
+def test_how_it_ended(success: bool, stopped: bool, reached: bool, words: str) -> None:
+    ended = replace(result(7, success), stopped=stopped, reached=reached)
+    assert how_it_ended(ended) == f"7: {words}"

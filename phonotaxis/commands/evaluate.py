@@ -15,10 +15,12 @@ from phonotaxis.figures import print_json
 if TYPE_CHECKING:
     from phonotaxis.configs.contract import Contract
     from phonotaxis.configs.suite import SplitName
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.benchmark import Contestant, Evaluation
 
 OWN_TASK, OWN_EPISODES = "own", 200
 OURS = "learnt"
+DRAWN = 12  # failures
 
 
 def evaluate(
@@ -47,6 +49,9 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure baselines again instead of taking kept results.")] = (
         False
     ),
+    failures: Annotated[
+        Path | None, typer.Option(help="Draw the first twelve episodes that the policy failed into this PNG.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Of the simulator; results don't depend on it.", min=1)] = 2,
     seed: Seed = 0,
     json: Json = False,
@@ -68,6 +73,8 @@ def evaluate(
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
 
+    if failures is not None and suite == OWN_TASK:
+        raise ConfigError("--failures draws episodes of suites; name one by --suite")
     if suite == OWN_TASK:
         evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
     else:
@@ -82,6 +89,8 @@ def evaluate(
                 chosen, contestants, _split(split), episodes, folder, baselines, threads, bar,
                 BaselineStore(renew=fresh),
             )  # fmt: skip
+        if failures is not None and contestants:
+            _draw_failures(failures, suite, chosen.task_of(_split(split), folder), contestants, evaluation)
     if json:
         print_json("evaluate", evaluation_figures(evaluation))
         return
@@ -91,6 +100,22 @@ def evaluate(
     print_evaluation(evaluation, Console(highlight=False))
     if evaluation.kept:
         say(f"taken from the cache, measured by the same code: {', '.join(evaluation.kept)} (--fresh measures again)")
+
+
+def _draw_failures(
+    path: Path, suite: str, task: AudioGoalTask, contestants: dict[str, Contestant], evaluation: Evaluation
+) -> None:
+    from phonotaxis.policies.trails import trails
+    from phonotaxis.report.failures import draw_trails
+
+    name, contestant = next(iter(contestants.items()))
+    failed = [result.episode_seed for result in evaluation.results[name] if not result.success]
+    if not failed:
+        say(f"{name} failed in no episode: nothing is drawn")
+        return
+    drawn = trails(task, contestant.make, failed[:DRAWN])
+    draw_trails(path, drawn, f"{suite}: {name} failed {len(failed)} of {len(evaluation.results[name])} episodes")
+    say(f"wrote {path}")
 
 
 def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool) -> Evaluation:
@@ -128,7 +153,7 @@ def _contestants(policy: Path | None, also: Sequence[str], contract: Contract) -
 
 
 def _contestant(name: str, path: Path, contract: Contract) -> Contestant:
-    from phonotaxis.policies.benchmark import Contestant
+    from phonotaxis.policies.benchmark import Contestant, told
     from phonotaxis.policies.evaluate import contestant
 
     if path.suffix == ".onnx":
@@ -158,11 +183,6 @@ def same_front_ends(bundle: Contract, suite: Contract) -> bool:
     return all(getattr(bundle, part) == getattr(suite, part) for part in parts)
 
 
-def told(suite: Contract, own: Contract) -> Contract:
-    """Return a suite's contract for a policy; one that is told no goal can go where none is named."""
-    return suite if own.goal is not None else suite.model_copy(update={"goal": None})
-
-
 def _count(evaluation: Evaluation) -> int:
     return max(len(results) for results in evaluation.results.values())
 
@@ -175,6 +195,7 @@ COMMAND = Command(
         ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the file that drives the robot"),
         ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
         ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "the shipped policy, in a hurry"),
+        ("phonotaxis evaluate runs/train --no-baselines --failures failures.png", "look at what went wrong"),
         ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
         ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),

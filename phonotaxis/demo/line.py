@@ -27,9 +27,12 @@ from phonotaxis.export.bundle import read_bundle, write_bundle
 from phonotaxis.export.engines import open_engine
 from phonotaxis.export.onnx import export_policy
 from phonotaxis.export.parity import ParityReport, compare
+from phonotaxis.export.shipped import shipped_policy
+from phonotaxis.export.weights import restored_policy
 from phonotaxis.figures import Figure
+from phonotaxis.policies.benchmark import Contestant, told
 from phonotaxis.policies.checkpoint import load_checkpoint
-from phonotaxis.policies.evaluate import Evaluation, evaluate, unseen
+from phonotaxis.policies.evaluate import Evaluation, contestant, evaluate, unseen
 from phonotaxis.policies.imitation import ImitationTrainer, Progress
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.rollout import PolicyDecider, run_episodes
@@ -114,12 +117,20 @@ class Demo:
     def evaluate(self, policy: Policy) -> Evaluation:
         """Compare with the baselines on paired episodes in scenes not seen."""
         with ProgressBar("    evaluating") as bar:
-            evaluation = evaluate(policy, self.task, self.episodes, self.seed, progress=bar)
+            evaluation = evaluate(policy, self.task, self.episodes, self.seed, progress=bar, others=self._shipped())
         print_evaluation(evaluation, self.console)
         self.figures |= evaluation_figures(evaluation)
         ahead = evaluation.over("learnt", "follower")
         self.tell(f"learnt − follower in SPL: {ahead.text()}, paired")
         return evaluation
+
+    def _shipped(self) -> dict[str, Contestant]:
+        """Return the shipped policy behind this task's microphones, where there is one."""
+        path = shipped_policy()
+        if path is None:
+            return {}
+        bundle = read_bundle(path)
+        return {"shipped": contestant(restored_policy(bundle, told(self.task.contract(), bundle.contract)))}
 
     def export(self, policy: Policy) -> ParityReport:
         """Write the bundle and compare engines over whole episodes."""

@@ -134,7 +134,6 @@ def test_the_code_of_all_that_baselines_import_is_in_the_digest() -> None:
         ({"array": "respeaker_6mic"}, "array"),
         ({"hop_samples": 2000, "window_samples": 4000}, "hop in samples"),
         ({"actions": "continuous"}, "kind of actions"),
-        ({"goal": "kind"}, "goal"),
     ],
 )
 def test_a_policy_for_something_else_is_refused_by_name(

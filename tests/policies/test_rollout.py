@@ -13,9 +13,11 @@ from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
+from phonotaxis.policies.benchmark import told
 from phonotaxis.policies.blocks import ROWS
 from phonotaxis.policies.policy import Policy, PolicyOutput
 from phonotaxis.policies.rollout import PolicyDecider, run_episodes
+from phonotaxis.policies.trails import trails
 
 SEEDS = [5, 9, 2, 7, 30, 1, 4]
 
@@ -136,3 +138,25 @@ def test_a_policy_says_what_it_says_elsewhere(task: AudioGoalTask, policy: Polic
     decider.begin(np.array([1]))
     assert not decider.state[1].any()
     assert decider.state[0].any()
+
+
+def test_where_no_goal_is_named_a_policy_that_can_be_told_one_reads_zeros(
+    make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig
+) -> None:
+    without, zeros = make_task(max_steps=10), make_task(max_steps=10, goal="none")
+    torch.manual_seed(3)
+    policy = Policy(told(without.contract(), zeros.contract()), tiny)
+    assert policy.contract.goal == zeros.contract().goal
+    found = [run_episodes(World(task, 2), PolicyDecider(policy, 2), SEEDS[:3]) for task in (without, zeros)]
+    assert found[0] == found[1]
+
+
+def test_a_trail_is_the_way_of_its_episode(task: AudioGoalTask) -> None:
+    results = run_episodes(World(task, 3), ExpertDecider(), SEEDS)
+    for trail, result in zip(trails(task, lambda world: ExpertDecider(), SEEDS[2:5]), results[2:5]):
+        assert trail.result == result
+        assert len(trail.way_m) == result.steps
+        gone_m = np.linalg.norm(np.diff(trail.way_m, axis=0), axis=1).sum()
+        assert gone_m == pytest.approx(result.path_length_m, abs=0.3)
+        if result.success:
+            assert np.linalg.norm(trail.way_m[-1] - trail.source_m[:2]) < task.success_m
