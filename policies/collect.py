@@ -44,14 +44,15 @@ class TaskWorlds:
         lane: task, number of worlds and where episodes are cut.
         policy: of the task's own contract, whose front ends are used.
         first_seed: of the episodes.
+        store: folder in which sound fields outlive the training; None for none.
     """
 
-    def __init__(self, lane: Lane, policy: Policy, first_seed: int) -> None:
+    def __init__(self, lane: Lane, policy: Policy, first_seed: int, store: str | None = None) -> None:
         self.lane = lane
         self.policy = policy.eval()
         task = lane.drawn_task()
         places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
-        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES))
+        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=store)
         self.world = World(task, lane.worlds, library=library)
         self.episodes = 0
         self._first_seed = first_seed
@@ -99,9 +100,10 @@ class Collector:
     Args:
         config: of the training.
         policy: the collector's own copy; the trainer refreshes its weights between rounds.
+        fields: folder in which sound fields outlive the training; None for none.
     """
 
-    def __init__(self, config: ImitationConfig, policy: Policy) -> None:
+    def __init__(self, config: ImitationConfig, policy: Policy, fields: str | None = None) -> None:
         self.config = config
         self.policy = policy.eval()
         self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
@@ -110,7 +112,7 @@ class Collector:
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
             first_seed = (config.seed * _LANES + number) % _SEEDINGS * _SEED_STRIDE
-            self.lanes.append(TaskWorlds(lane, own, first_seed))
+            self.lanes.append(TaskWorlds(lane, own, first_seed, fields))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0
@@ -178,14 +180,14 @@ def undoing_regrets(world: World) -> np.ndarray:
 _collector: Collector | None = None  # of this process, where it is a collecting one
 
 
-def start_collector(config: ImitationConfig) -> None:
+def start_collector(config: ImitationConfig, fields: str | None = None) -> None:
     """Prepare this process for collecting; Ctrl-C is the parent's business, and its death this process's end."""
     global _collector
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
-    _collector = Collector(config, Policy(config.task.contract(), config.policy))
+    _collector = Collector(config, Policy(config.task.contract(), config.policy), fields)
 
 
 def collect_round(weights: dict[str, np.ndarray], expert_share: float) -> Collected:

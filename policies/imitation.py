@@ -63,15 +63,18 @@ class ImitationTrainer:
     Args:
         config: what to train.
         out: folder for checkpoints; none are written where it is None.
+        fields: folder in which traced sound fields are kept, 8 GiB at most, so that the next training on the same
+            scenes, or this one resumed, needn't trace them again; None for none.
 
     Attributes:
         policy: being trained.
         average: running average of its weights, which is what is evaluated and exported.
     """
 
-    def __init__(self, config: ImitationConfig, out: Path | None = None) -> None:
+    def __init__(self, config: ImitationConfig, out: Path | None = None, fields: Path | None = None) -> None:
         self.config = config
         self.out = out
+        self.fields = None if fields is None else str(fields)
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)  # one core here, one for the collector
         self.policy = Policy(config.task.contract(), config.policy)
@@ -180,7 +183,7 @@ class ImitationTrainer:
         """
         config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
         saved_at = self.seconds
-        pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=start_collector, initargs=(config,))
+        pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=start_collector, initargs=(config, self.fields))
         try:
             if self.share < 1.0:  # the first round compiles kernels and loads scenes: it doesn't count as training time
                 self._take(pool.submit(collect_round, self._weights(), self._expert_share()).result())

@@ -30,6 +30,10 @@ def train(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of another training, of the same network, with whose weights to begin.")
     ] = None,
+    fields: Annotated[
+        Path | None,
+        typer.Option(help="Keep traced sound fields in this folder (up to 8 GiB): the next training begins faster."),
+    ] = None,
     seeds: Annotated[
         int, typer.Option(help="Train so many, one after the other, with seeds from SEED up, in OUT/seed-N.", min=1)
     ] = 1,
@@ -47,7 +51,7 @@ def train(
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
     if seeds == 1:
-        figures = _train(settings(config, out, resume, changes), out, resume, weights, f"{out} --resume")
+        figures = _train(settings(config, out, resume, changes), out, resume, weights, fields, f"{out} --resume")
     else:
         figures = {}
         for number in range(seed or 0, (seed or 0) + seeds):
@@ -55,20 +59,20 @@ def train(
             begun = resume and has_checkpoint(folder)
             chosen = settings(None, folder, True, {}) if begun else settings(config, folder, False, own)
             again = f"{out} --seeds {seeds} --resume" + (f" --config {config}" if config else "")
-            found = _train(chosen, folder, begun, weights, again)
+            found = _train(chosen, folder, begun, weights, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
     _say_what_next(out if seeds == 1 else folder, suite)
     emit("train", figures, json)
 
 
 def _train(
-    config: ImitationConfig, out: Path, resume: bool, weights: Path | None, how_to_go_on: str
+    config: ImitationConfig, out: Path, resume: bool, weights: Path | None, fields: Path | None, how_to_go_on: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.policies.curves import Curves
     from phonotaxis.policies.imitation import ImitationTrainer
 
-    trainer = ImitationTrainer(config, out)
+    trainer = ImitationTrainer(config, out, fields)
     if resume:
         trainer.resume()
     elif weights is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from phonotaxis.configs.imitation import ImitationConfig, Lane
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs import library
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.expert import WRONG_STOP_REGRET
 from phonotaxis.policies.policy import Policy
@@ -147,3 +149,19 @@ def test_a_lane_by_its_suites_name() -> None:
     assert lane.drawn_task().scenes.first_seed == lane.task.scenes.first_seed
     with pytest.raises(ValueError, match="did you mean 'audiogoal-v1'"):
         Lane.model_validate({"suite": "audiogoal-v2"})
+
+
+def test_fields_that_were_kept_are_not_traced_again(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config()
+
+    def collect() -> torch.Tensor:
+        torch.manual_seed(0)
+        collecting = Collector(config, Policy(config.task.contract(), config.policy), str(tmp_path))
+        return collecting.collect(1.0).chunk.features["audio"]
+
+    first = collect()
+    assert list(tmp_path.iterdir())
+    monkeypatch.setattr(library, "source_field", None)  # calling it fails
+    assert torch.equal(collect(), first)
