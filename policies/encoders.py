@@ -37,6 +37,10 @@ class AudioEncoder(nn.Module):
     The context (spectrum, array, goal) scales and shifts what each direction shows (FiLM, Perez et al. 2018): which
     bands of the map belong to the sought sound is a matter of its spectrum. Weights are shared over azimuths, and a
     direction sees its two neighbours, so a sound from the left is learnt along with one from the right.
+
+    Attributes:
+        size: of the embedding.
+        heard: features of each azimuth.
     """
 
     def __init__(self, layout: AudioLayout, goal_size: int, hidden: int, size: int) -> None:
@@ -52,17 +56,23 @@ class AudioEncoder(nn.Module):
         self.size = size
         self.layout = layout
         units = max(8, hidden // 4)
+        self.heard = max(8, units // 4)
         told = layout.spectral + layout.response + goal_size
         self.context = nn.Sequential(nn.Linear(told, hidden), nn.LayerNorm(hidden), nn.ReLU())
         self.film = nn.Linear(hidden, 2 * units)
         self.around = nn.Linear(3 * layout.bands, units)
-        self.direction = nn.Linear(3 * units, max(8, units // 4))
+        self.direction = nn.Linear(3 * units, self.heard)
         self.together = nn.Sequential(
-            nn.Linear(layout.azimuths * max(8, units // 4) + hidden, size), nn.LayerNorm(size), nn.ReLU()
+            nn.Linear(layout.azimuths * self.heard + hidden, size), nn.LayerNorm(size), nn.ReLU()
         )
 
-    def forward(self, features: Tensor, goal: Tensor | None) -> Tensor:
-        """Embed float32 [batch, F] and [batch, goal_size] as float32 [batch, size], non-negative."""
+    def forward(self, features: Tensor, goal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Read float32 [batch, F] and [batch, goal_size].
+
+        Returns:
+            An embedding float32 [batch, size] and what is heard from each azimuth, float32 [batch, azimuths, heard];
+            neither is negative.
+        """
         layout = self.layout
         flat, told = features.split([layout.sizes[0], layout.spectral + layout.response], dim=1)
         context = self.context(told if goal is None else torch.cat([told, goal], dim=1))
@@ -71,7 +81,7 @@ class AudioEncoder(nn.Module):
         shown = torch.relu(self.around(_with_neighbours(directions)) * (1.0 + scale) + shift)
         found = torch.relu(self.direction(_with_neighbours(shown)))
         embedding: Tensor = self.together(torch.cat([found.flatten(1), context], dim=1))
-        return embedding
+        return embedding, found
 
 
 def _with_neighbours(ring: Tensor) -> Tensor:

@@ -10,13 +10,10 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.encoders import AudioEncoder, DepthEncoder, VectorEncoder
-from phonotaxis.policies.frontend import AudioFrontEnd, AudioLayout, DepthFrontEnd, MotionFrontEnd
-from phonotaxis.policies.fusion import build_fusion
+from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
 from phonotaxis.policies.heads import Heads
-from phonotaxis.policies.memory import build_memory, state_size
-
-MOTION_FEATURES = "motion"  # keys of `Policy.features`, besides AUDIO, DEPTH and GOAL
+from phonotaxis.policies.mind import Mind, state_size
+from phonotaxis.policies.senses import MOTION_FEATURES, Senses
 
 
 class PolicyOutput(NamedTuple):
@@ -65,12 +62,10 @@ class Policy(nn.Module):
         self.depth_front_end = DepthFrontEnd(contract)
         self.motion_front_end = MotionFrontEnd(contract)
         self.senses = Senses(self.contract, self.config, self.audio_front_end.layout)
-        size = self.config.memory_size
-        self.now = nn.Sequential(nn.Linear(self.senses.size, size), nn.ReLU())
-        self.memory = build_memory(size, self.config)
+        self.mind = Mind(self.contract, self.config, self.senses)
         # The heads read the present beside the memory: what a moment shows needs no detour through the recurrence,
         # which learns slowly (expected regret on the same 20,000 frames and updates: 0.53 against 0.97 without).
-        self.heads = Heads(2 * size, self.config.head_hidden, contract.num_actions)
+        self.heads = Heads(self.mind.size, self.config.head_hidden, contract.num_actions)
         if not isinstance(contract.actions, DiscreteActions):
             self.log_std = nn.Parameter(torch.full((contract.num_actions,), -0.5))
 
@@ -121,8 +116,7 @@ class Policy(nn.Module):
         Returns:
             Tensors with leading [batch].
         """
-        now = self.now(self.senses(features))
-        return self._read(now, self.memory.step(now, state, episode_start))
+        return self._read(*self.mind.step(self.perceive(features), state, episode_start))
 
     def unroll(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
         """Take several steps, for training; the same numbers as `step` up to rounding.
@@ -137,11 +131,14 @@ class Policy(nn.Module):
         """
         time, batch = episode_start.shape[:2]
         flat = {name: value.flatten(0, 1) for name, value in features.items()}
-        now = self.now(self.senses(flat)).unflatten(0, (time, batch))
-        return self._read(now, self.memory.unroll(now, state, episode_start))
+        return self._read(*self.mind.unroll(self.perceive(flat).unflatten(0, (time, batch)), state, episode_start))
 
-    def _read(self, now: Tensor, state: Tensor) -> PolicyOutput:
-        logits, value, bearing, distance = self.heads(torch.cat([now, self.memory.read(state)], dim=-1))
+    def perceive(self, features: dict[str, Tensor]) -> Tensor:
+        """Make of features [batch, ...] what `mind` takes in, float32 [batch, mind.inputs]."""
+        return self.mind.prepare(self.senses.sense(features), features[MOTION_FEATURES])
+
+    def _read(self, read: Tensor, state: Tensor) -> PolicyOutput:
+        logits, value, bearing, distance = self.heads(read)
         return PolicyOutput(logits, value, bearing, distance, state)
 
     def action(self, logits: Tensor) -> Tensor:
@@ -149,34 +146,6 @@ class Policy(nn.Module):
         if isinstance(self.contract.actions, DiscreteActions):
             return logits.argmax(dim=-1)  # torch and ONNX both promise the first of equal maxima
         return logits.clamp(-1.0, 1.0)
-
-
-class Senses(nn.Module):
-    """Encoders and fusion: the part without memory.
-
-    Attributes:
-        size: length of the fused vector.
-    """
-
-    def __init__(self, contract: Contract, config: PolicyConfig, layout: AudioLayout) -> None:
-        """Build encoders for what the contract has, and their fusion."""
-        super().__init__()
-        goal = contract.goal
-        self.goal = None if goal is None else VectorEncoder(goal.size, 2 * config.goal_size, config.goal_size)
-        goal_size = 0 if goal is None else config.goal_size
-        self.audio = AudioEncoder(layout, goal_size, config.audio_hidden, config.audio_size)
-        self.motion = VectorEncoder(MotionFrontEnd.size, config.motion_size, config.motion_size)
-        self.depth = DepthEncoder(config.depth_channels)
-        sizes = [config.audio_size, config.motion_size] + ([goal_size] if goal_size else [])
-        self.fusion = build_fusion(sizes, self.depth.cells, self.depth.channels, config)
-        self.size = self.fusion.size
-
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Fuse the features of `Policy.features` into float32 [batch, size]."""
-        goal = None if self.goal is None else self.goal(features[names.GOAL])
-        vectors = [self.audio(features[names.AUDIO], goal), self.motion(features[MOTION_FEATURES])]
-        fused: Tensor = self.fusion(vectors if goal is None else [*vectors, goal], self.depth(features[names.DEPTH]))
-        return fused
 
 
 class ExportablePolicy(nn.Module):

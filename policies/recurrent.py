@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import Tensor, nn
 
-from phonotaxis.policies.memory import Memory
+from phonotaxis.policies.mind import Mind
 from phonotaxis.policies.policy import Policy
 
 
@@ -58,27 +58,26 @@ class _Senses(BaseFeaturesExtractor):
     """What a policy makes of features before its memory."""
 
     def __init__(self, observation_space: spaces.Dict, policy: Policy) -> None:
-        super().__init__(observation_space, features_dim=policy.memory.size)
-        self.senses, self.now = policy.senses, policy.now
+        super().__init__(observation_space, features_dim=policy.mind.inputs)
+        self.policy = policy
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        now: Tensor = self.now(self.senses(features))
-        return now
+        return self.policy.perceive(features)
 
 
 class _MemoryAsLstm(nn.Module):
     """A memory behind the face of `torch.nn.LSTM`: its state is the hidden one, the cell stays as it came."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, mind: Mind) -> None:
         super().__init__()
-        self.memory = memory
-        self.input_size, self.hidden_size, self.num_layers = memory.size, memory.state_size, 1
+        self.mind = mind
+        self.input_size, self.hidden_size, self.num_layers = mind.inputs, mind.state_size, 1
 
     def forward(self, inputs: Tensor, states: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Take [time, batch, features] and states [1, batch, state]; return what the heads read, and the states."""
         starts = torch.zeros((*inputs.shape[:2], 1), device=inputs.device)  # the caller has cleared what is to be
-        unrolled = self.memory.unroll(inputs, states[0][0], starts)
-        return torch.cat([inputs, self.memory.read(unrolled)], dim=-1), (unrolled[-1:], states[1])
+        read, unrolled = self.mind.unroll(inputs, states[0][0], starts)
+        return read, (unrolled[-1:], states[1])
 
 
 class RecurrentPolicy(RecurrentMultiInputActorCriticPolicy):
@@ -102,9 +101,9 @@ class RecurrentPolicy(RecurrentMultiInputActorCriticPolicy):
         super().__init__(
             observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False,
             features_extractor_class=_Senses, features_extractor_kwargs={"policy": policy},
-            lstm_hidden_size=policy.memory.state_size, shared_lstm=True, enable_critic_lstm=False, **options,
+            lstm_hidden_size=policy.mind.state_size, shared_lstm=True, enable_critic_lstm=False, **options,
         )  # fmt: skip
-        self.lstm_actor = _MemoryAsLstm(policy.memory)
+        self.lstm_actor = _MemoryAsLstm(policy.mind)
         self.action_net, self.value_net = policy.heads.action, policy.heads.value
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 

@@ -13,7 +13,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
-from phonotaxis.policies.policy import MOTION_FEATURES, Senses
+from phonotaxis.policies.senses import MOTION_FEATURES, Senses
 
 DEFAULT_ARRAY = "respeaker_usb_v2"
 

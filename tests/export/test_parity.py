@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from phonotaxis.export.bundle import Bundle
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.export.bundle import Bundle, open_bundle
 from phonotaxis.export.engines import open_engine
+from phonotaxis.export.onnx import export_policy
 from phonotaxis.export.parity import compare
 from phonotaxis.policies.policy import Policy
 
@@ -27,6 +30,16 @@ def test_agrees_over_recurrent_steps(policy: Policy, bundle: Bundle, observation
     assert set(report.largest) == {"action", "logits", "value", "bearing", "distance", "state_out"}
     assert all(report.mean[name] <= report.largest[name] for name in report.mean)
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_a_compass_agrees_over_recurrent_steps(contract: Contract, observations: Observations) -> None:
+    torch.manual_seed(0)
+    policy = Policy(contract, PolicyConfig(memory_size=24, compass_channels=3)).eval()
+    torch.nn.init.normal_(policy.mind.bearings.weight)
+    bundle = open_bundle(export_policy(policy, {}))
+    report = compare(policy, open_engine(bundle), observations(bundle.contract, steps=40, batch=2, seed=0))
+    assert report.largest_difference < 2e-5
+    assert report.flips == []
 
 
 def test_sees_another_policy(policy: Policy, bundle: Bundle, observations: Observations) -> None:
@@ -49,7 +62,7 @@ def test_sees_a_memory_that_differs(policy: Policy, bundle: Bundle, observations
     """Each side carries its own state: an error in it is not healed from step to step."""
     other = copy.deepcopy(policy)
     with torch.no_grad():
-        other.memory.gates_state.bias.add_(0.1)
+        other.mind.memory.gates_state.bias.add_(0.1)
     report = compare(other, open_engine(bundle), observations(bundle.contract, steps=4, batch=1, seed=0))
     assert report.largest["state_out"] > 1e-2
 

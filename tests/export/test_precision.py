@@ -126,7 +126,7 @@ def test_what_cant_be_converted(bundle: Bundle, half: Bundle, tiny_bundle: Bundl
         convert(bundle, "int8", {})
     large = copy.deepcopy(policy)
     with torch.no_grad():
-        large.now[0].weight[0, 0] = 1e5
+        large.mind.moment.weight[0, 0] = 1e5
     with pytest.raises(BundleError, match="holds 100000; half precision ends at 65504"):
         convert(open_bundle(export_policy(large, {})), "fp16")
     with pytest.raises(BundleError, match="no episode to calibrate on"):
@@ -150,10 +150,10 @@ def test_a_bundle_of_another_network_is_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="doesn't fit this version's network"):
         restored_policy(odd)
     for tensor in model.graph.initializer:
-        if tensor.name == "weight.now.0.weight":
+        if tensor.name == "weight.mind.moment.weight":
             tensor.name = "inner"
     for node in model.graph.node:
-        node.input[:] = ["inner" if name == "weight.now.0.weight" else name for name in node.input]
+        node.input[:] = ["inner" if name == "weight.mind.moment.weight" else name for name in node.input]
     nameless = open_bundle(seal(model.SerializeToString(), bundle.contract, bundle.provenance))
     with pytest.raises(BundleError, match=r"'now\.0\.weight' is absent"):
         restored_policy(nameless)

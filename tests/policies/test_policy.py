@@ -21,6 +21,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "lstm": ({}, {"memory": "lstm", "memory_size": 24}),
     "transformer": ({}, {"memory": "transformer", "memory_steps": 4}),
     "no memory": ({}, {"memory": "none"}),
+    "compass": ({}, {"compass_channels": 4}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }

@@ -30,11 +30,15 @@ def _start(task: AudioGoalTask, tiny: PolicyConfig) -> Checkpoint:
     return Checkpoint(policy.contract, tiny, {"policy": policy.state_dict()}, {"task": task.model_dump(mode="json")})
 
 
-@pytest.mark.parametrize("memory", ["gru", "lstm", "transformer"])
-def test_stable_baselines_sees_the_same_numbers(make_task: MakeTask, tiny: PolicyConfig, memory: str) -> None:
+@pytest.mark.parametrize(("memory", "compass"), [("gru", 0), ("lstm", 0), ("transformer", 0), ("gru", 2)])
+def test_stable_baselines_sees_the_same_numbers(
+    make_task: MakeTask, tiny: PolicyConfig, memory: str, compass: int
+) -> None:
     """Logits, value and state over several steps, with a start in between, are those of the policy itself."""
     task = make_task()
-    policy = Policy(task.contract(), tiny.model_copy(update={"memory": memory, "memory_steps": 3})).eval()
+    policy = Policy(
+        task.contract(), tiny.model_copy(update={"memory": memory, "memory_steps": 3, "compass_channels": compass})
+    ).eval()
     env = FeatureEnv(make_sb3(3, seed=5, task=task), policy)
     theirs = RecurrentPPO(RecurrentPolicy, env, n_steps=8, batch_size=24, policy_kwargs={"policy": policy}).policy
     features = {name: torch.from_numpy(value) for name, value in env.reset().items()}
@@ -64,7 +68,7 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
     assert changed == {"heads.value.weight", "heads.value.bias"}
     tuned = tune(start, task, CONFIG, tmp_path / "b", told.append)
     changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, before[name])}
-    assert {"heads.action.2.weight", "memory.gates_state.weight", "senses.audio.around.weight"} <= changed
+    assert {"heads.action.2.weight", "mind.memory.gates_state.weight", "senses.audio.around.weight"} <= changed
     assert told[-1].share == 1.0
     saved = load_checkpoint(tmp_path / "b")
     assert saved.counters["ppo_frames"] == 96
