@@ -180,7 +180,7 @@ class ExportablePolicy(nn.Module):
         """
         named = dict(zip(self.input_names, inputs))
         memory, start = named[names.STATE_IN], named[names.EPISODE_START]
-        kept = []
+        kept: list[Tensor] = []
         if self.policy.contract.overlap_samples:
             memory, named[names.AUDIO], kept = self._whole_window(memory, named[names.AUDIO], start)
         output = self.policy.step(self.policy.front_ends(named), memory, start)

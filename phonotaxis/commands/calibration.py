@@ -63,4 +63,4 @@ def _check_fits(bundle: Bundle, episode: Episode) -> None:
         raise ConfigError(f"{where} {error}") from None
     odd = differing(bundle.contract, episode.info.contract, ("hop_samples", "window_samples", "goal"))
     if odd:
-        raise ConfigError(f"{where} the policy's {' and '.join(odd)} differ from the episode's; leave it out")
+        raise ConfigError(f"{where} another {' and '.join(odd)} than the policy's; leave this episode out")
