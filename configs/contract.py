@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Union
 
 import numpy as np
@@ -151,6 +152,10 @@ class Contract(Frozen):
 
     `modalities` are the images there are: depth always, `semantic` and `color` where a task asks for them. The
     contract of a policy lists those that it reads.
+
+    Where `window_samples` exceeds `hop_samples`, windows overlap. An observation holds the whole window; the exported
+    graph takes only the new samples and keeps the overlap at the end of its recurrent state. An episode begins in
+    silence: in its first window zeros precede the first hop, whatever sounded before.
     """
 
     version: Literal[1] = 1  # CONTRACT_VERSION
@@ -192,6 +197,11 @@ class Contract(Frozen):
     def control_period_ns(self) -> int:
         """Nanoseconds a step lasts."""
         return self.hop_samples * 1_000_000_000 // self.sample_rate_hz
+
+    @property
+    def overlap_samples(self) -> int:
+        """Samples of a window that the window before held too."""
+        return self.window_samples - self.hop_samples
 
     @property
     def num_actions(self) -> int:
@@ -246,9 +256,26 @@ class Contract(Frozen):
         return [specs[name] for name in self.modalities if name in specs]
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """List the inputs of the exported graph, in order: the observations, then the recurrent state."""
+        """List the inputs of the exported graph, in order: the observations, then the recurrent state.
+
+        They are those of `observations` but for `audio`, [mics, hop_samples]: what is new in the window.
+        """
+        audio, *others = self.observations()
+        new = replace(audio, shape=(self.array.mics, self.hop_samples))
         state = TensorSpec(STATE_IN, self.state_shape, "float32", -np.inf, np.inf, "", "recurrent state")
-        return (*self.observations(), state)
+        return (new, *others, state)
+
+    def feed(self, observation: Mapping[str, np.ndarray], state: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the exported graph is given in a step.
+
+        Args:
+            observation: arrays [batch, *shape] of `observations`.
+            state: float32 [batch, *state_shape], what the graph returned in the step before; zeros at first.
+
+        Returns:
+            Arrays [batch, *shape] of `inputs`; views where nothing changes.
+        """
+        return {**observation, AUDIO: observation[AUDIO][..., self.overlap_samples :], STATE_IN: state}
 
     def outputs(self) -> tuple[TensorSpec, ...]:
         """List the outputs of the exported graph, in order."""

@@ -72,7 +72,7 @@ class ObservationBuilder:
         self._reproject = Reprojection(robot.camera.pinhole, contract.camera)
         self._window = np.zeros((contract.array.mics, contract.window_samples), dtype=np.int16)
         self._next_sample: int | None = None
-        self._until_due = contract.window_samples  # the first step waits until its window is full
+        self._until_due = contract.hop_samples  # what precedes the first hop is silence
         self._step = 0
         self._start = True
         self._depth = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)
@@ -165,7 +165,7 @@ class ObservationBuilder:
     def _restart(self, gap: int, first: int) -> None:
         self.notices.append(f"audio gap of {gap} samples, more than one hop: the memory starts anew")
         self._window[:] = 0
-        self._until_due = self.contract.window_samples
+        self._until_due = self.contract.hop_samples
         self._next_sample = first
         self._start = True
         self.clock.restart()
@@ -190,6 +190,8 @@ class ObservationBuilder:
         Returns:
             One array for each of `contract.observations()`, in that order, without batch axis.
         """
+        if self._start:
+            self._window[:, : self.contract.overlap_samples] = 0  # an episode begins in silence
         values: dict[str, np.ndarray] = {
             AUDIO: audio_from_int16(self._window),
             DEPTH: self._depth.copy(),

@@ -95,7 +95,7 @@ class _RolloutWriter:
             ValueError: it can't be expressed as sensor data.
         """
         contract = self._contract
-        fresh = contract.hop_samples if self._count else contract.window_samples
+        fresh = contract.hop_samples
         end = self._sample + fresh
         due_ns = end * 1_000_000_000 // contract.sample_rate_hz
         self._scene(step.observation, due_ns, fresh)

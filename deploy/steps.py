@@ -15,7 +15,6 @@ from phonotaxis.configs.contract import (
     EPISODE_START,
     MOTION,
     MOTION_VALID,
-    STATE_IN,
     STATE_OUT,
     VALUE,
     Contract,
@@ -49,7 +48,7 @@ class PolicyRunner:
             EngineError: the engine refuses the input or returns numbers that aren't finite.
         """
         inputs = {name: np.ascontiguousarray(value[None]) for name, value in observation.items()}
-        outputs = self._engine.run({**inputs, STATE_IN: self.state})
+        outputs = self._engine.run(self.contract.feed(inputs, self.state))
         self.state = outputs[STATE_OUT]
         return {name: np.asarray(value[0]) for name, value in outputs.items()}
 

@@ -112,7 +112,7 @@ class Hearing:
         return self.voices[0].listeners
 
     def begin(self, world: int, episode: Episode, variation: Variation | None = None) -> None:
-        """Put a world at an episode's beginning; `hear` then fills its first window."""
+        """Put a world at an episode's beginning; `hear` then renders its first hop."""
         self.listeners.pose[world] = episode.pose
         self.recall(world, episode)
         soundings = self._soundings[world]

@@ -179,8 +179,7 @@ class World:
         self.observation[names.MOTION][worlds] = 0.0
         self.observation[names.MOTION_VALID][worlds] = 1.0
         self.observation[names.EPISODE_START][worlds] = 1.0
-        for _ in range(math.ceil(self.contract.window_samples / self.contract.hop_samples)):
-            self.hearing.hear(worlds)
+        self.hearing.hear(worlds)  # one hop: what precedes it in a longer window is silence
         self._look(worlds)
         self._shortest_m[worlds] = self._nearest_m[worlds] = self.distance_m[worlds]
         self._shortest_actions[worlds] = self.actions_to_go(worlds)

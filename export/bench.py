@@ -167,12 +167,12 @@ def main(arguments: list[str] | None = None) -> int:
     step = _step(options.engine, bundle)
     seen = observations(bundle.contract.observations(), 8)
     state = bundle.initial_state()
-    state = step({**seen[0], names.STATE_IN: state})[names.STATE_OUT]
+    state = step(bundle.contract.feed(seen[0], state))[names.STATE_OUT]
     start_s = time.time() - options.begun
     took_s = []
     for number in range(_WARM_UP + options.steps):
         began = time.perf_counter()
-        state = step({**seen[number % len(seen)], names.STATE_IN: state})[names.STATE_OUT]
+        state = step(bundle.contract.feed(seen[number % len(seen)], state))[names.STATE_OUT]
         took_s.append(time.perf_counter() - began)
     memory_mb = _largest_mb()
     print(json.dumps({"took_s": took_s[_WARM_UP:], "start_s": start_s, "memory_mb": memory_mb}))

@@ -45,13 +45,17 @@ class Calibration:
             observation: arrays [all episodes, *shape].
             rows: which of them are going on, int [n].
         """
-        inputs = {spec.name: observation[spec.name][rows] for spec in self._contract.observations()}
+        seen = {spec.name: observation[spec.name][rows] for spec in self._contract.observations()}
         wanted = [names.STATE_OUT, *self._watched]
-        values = dict(zip(wanted, self._session.run(wanted, inputs | {names.STATE_IN: self._state[rows]})))
+        values = dict(zip(wanted, self._session.run(wanted, self._contract.feed(seen, self._state[rows]))))
         self._state[rows] = values[names.STATE_OUT]
         self.steps += len(rows)
         for name in self._watched:
             self._largest[name] = max(self._largest[name], float(np.abs(values[name]).max()))
+
+    def forget(self) -> None:
+        """Clear the memories: what comes next doesn't go on from what came before."""
+        self._state[:] = 0.0
 
     def ranges(self) -> dict[str, float]:
         """Return what was measured.

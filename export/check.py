@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.contract_parts import BUILT_IN, differing
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import metrics
 from phonotaxis.envs.statistics import Estimate
@@ -78,24 +79,39 @@ def check_task(bundle: Bundle, task: AudioGoalTask) -> None:
     Raises:
         ConfigError: it doesn't; says which of the contract's parts differs.
     """
-    own, theirs = bundle.contract, task.contract()
-    parts = ("array", "camera", "sample_rate_hz", "hop_samples", "window_samples", "actions", "goal", "front_end")
-    odd = [name for name in parts if getattr(own, name) != getattr(theirs, name)]
+    odd = differing(bundle.contract, task.contract(), (*BUILT_IN, "actions", "goal"))
     if odd:
         raise ConfigError(f"{bundle.path}: its {' and '.join(odd)} differ from those of the task '{task.name}'")
 
 
-def in_precisions(bundle: Bundle, task: AudioGoalTask, chosen: tuple[str, ...] = PRECISIONS) -> dict[str, Bundle]:
-    """Make the bundle in each precision; eight bits are calibrated on episodes of the task.
+def in_precisions(
+    bundle: Bundle,
+    task: AudioGoalTask,
+    chosen: tuple[str, ...] = PRECISIONS,
+    calibration: Calibration | None = None,
+) -> dict[str, Bundle]:
+    """Make the bundle in each precision.
+
+    Args:
+        bundle: of full precision.
+        task: on whose episodes eight bits are calibrated.
+        chosen: the precisions.
+        calibration: what was measured elsewhere, instead of on the task.
 
     Raises:
         BundleError: it can't be converted.
     """
-    ranges = calibrated(bundle, task) if "int8" in chosen else None
-    return {name: open_bundle(convert(bundle, name, ranges), f"{bundle.path} ({name})") for name in chosen}
+    if "int8" in chosen and calibration is None:
+        calibration = calibrated(bundle, task)
+    ranges = None if calibration is None else calibration.ranges()
+    facts = {} if calibration is None else {"calibration_steps": calibration.steps}
+    return {
+        name: open_bundle(convert(bundle, name, ranges, facts if name == "int8" else None), f"{bundle.path} ({name})")
+        for name in chosen
+    }
 
 
-def calibrated(bundle: Bundle, task: AudioGoalTask) -> dict[str, float]:
+def calibrated(bundle: Bundle, task: AudioGoalTask) -> Calibration:
     """Measure the ranges of activations while the policy itself acts."""
     world = World(task, min(_WORLDS, CALIBRATION_EPISODES))
     calibration = Calibration(bundle, world.num_worlds)
@@ -105,7 +121,7 @@ def calibrated(bundle: Bundle, task: AudioGoalTask) -> dict[str, float]:
 
     seeds = range(_CALIBRATION_SEED, _CALIBRATION_SEED + CALIBRATION_EPISODES)
     run_episodes(world, EngineDecider(bundle, world.num_worlds), seeds, on_step=look)
-    return calibration.ranges()
+    return calibration
 
 
 def reference_of(bundle: Bundle, policy: Policy | None = None) -> Step:

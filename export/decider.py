@@ -33,7 +33,7 @@ class EngineDecider:
         """Take the policy's action in every active world."""
         active = np.flatnonzero(world.active)
         seen = {spec.name: world.observation[spec.name][active] for spec in self.contract.observations()}
-        said = in_blocks(self._engine.run, seen | {names.STATE_IN: self._state[active]})
+        said = in_blocks(self._engine.run, self.contract.feed(seen, self._state[active]))
         self._state[active] = said[names.STATE_OUT]
         self.bearing_rad[:] = np.nan
         self.bearing_rad[active] = bearing_of(said[names.BEARING])

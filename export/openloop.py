@@ -69,7 +69,7 @@ class OpenLoop:
             self._steps[row] += 1
 
     def _step(self, name: str, step: Step, seen: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
-        outputs = step({**seen, names.STATE_IN: self._states[name][row]})
+        outputs = step(self._contract.feed(seen, self._states[name][row]))
         self._states[name][row] = outputs[names.STATE_OUT]
         return outputs
 

@@ -113,16 +113,16 @@ def compare(policy: Policy, engine: Engine, observations: Iterable[dict[str, np.
 def _compare(
     exportable: ExportablePolicy, engine: Engine, observations: Iterable[dict[str, np.ndarray]]
 ) -> ParityReport:
-    report = ParityReport()
+    report, contract = ParityReport(), exportable.policy.contract
     torch_state = engine_state = np.zeros(0, dtype=np.float32)
     for step, observation in enumerate(observations):
         batch = len(observation[names.EPISODE_START])
         if step == 0:
-            torch_state = engine_state = exportable.policy.initial_state(batch).cpu().numpy()
+            torch_state = engine_state = np.zeros((batch, *contract.state_shape), dtype=np.float32)
         if batch != len(torch_state):
             raise ValueError(f"step {step} has {batch} rows, earlier ones {len(torch_state)}; keep the batch fixed")
-        expected = _run_torch(exportable, {**observation, names.STATE_IN: torch_state})
-        received = engine.run({**observation, names.STATE_IN: engine_state})
+        expected = _run_torch(exportable, contract.feed(observation, torch_state))
+        received = engine.run(contract.feed(observation, engine_state))
         torch_state, engine_state = expected[names.STATE_OUT], received[names.STATE_OUT]
         note(report, expected, received)
         report.flips += flips(step, expected, received)

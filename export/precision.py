@@ -9,6 +9,7 @@ DequantizeLinear around each product, symmetric, int8, one scale for an activati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,13 +25,16 @@ _HALF_LARGEST = float(np.finfo(np.float16).max)
 _STEPS = 127.0  # int8, symmetric: -127..127
 
 
-def convert(bundle: Bundle, precision: str, ranges: Mapping[str, float] | None = None) -> bytes:
+def convert(
+    bundle: Bundle, precision: str, ranges: Mapping[str, float] | None = None, facts: Mapping[str, Any] | None = None
+) -> bytes:
     """Make a bundle of lower precision of one of full precision.
 
     Args:
         bundle: as `export_policy` wrote it.
         precision: of `PRECISIONS`; fp32 returns the bundle as it is.
         ranges: for int8 the largest absolute value of each of `activations(model)`, see `calibrate`.
+        facts: for the provenance, JSON-able: what the ranges come from.
 
     Returns:
         The new bundle's bytes.
@@ -53,8 +57,9 @@ def convert(bundle: Bundle, precision: str, ranges: Mapping[str, float] | None =
     else:
         _quantise(model, ranges or {})
     onnx.checker.check_model(model, full_check=True)
-    facts = {**bundle.provenance, PRECISION_KEY: precision, "converted_from_sha256": bundle.sha256}
-    return seal(model.SerializeToString(deterministic=True), bundle.contract, facts)
+    own = {PRECISION_KEY: precision, "converted_from_sha256": bundle.sha256}
+    provenance = {**bundle.provenance, **(facts or {}), **own}
+    return seal(model.SerializeToString(deterministic=True), bundle.contract, provenance)
 
 
 def bare_model(bundle: Bundle) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import torch
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.contract_parts import SENSED, differing
 from phonotaxis.configs.suite import SplitName, Suite
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import metrics
@@ -225,10 +226,7 @@ def check_contract(name: str, policy: Contract, task: Contract) -> None:
     """
     mics = f"{policy.array.name} ({policy.array.mics} microphones)", f"{task.array.name} ({task.array.mics})"
     points: list[tuple[str, object, object]] = [
-        ("sample rate in Hz", policy.sample_rate_hz, task.sample_rate_hz),
-        ("hop in samples", policy.hop_samples, task.hop_samples),
-        ("window in samples", policy.window_samples, task.window_samples),
-        ("camera", policy.camera, task.camera),
+        *((part, getattr(policy, part), getattr(task, part)) for part in differing(policy, task, SENSED)),
         ("kind of actions", policy.actions.kind, task.actions.kind),
         ("number of actions", policy.num_actions, task.num_actions),
     ]

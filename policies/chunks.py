@@ -15,7 +15,7 @@ class Chunk(NamedTuple):
     Attributes:
         features: of `Policy.features`, each float16 or float32 [time, batch, ...].
         episode_start: float32 [time, batch, 1].
-        state: float32 [batch, *state_shape], before the first step, of the policy that collected.
+        state: float32 [batch, state_size], before the first step, of the policy that collected.
         regrets: float32 [time, batch, actions], see `expert.action_regrets`.
         bearing_rad: float32 [time, batch], azimuth of the source in the base frame.
         distance_m: float32 [time, batch], geodesic, to the source.

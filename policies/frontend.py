@@ -70,6 +70,7 @@ class AudioFrontEnd(nn.Module):
     Attributes:
         layout: of the features.
         size: number of features F.
+        shape: of a row of the features, (F,).
     """
 
     frame_index: Tensor
@@ -85,6 +86,7 @@ class AudioFrontEnd(nn.Module):
         bins_hz = spectra.frequencies_hz(contract)
         self.layout = audio_layout(spec)
         self.size = self.layout.size
+        self.shape = (self.size,)
         self._bins = len(bins_hz)
         self._pairs = len(pairs_of(contract.array.mics))
         self._hop, self._hops_per_frame = spec.hop, spec.n_fft // spec.hop
@@ -212,7 +214,13 @@ def _power_steering(waves: np.ndarray) -> np.ndarray:
 
 
 class DepthFrontEnd(nn.Module):
-    """Depth as nearness on a coarse grid: the nearest surface of each cell, and how much of it is known."""
+    """Depth as nearness on a coarse grid: the nearest surface of each cell, and how much of it is known.
+
+    Attributes:
+        shape: of a row of the features, (2, 32, 32).
+    """
+
+    shape = (2, DEPTH_CELLS, DEPTH_CELLS)
 
     def __init__(self, contract: Contract) -> None:
         """Take the camera's size and range.

@@ -24,7 +24,7 @@ class PolicyOutput(NamedTuple):
         value: float32 [..., 1].
         bearing: float32 [..., 3], `contract.BEARING_FIELDS`.
         distance: float32 [..., 2], `contract.DISTANCE_FIELDS`.
-        state: float32 [..., *state_shape], after the step.
+        state: float32 [..., state_size] of the memory, after the step.
     """
 
     logits: Tensor
@@ -43,7 +43,7 @@ class Policy(nn.Module):
     """A recurrent audio-visual policy for one contract.
 
     Attributes:
-        contract: with `state_shape` filled in.
+        contract: with `state_shape` filled in, that of the exported graph.
         config: sizes and fusion.
         log_std: of continuous actions, for training by policy gradient; float32 [3], absent for discrete
             ones.
@@ -75,8 +75,8 @@ class Policy(nn.Module):
         return self.heads.value.weight.device
 
     def initial_state(self, batch: int = 1) -> Tensor:
-        """Return the state before a first step: zeros, float32 [batch, *state_shape]."""
-        return torch.zeros((batch, *self.contract.state_shape), device=self.device)
+        """Return the memory before a first step: zeros, float32 [batch, state_size]."""
+        return torch.zeros((batch, self.mind.state_size), device=self.device)
 
     @torch.no_grad()
     def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -93,10 +93,9 @@ class Policy(nn.Module):
 
     def front_ends(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
         """`features` as it is exported: without the switch of gradients."""
-        heard, seen = self.audio_front_end(observation[names.AUDIO]), self.depth_front_end(observation[names.DEPTH])
         features = {
-            names.AUDIO: heard if "audio" in self.config.senses else torch.zeros_like(heard),
-            names.DEPTH: seen if "depth" in self.config.senses else torch.zeros_like(seen),
+            names.AUDIO: self._sensed(names.AUDIO, observation[names.AUDIO], self.audio_front_end),
+            names.DEPTH: self._sensed(names.DEPTH, observation[names.DEPTH], self.depth_front_end),
             MOTION_FEATURES: self.motion_front_end(
                 observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
             ),
@@ -105,12 +104,20 @@ class Policy(nn.Module):
             features[names.GOAL] = observation[names.GOAL]
         return features
 
+    def _sensed(self, name: str, raw: Tensor, front_end: AudioFrontEnd | DepthFrontEnd) -> Tensor:
+        """Run a front end; zeros in its place where the sense is left out."""
+        if name not in self.config.senses:
+            # `raw.new_zeros` is exported as an operator that makes a tensor of any size, which no bundle may hold.
+            return torch.zeros((raw.shape[0], *front_end.shape), device=raw.device)
+        features: Tensor = front_end(raw)
+        return features
+
     def step(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
         """Take one step.
 
         Args:
             features: of `features`, [batch, ...].
-            state: float32 [batch, *state_shape].
+            state: float32 [batch, state_size].
             episode_start: float32 [batch, 1]; 1 clears the state first.
 
         Returns:
@@ -123,7 +130,7 @@ class Policy(nn.Module):
 
         Args:
             features: of `features`, each [time, batch, ...].
-            state: float32 [batch, *state_shape] before the first step.
+            state: float32 [batch, state_size] before the first step.
             episode_start: float32 [time, batch, 1].
 
         Returns:
@@ -149,7 +156,11 @@ class Policy(nn.Module):
 
 
 class ExportablePolicy(nn.Module):
-    """The policy as it leaves training: raw observations and state in, action and everything else out."""
+    """The policy as it leaves training: raw observations and state in, action and everything else out.
+
+    Of sound it takes the new samples alone; where windows overlap, the state ends with what the next one needs again,
+    [mics, overlap_samples] row by row, which an episode's start clears like the memory.
+    """
 
     def __init__(self, policy: Policy) -> None:
         """Wrap a policy; weights are shared, not copied."""
@@ -168,11 +179,23 @@ class ExportablePolicy(nn.Module):
             Tensors [batch, *shape] in the order of `contract.outputs()`.
         """
         named = dict(zip(self.input_names, inputs))
-        features = self.policy.front_ends(named)
-        output = self.policy.step(features, named[names.STATE_IN], named[names.EPISODE_START])
-        return (self.policy.action(output.logits), *output)
+        memory, start = named[names.STATE_IN], named[names.EPISODE_START]
+        kept: list[Tensor] = []
+        if self.policy.contract.overlap_samples:
+            memory, named[names.AUDIO], kept = self._whole_window(memory, named[names.AUDIO], start)
+        output = self.policy.step(self.policy.front_ends(named), memory, start)
+        state = torch.cat([output.state, *kept], dim=1) if kept else output.state
+        return (self.policy.action(output.logits), *output._replace(state=state))
+
+    def _whole_window(self, state: Tensor, new: Tensor, start: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Part the state and put the window together: memory, window [batch, mics, window], what is kept of it."""
+        size, hop = self.policy.mind.state_size, self.policy.contract.hop_samples
+        past = (state[:, size:] * (1.0 - start)).unflatten(1, (new.shape[1], -1))
+        window = torch.cat([past, new], dim=2)
+        return state[:, :size], window, [window[:, :, hop:].flatten(1)]
 
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:
     """Return the contract of the network that `config` describes: its state's shape, and depth, all that it sees."""
-    return contract.model_copy(update={"state_shape": (state_size(config),), "modalities": (names.DEPTH,)})
+    size = state_size(config) + contract.array.mics * contract.overlap_samples
+    return contract.model_copy(update={"state_shape": (size,), "modalities": (names.DEPTH,)})

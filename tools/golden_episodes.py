@@ -44,7 +44,7 @@ def rollout(world: World, engine: Engine, bundle: Bundle, seed: int, steps: int)
     state = bundle.initial_state()
     for _ in range(steps):
         seen = {spec.name: world.observation[spec.name].copy() for spec in bundle.contract.observations()}
-        said = engine.run({**seen, names.STATE_IN: state})
+        said = engine.run(bundle.contract.feed(seen, state))
         state = said[names.STATE_OUT]
         yield RolloutStep(
             {key: value[0] for key, value in seen.items()}, {key: value[0] for key, value in said.items()}

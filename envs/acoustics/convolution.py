@@ -116,7 +116,6 @@ class StreamingConvolver:
     """
 
     def __init__(self, worlds: int, mics: int, taps: int, hop: int, fade: int) -> None:
-        self.taps, self.hop, self.fade = taps, hop, fade
         self.partition = partition_taps(taps, hop)
         self.partitions = -(-taps // self.partition)
         least = self.partition + hop + fade - 1
@@ -131,9 +130,7 @@ class StreamingConvolver:
         )
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
         per_hop = min(hop // self.partition if hop % self.partition == 0 else self.partitions, self.partitions)
-        self.constants = ConvolverConstants(
-            plan_of(fast_length(least)), self.partition, per_hop, ramp.astype(np.float32)
-        )
+        self.constants = ConvolverConstants(plan_of(points), self.partition, per_hop, ramp.astype(np.float32))
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what steps leave for the next: part of a world's snapshot."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Group, Json, Seed, say
+from phonotaxis.commands.command import Command, Group, Json, Seed, policy_or_shipped, say
 from phonotaxis.figures import Figure, emit, print_json, readable
 
 if TYPE_CHECKING:
@@ -67,13 +67,12 @@ def inference(
     One thread and a batch of one, as on the robot. Engines take turns, each in a process of its own; start-up counts
     from the start of the process to its first action. fp16 on a CPU is emulation. Half a minute on a quiet core.
     """
-    from phonotaxis.commands.export import shipped_or_error
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.export.bench import bench
     from phonotaxis.export.bundle import open_bundle, read_bundle
     from phonotaxis.export.precision import activations, bare_model, convert
 
-    bundle = read_bundle(policy or shipped_or_error())
+    bundle = read_bundle(policy_or_shipped(policy))
     ranges = dict.fromkeys(activations(bare_model(bundle)), 8.0)  # no value changes how long a step takes
     bundles = {name: open_bundle(convert(bundle, name, ranges)) for name in ("fp32", "fp16", "int8")}
     with ProgressBar("bench inference") as bar:

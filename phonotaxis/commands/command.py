@@ -6,11 +6,16 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Robot = Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")]
+TrainingOrBundle = Annotated[
+    Path | None, typer.Argument(help="Folder of a training, or a bundle (.onnx); the shipped policy without.")
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result on the same machine.", min=0)]
 
 
@@ -50,6 +55,21 @@ class Group:
     name: str
     help: str
     commands: tuple[Command, ...]
+
+
+def policy_or_shipped(path: Path | None) -> Path:
+    """Return the policy that was named, or else the one that comes with this version.
+
+    Raises:
+        ConfigError: none was named and none comes with it.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.export.shipped import shipped_policy
+
+    chosen = path or shipped_policy()
+    if chosen is None:
+        raise ConfigError("this version ships no policy; name one, e.g. policy.onnx")
+    return chosen
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, Seed, say
+from phonotaxis.commands.command import Command, Json, Seed, TrainingOrBundle, say
 from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ DRAWN = 12  # failures
 
 
 def evaluate(
-    policy: Annotated[
-        Path | None, typer.Argument(help="Folder of a training, or an .onnx bundle; the shipped policy without.")
-    ] = None,
+    policy: TrainingOrBundle = None,
     suite: Annotated[
         str,
         typer.Option(
@@ -179,8 +177,9 @@ def _contestant(name: str, path: Path, contract: Contract) -> Contestant:
 
 def same_front_ends(bundle: Contract, suite: Contract) -> bool:
     """Say whether a bundle's constants are those of a suite: its array, body and period."""
-    parts = ("array", "body", "camera", "front_end", "hop_samples", "sample_rate_hz", "window_samples")
-    return all(getattr(bundle, part) == getattr(suite, part) for part in parts)
+    from phonotaxis.configs.contract_parts import BUILT_IN, differing
+
+    return not differing(bundle, suite, (*BUILT_IN, "body"))
 
 
 def _count(evaluation: Evaluation) -> int:

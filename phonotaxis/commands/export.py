@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, say
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
@@ -19,10 +19,24 @@ if TYPE_CHECKING:
 STEPS, EPISODES = 10_000, 500
 
 
+class Trial(NamedTuple):
+    """On what precisions are held against the network.
+
+    Attributes:
+        steps: of the open loop, at least.
+        episodes: of the closed loop.
+        suite: whose test split they are of; None for the training's task.
+        logged: episodes, or folders of them, that eight bits are calibrated on; none takes the task's.
+    """
+
+    steps: int
+    episodes: int
+    suite: str | None
+    logged: tuple[Path, ...]
+
+
 def export(
-    source: Annotated[
-        Path | None, typer.Argument(help="Folder of a training, or a bundle (.onnx); the shipped policy without.")
-    ] = None,
+    source: TrainingOrBundle = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; SOURCE/policy.onnx by default.")
     ] = None,
@@ -41,6 +55,10 @@ def export(
     suite: Annotated[
         str | None, typer.Option(help="Check on a suite's test split, not on the training's task.")
     ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(help="An episode (.mcap) or a folder of them, to calibrate int8 on; may be repeated."),
+    ] = None,
     sign: Annotated[
         Path | None, typer.Option(help="Sign a bundle with this Ed25519 key (PEM); writes BUNDLE.sig beside it.")
     ] = None,
@@ -52,41 +70,29 @@ def export(
     runtime reads all of it from the file and refuses a robot that doesn't match.
 
     With --precision fp16 or int8 the products with trained weights are made smaller; eight bits are calibrated on
-    episodes of the training's task. Such a bundle is written only if it succeeds as often as the network does: within
-    1 point (fp16) or 2 points (int8) over 500 paired episodes, which takes minutes.
+    episodes of the training's task, or with --calibrate on those that your robot logged. Such a bundle is written
+    only if it succeeds as often as the network does: within 1 point (fp16) or 2 points (int8) over 500 paired
+    episodes, which takes minutes.
     """
     if sum((inspect, check, tensorrt)) > 1:
         raise typer.BadParameter("--inspect, --check and --tensorrt are three different things; choose one")
-    path = source or shipped_or_error()
+    path, trial = policy_or_shipped(source), Trial(steps, episodes, suite, tuple(calibrate or ()))
     if sign is not None and (inspect or check or tensorrt):
         raise typer.BadParameter("--sign goes with writing a bundle, or with a bundle alone")
+    if calibrate and precision != "int8" and not check:
+        raise typer.BadParameter("--calibrate measures the ranges of --precision int8; other precisions have none")
     if inspect:
         _inspect(path, json)
     elif check:
-        _check(path, steps, episodes, suite, json)
+        _check(path, trial, json)
     elif tensorrt:
         _build(path, json)
     elif sign is not None and path.suffix == ".onnx" and out is None:
         _sign(path, sign)
     else:
-        written = _write(path, out, precision, steps, episodes, suite, json)
+        written = _write(path, out, precision, trial, json)
         if sign is not None:
             _sign(written, sign)
-
-
-def shipped_or_error() -> Path:
-    """Return the policy that comes with this version.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    from phonotaxis.configs.base import ConfigError
-    from phonotaxis.export.shipped import shipped_policy
-
-    path = shipped_policy()
-    if path is None:
-        raise ConfigError("this version ships no policy; name the folder of a training or a bundle (.onnx)")
-    return path
 
 
 def _load(path: Path) -> tuple[Bundle, Policy | None]:
@@ -114,9 +120,7 @@ def _task(bundle: Bundle, suite: str | None) -> AudioGoalTask:
     return task
 
 
-def _write(
-    path: Path, out: Path | None, precision: str, steps: int, episodes: int, suite: str | None, as_json: bool
-) -> Path:
+def _write(path: Path, out: Path | None, precision: str, trial: Trial, as_json: bool) -> Path:
     from phonotaxis.configs.base import ConfigError, did_you_mean
     from phonotaxis.export.bundle import read_bundle, write_bundle
     from phonotaxis.export.precision import PRECISIONS
@@ -129,7 +133,7 @@ def _write(
     bundle, policy = _load(path)
     figures: dict[str, Figure] = {}
     if precision != "fp32":
-        made, found = _checked(bundle, policy, (precision,), steps, episodes, suite)
+        made, found = _checked(bundle, policy, (precision,), trial)
         verdict, bundle = found[precision], made[precision]
         figures = verdict_figures(found)
         if not verdict.accepted:
@@ -156,27 +160,30 @@ def _sign(path: Path, key: Path) -> None:
 
 
 def _checked(
-    bundle: Bundle, policy: Policy | None, chosen: tuple[str, ...], steps: int, episodes: int, suite: str | None
+    bundle: Bundle, policy: Policy | None, chosen: tuple[str, ...], trial: Trial
 ) -> tuple[dict[str, Bundle], dict[str, Verdict]]:
+    from phonotaxis.commands.calibration import calibration_of
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.export import check
 
-    task = _task(bundle, suite)
+    task = _task(bundle, trial.suite)
     with ProgressBar("checking") as bar:
         bar(0.0, "reference")
         reference = check.reference_of(bundle, policy)
         bar(0.0, "calibrating" if "int8" in chosen else "converting")
-        bundles = check.in_precisions(bundle, task, ("fp32", *(name for name in chosen if name != "fp32")))
-        reports = check.open_loop(bundles, reference, task, steps, bar)
-        results = check.closed_loop(bundles, task, episodes, bar) if episodes else None
+        calibration = calibration_of(bundle, trial.logged) if trial.logged else None
+        chosen = ("fp32", *(name for name in chosen if name != "fp32"))
+        bundles = check.in_precisions(bundle, task, chosen, calibration)
+        reports = check.open_loop(bundles, reference, task, trial.steps, bar)
+        results = check.closed_loop(bundles, task, trial.episodes, bar) if trial.episodes else None
     return bundles, check.verdicts(reports, results)
 
 
-def _check(path: Path, steps: int, episodes: int, suite: str | None, as_json: bool) -> None:
+def _check(path: Path, trial: Trial, as_json: bool) -> None:
     from phonotaxis.export.precision import PRECISIONS
 
     bundle, policy = _load(path)
-    _, found = _checked(bundle, policy, PRECISIONS, steps, episodes, suite)
+    _, found = _checked(bundle, policy, PRECISIONS, trial)
     emit("export --check", verdict_figures(found), as_json)
     say("fp16 on a CPU is emulation: it says nothing about a GPU's rounding, and nothing about speed")
     for name, verdict in found.items():
@@ -251,6 +258,7 @@ COMMAND = Command(
     (
         ("phonotaxis export runs/train", "writes runs/train/policy.onnx"),
         ("phonotaxis export runs/train -o policy.onnx --precision int8", "smaller, if it decides as well"),
+        ("phonotaxis export policy.onnx -o small.onnx --precision int8 --calibrate runs/episodes", "on what it heard"),
         ("phonotaxis export policy.onnx --inspect", "what it sees, says and was made for"),
         ("phonotaxis export policy.onnx --check --json", "every precision against the network, for a script"),
         ("phonotaxis export policy.onnx --sign key.pem", "for robots that run signed policies alone"),

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from phonotaxis.commands.command import Command, Group, say
-
-Robot = Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")]
+from phonotaxis.commands.command import Command, Group, Robot, say
 
 
 def arm(robot: Robot = "simulated") -> None:

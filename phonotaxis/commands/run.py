@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, say
+from phonotaxis.commands.command import Command, Json, Robot, policy_or_shipped, say
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run(
     policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
     bundle: Annotated[Path | None, typer.Option("--policy", help="The same, as an option.")] = None,
-    robot: Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")] = "simulated",
+    robot: Robot = "simulated",
     out: Annotated[Path, typer.Option("--out", "--episode", help="Folder for the episode's file.")] = Path(
         "runs/episodes"
     ),
@@ -47,14 +47,10 @@ def run(
     from phonotaxis.deploy.realtime import go_first
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
-    from phonotaxis.export.shipped import shipped_policy
 
-    chosen = bundle or policy
     if bundle and policy:
         raise ConfigError("name one policy: phonotaxis run POLICY.onnx, or --policy POLICY.onnx")
-    chosen = chosen or shipped_policy()
-    if chosen is None:
-        raise ConfigError("name a policy: phonotaxis run POLICY.onnx (this version ships none)")
+    chosen = policy_or_shipped(bundle or policy)
     if arm and shadow:
         raise ConfigError("--arm lets the policy drive, --shadow lets you: choose one")
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words

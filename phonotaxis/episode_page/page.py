@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import tempfile
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from phonotaxis.deploy.episode_reader import Episode
 from phonotaxis.deploy.replay_other import OtherReport
 from phonotaxis.deploy.replay_report import ReplayReport
 from phonotaxis.episode_page.gather import PageError, gather
+from phonotaxis.page_head import page_head
 
 SCRIPTS = ("shapes.js", "strips.js", "map.js", "player.js")
 STYLE = "page.css"
@@ -67,26 +65,7 @@ def episode_page(shown: dict[str, Any]) -> str:
     can run, and nothing can be loaded or sent.
     """
     style, script = _part(STYLE), "".join(_part(name) for name in SCRIPTS)
-    csp = "; ".join((
-        "default-src 'none'",
-        f"style-src 'sha256-{_digest(style)}'",
-        f"script-src 'sha256-{_digest(script)}'",
-        "img-src data:",
-        "media-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ))  # fmt: skip
-    title = escape(str(shown["title"]))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{csp}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{style}</style>
-</head>
+    return f"""{page_head(str(shown["title"]), style, script, ("img", "media"))}
 <body>
 <noscript>This page draws itself by a script of its own; allow it to run.</noscript>
 <main id="page"></main>
@@ -104,10 +83,6 @@ def _json(value: Any) -> str:
     except ValueError:
         raise PageError("the episode holds numbers that aren't finite; `replay --check` says where") from None
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _part(name: str) -> str:

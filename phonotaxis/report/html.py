@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 
 from phonotaxis.envs.statistics import Estimate
+from phonotaxis.page_head import page_head
 from phonotaxis.report.data import Fact, PolicyRow, ReportData
 from phonotaxis.report.style import ACCENT, CSS, INK, RULE
 from phonotaxis.report.table import Column, columns, figures
@@ -22,20 +22,8 @@ def page(data: ReportData, map_svg: bytes, timeline_svg: bytes) -> str:
     Images are data URLs in `img`, where an SVG can neither run scripts nor load anything; the policy in the
     head allows them, this style sheet (by its hash) and nothing else.
     """
-    style_hash = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
-    allowed = f"img-src data:; style-src 'sha256-{style_hash}'"
-    csp = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     title, outcome = escape(data.title), escape(data.outcome)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{csp}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{title}</title>
-<style>{CSS}</style>
-</head>
+    return f"""{page_head(data.title, CSS)}
 <body>
 <main>
 <h1>{title}</h1>

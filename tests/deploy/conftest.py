@@ -48,10 +48,10 @@ def make_contract(**changes: Any) -> Contract:
 def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
     """Make a policy whose outputs depend on every input and on its memory, and that stops in the end."""
     rng = np.random.default_rng(7)
-    mics, window = contract.array.mics, contract.window_samples
+    mics, hop = contract.array.mics, contract.hop_samples
     height, width = contract.camera.height, contract.camera.width
     table = {
-        "ear": rng.normal(size=(mics * window, STATE)) * 0.05,
+        "ear": rng.normal(size=(mics * hop, STATE)) * 0.05,
         "eye": rng.normal(size=(height * width, STATE)) * 0.01,
         "feel": rng.normal(size=(6, STATE)) * 0.1,
         "head": np.zeros((STATE, 4)),

@@ -56,12 +56,31 @@ def test_steps_fall_on_hops_whatever_the_blocks(toy: Any, size: int) -> None:
         assert np.array_equal(seen["audio"] * 32768, heard.astype(np.float32))
 
 
-def test_a_window_longer_than_the_hop_overlaps_and_the_first_step_waits_for_it(toy: Any) -> None:
+def test_a_window_longer_than_the_hop_overlaps_and_begins_in_silence(toy: Any) -> None:
     _, _, builder = _setup(toy, window_samples=6000)
-    whole = _block(0, 14000)
+    whole = _block(100, 12000)
     found = _run(builder, whole)
-    assert [due.end_sample for due, _ in found] == [6000, 10000, 14000]
-    assert np.array_equal(found[1][1]["audio"][0] * 32768, whole.samples[1, 4000:10000].astype(np.float32))
+    assert [due.end_sample for due, _ in found] == [4100, 8100, 12100]
+    first, second = (seen["audio"][0] * 32768 for _, seen in found[:2])
+    assert not first[:2000].any()
+    assert np.array_equal(first[2000:], whole.samples[1, :4000].astype(np.float32))
+    assert np.array_equal(second, whole.samples[1, 2000:8000].astype(np.float32))
+
+
+def test_a_new_start_silences_what_was_heard_before(toy: Any) -> None:
+    """Armed in the middle of a hop: of that step's window the hop stays, and later windows don't reach before it."""
+    _, _, builder = _setup(toy, window_samples=14000)
+    whole = _block(0, 20000)
+    before = _run(builder, AudioBlock(whole.samples[:, :9000], 0, whole.capture_ns))
+    builder.mark_start()
+    after = _run(builder, AudioBlock(whole.samples[:, 9000:], 9000, whole.capture_ns + 9000 * 62500))
+    assert [float(seen["episode_start"][0]) for _, seen in before + after] == [1.0, 0.0, 1.0, 0.0, 0.0]
+    heard = whole.samples[1].astype(np.float32)
+    for steps, (_, seen) in enumerate(after, start=1):
+        window = seen["audio"][0] * 32768
+        begun = 14000 - 4000 * steps
+        assert not window[: max(begun, 0)].any()
+        assert np.array_equal(window[begun:], heard[8000 : 8000 + 4000 * steps])
 
 
 def test_a_small_gap_is_filled_with_zeros_in_its_place(toy: Any) -> None:

@@ -49,7 +49,9 @@ def _feed(builder: ObservationBuilder, window: WindowResult, number: int) -> dic
     return observation
 
 
-def test_the_robot_sees_what_training_saw(task: AudioGoalTask, library: Library) -> None:
+@pytest.mark.parametrize("window_samples", [4000, 10_000])
+def test_the_robot_sees_what_training_saw(task: AudioGoalTask, library: Library, window_samples: int) -> None:
+    task = task.model_copy(update={"window_samples": window_samples})
     trained = World(task, num_worlds=1, library=library)
     trained.begin(np.array([0]), np.array([4]))
     robot = WorldRobot(task, seed=4, library=library)

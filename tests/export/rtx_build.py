@@ -44,7 +44,9 @@ def report(path: str) -> dict[str, Any]:
         return found | {"error": str(error)}
     ports = [network.get_output(index) for index in range(network.num_outputs)]
     dtypes = [network.get_layer(index).get_output(0).dtype.name for index in range(network.num_layers)]
+    inputs = [network.get_input(index) for index in range(network.num_inputs)]
     return found | {
+        "inputs": {port.name: port.dtype.name for port in inputs},
         "outputs": {port.name: port.dtype.name for port in ports},
         "layers": network.num_layers,
         "half_layers": dtypes.count("HALF"),

@@ -132,7 +132,7 @@ def test_the_code_of_all_that_baselines_import_is_in_the_digest() -> None:
     ("change", "named"),
     [
         ({"array": "respeaker_6mic"}, "array"),
-        ({"hop_samples": 2000, "window_samples": 4000}, "hop in samples"),
+        ({"hop_samples": 2000, "window_samples": 4000}, "hop_samples"),
         ({"actions": "continuous"}, "kind of actions"),
     ],
 )

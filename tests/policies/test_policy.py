@@ -166,6 +166,19 @@ def test_a_sense_left_out_says_nothing() -> None:
         observation = _observation(policy, 2)
         changed = observation | {sense: observation[sense] * 0.5}
         assert torch.equal(policy.features(observation)[sense], policy.features(changed)[sense])
+        with torch.no_grad():
+            whole = Policy(contract).features(observation)[sense]
+        assert policy.features(observation)[sense].shape == whole.shape
+        assert not policy.features(observation)[sense].any()
+
+
+def test_a_sense_left_out_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise AssertionError("a front end ran whose features are thrown away")
+
+    policy = Policy(_policy("default").contract, PolicyConfig(senses=("depth",))).eval()
+    monkeypatch.setattr(policy.audio_front_end, "forward", run)
+    policy.features(_observation(policy, 2))
 
 
 def test_every_sense_is_heard() -> None:
