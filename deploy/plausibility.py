@@ -1,4 +1,9 @@
-"""Signs that a sensor delivers something and yet senses nothing: constant or clipping channels, a frozen image."""
+"""Signs that a sensor delivers something and yet senses nothing: constant or clipping channels, a frozen image.
+
+A sign makes what comes suspicious at once, so that it doesn't renew the sensor's age; one that lasts is a fault. So
+the robot stops when the last that could be believed is as old as it may become, and a bang or an image that comes
+twice stops nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +16,21 @@ CLIPPED_SHARE = 0.3  # of samples: a sine of twice full scale clips two thirds, 
 FROZEN_FRAMES = 3
 FROZEN_M = 0.10  # driven, or FROZEN_RAD turned, while the image stays the same bit by bit
 FROZEN_RAD = 0.20
+STIRRED_M = 0.01  # from here on an image can't stay the same bit by bit; odometers count in less
+STIRRED_RAD = 0.02
 
 
 class AudioWatch:
     """Watches the microphones' channels. One that goes silent while others hear is dead; one at its end clips.
 
-    A channel must misbehave for `patience_ms` of sound, so that a bang or a digital pause is none.
+    A channel must misbehave for `patience_ms` of sound, so that a bang or a digital pause is no fault.
+
+    Attributes:
+        suspicious: the last block is to be believed only if the next ones are.
     """
 
     def __init__(self, channels: list[int], sample_rate_hz: int, patience_ms: float) -> None:
+        self.suspicious = False
         self._channels = channels
         self._patience = int(patience_ms * 1e-3 * sample_rate_hz)
         self._constant = np.zeros(len(channels), dtype=np.int64)
@@ -33,6 +44,7 @@ class AudioWatch:
         clipped = (np.abs(samples.astype(np.int32)) >= FULL_SCALE).mean(axis=1) > CLIPPED_SHARE
         self._constant = np.where(constant, self._constant + count, 0)
         self._clipped = np.where(clipped, self._clipped + count, 0)
+        self.suspicious = bool(clipped.any() or (constant.any() and not constant.all()))
         dead = self._constant > self._patience
         if dead.any() and not dead.all():
             return f"channel {self._names(dead)} is dead"
@@ -44,9 +56,14 @@ class AudioWatch:
 
 
 class DepthWatch:
-    """Notices a camera that goes on delivering one and the same image while the robot moves."""
+    """Notices a camera that goes on delivering one and the same image while the robot moves.
+
+    Attributes:
+        suspicious: the last image is one from before the robot moved.
+    """
 
     def __init__(self) -> None:
+        self.suspicious = False
         self._last: bytes = b""
         self._repeats = 0
         self._moved_m = self._turned_rad = 0.0
@@ -62,7 +79,9 @@ class DepthWatch:
         if image != self._last:
             self._last, self._repeats = image, 0
             self._moved_m = self._turned_rad = 0.0
+            self.suspicious = False
             return ""
         self._repeats += 1
+        self.suspicious = self._moved_m > STIRRED_M or self._turned_rad > STIRRED_RAD
         moving = self._moved_m > FROZEN_M or self._turned_rad > FROZEN_RAD
         return "the image is frozen" if self._repeats >= FROZEN_FRAMES and moving else ""

@@ -17,6 +17,7 @@ def hil(
     episodes: Annotated[int, typer.Option(help="Of the task, in real time.", min=1)] = 10,
     seconds: Annotated[float, typer.Option(help="Of each episode, at most.", min=1.0)] = 60.0,
     faults: Annotated[bool, typer.Option("--faults", help="Break things instead, and time the wheels.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="With --faults: one of them by name; may be repeated.")] = None,
     repeats: Annotated[int, typer.Option(help="Of each fault; the median counts.", min=1)] = 5,
     out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
     seed: Seed = 0,
@@ -31,14 +32,14 @@ def hil(
     from phonotaxis.configs import presets
     from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.export.bundle import read_bundle
-    from phonotaxis.hil.faults import fault_figures, run_faults
+    from phonotaxis.hil.fault_runs import fault_figures, run_faults
     from phonotaxis.hil.paired import figures, run_paired
     from phonotaxis.policies.evaluate import unseen
 
     chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(policy)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
-        found = fault_figures(run_faults(chosen, bundle, repeats, out, say))
+        found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or ()))
     else:
         seeds = [seed * 1_000_003 + number for number in range(episodes)]
         found = figures(run_paired(chosen, bundle, seeds, seconds, out, say))
@@ -51,6 +52,7 @@ COMMAND = Command(
     (
         ("phonotaxis hil policy.onnx --episodes 100", "paired with the simulator alone; up to 60 s each"),
         ("phonotaxis hil policy.onnx --faults", "kill, hang and unplug, and see when the wheels stand"),
+        ("phonotaxis hil policy.onnx --faults --only source_removed --repeats 1", "one of them, once"),
     ),
     needs_arguments=True,
 )

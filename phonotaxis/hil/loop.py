@@ -90,7 +90,8 @@ class Running:
         guardian_pid: its guardian's.
         stage: the devices.
         robot: its configuration.
-        world: the thread that renders.
+        episodes: folder of its log.
+        left_behind: processes that a fault started, to be ended.
     """
 
     process: subprocess.Popen[str]
@@ -98,6 +99,7 @@ class Running:
     stage: Stage
     robot: RobotConfig
     episodes: Path
+    left_behind: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
 
 def run_episode(
@@ -106,6 +108,7 @@ def run_episode(
     episodes: Path,
     seconds: float,
     script: Callable[[Running], dict[str, Any]] | None = None,
+    goal: str | None = None,
 ) -> HilEpisode:
     """Run a policy on one episode of a world, in real time.
 
@@ -115,6 +118,7 @@ def run_episode(
         episodes: folder for the robot's log.
         seconds: at most, from the episode's first sample.
         script: called once the robot is armed, beside the running world; its facts are kept.
+        goal: what the robot is told to find, for a policy that is told.
 
     Raises:
         HilError: the robot doesn't start.
@@ -123,14 +127,16 @@ def run_episode(
     folder = Path(tempfile.mkdtemp(prefix="ph-hil-"))  # short and 0700
     stage = Stage(folder, world)
     try:
-        return _Episode(stage, policy, episodes, seconds, folder).run(script)
+        return _Episode(stage, policy, episodes, seconds, folder, goal).run(script)
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Episode:
-    def __init__(self, stage: Stage, policy: Path, episodes: Path, seconds: float, folder: Path) -> None:
+    def __init__(
+        self, stage: Stage, policy: Path, episodes: Path, seconds: float, folder: Path, goal: str | None
+    ) -> None:
         self._stage, self._seconds, self._episodes = stage, seconds, episodes
         self._robot = robot_of(stage.world.contract, stage)
         config = folder / "robot.yaml"
@@ -141,6 +147,7 @@ class _Episode:
             [
                 *(sys.executable, "-m", "phonotaxis.deploy.runtime", "--robot", config, "--policy", policy),
                 *("--episode", episodes, "--duration", str(seconds + READY_S)),
+                *(() if goal is None else ("--goal", goal)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phonotaxis.configs.goal import ANYTHING
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_world import WorldRobot
@@ -39,6 +40,17 @@ class Paired:
     cpu_share: list[float] = field(default_factory=list)
 
 
+def told(task: AudioGoalTask, bundle: Bundle) -> AudioGoalTask:
+    """Return the task with a goal, of nothing named, where a policy is told one and the task has none."""
+    unnamed = bundle.contract.goal is not None and task.goal == "absent"
+    return task.model_copy(update={"goal": "none"}) if unnamed else task
+
+
+def said(world: WorldRobot, bundle: Bundle) -> str | None:
+    """Return what a person says to a policy in an episode; None to one that is told nothing."""
+    return None if bundle.contract.goal is None else world.goal or ANYTHING
+
+
 def simulate(task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library) -> list[bool]:
     """Return the success of each seed in the simulator alone."""
     world = World(task, min(16, len(seeds)), 1, library)
@@ -64,11 +76,12 @@ def run_paired(
         say: told of each episode.
     """
     period_s = task.hop_samples / task.sample_rate_hz
-    task = task.model_copy(update={"max_steps": int(seconds / period_s)})
+    task = told(task, bundle).model_copy(update={"max_steps": int(seconds / period_s)})
     library = Library(task, max_fields=1024)
     paired = Paired(simulated=simulate(task, bundle, seeds, library))
     for number, seed in enumerate(seeds):
-        episode = run_episode(WorldRobot(task, seed, library), bundle.path, folder, seconds)
+        world = WorldRobot(task, seed, library)
+        episode = run_episode(world, bundle.path, folder, seconds, goal=said(world, bundle))
         reached = succeeded(episode, task.success_m)
         paired.looped.append(reached)
         paired.outcomes.append(episode.outcome)

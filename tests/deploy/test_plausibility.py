@@ -38,12 +38,15 @@ def test_a_dead_or_clipping_channel_is_noticed_after_its_patience() -> None:
 
     for change, said in ((dead, "channel 3 is dead"), (clipping, "channel 2 clips")):
         watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
-        assert [watch(_block(change)) for _ in range(25)] == [""] * 25
+        for _ in range(25):
+            assert watch(_block(change)) == ""
+            assert watch.suspicious  # at once: the age counts from the last block that could be believed
         assert watch(_block(change)) == said
         assert watch(_block()) == ""
+        assert not watch.suspicious
     for change in (unmapped, digital_silence):
         watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
-        assert all(watch(_block(change)) == "" for _ in range(100))
+        assert all(watch(_block(change)) == "" and not watch.suspicious for _ in range(100))
 
 
 def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
@@ -58,9 +61,11 @@ def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
         for _ in range(4):
             watch.moved(motion)
             said.append(watch(frame))
+            assert watch.suspicious == frozen
         assert said[:3] == ["", "", ""]
         assert (said[-1] == "the image is frozen") == frozen
         assert watch(other) == ""
+        assert not watch.suspicious
 
 
 def test_arrivals_give_capture_times_without_their_jitter() -> None:
