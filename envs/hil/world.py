@@ -56,6 +56,7 @@ class Stage:
     Attributes:
         hear: what a fault makes of a block, int16 [device_channels, samples].
         see: what a fault makes of an image, float32 [height, width] in metres.
+        shown_m: the last image.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Stage:
         self.chassis = Chassis(self.port, self._odometers.at)
         self.stop = threading.Event()
         self.hear: Callable[[np.ndarray], np.ndarray] = _unchanged
+        self.shown_m = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)
         self.see: Callable[[np.ndarray], np.ndarray] = _unchanged
         self.quiet = True  # no world yet: what is heard is nothing, and the wheels are not obeyed
         self.sent_samples = 0
@@ -131,7 +133,8 @@ class Stage:
             last = min(first + size, hop)
             if last == hop:
                 _sleep_until(end_ns - SCENE_AHEAD_NS)
-                self.camera.send(self.see(result.depth_m))
+                self.shown_m = self.see(result.depth_m)
+                self.camera.send(self.shown_m)
                 self.chassis.report(end_ns)
             _sleep_until(start_ns + last * NS_PER_S // rate)
             self._pipe.write(interleaved(self.hear(result.audio_int16[:, first:last]), PIPE_CHANNELS))
