@@ -18,10 +18,13 @@ class VirtualCamera:
     """A depth camera that any GStreamer pipeline reads; it listens on 127.0.0.1 for as long as it lives.
 
     Attributes:
+        width: of its images, pixels.
+        height: likewise.
         pipeline: what to write as the robot's `devices.camera.pipeline`.
     """
 
     def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
         self._port = 0
