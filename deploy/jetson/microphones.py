@@ -21,8 +21,7 @@ from phonotaxis.configs.devices import Microphones
 from phonotaxis.deploy.arrival import ArrivalClock
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
-from phonotaxis.deploy.jetson import portaudio
-from phonotaxis.deploy.jetson.sound_server import StreamWatch
+from phonotaxis.deploy.jetson import portaudio, sound_server
 
 SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
 FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
@@ -55,10 +54,11 @@ class LiveMicrophones:
         self._closing = threading.Event()
         self._audio: Any = None
         self._stream: Any = None
-        self._server: StreamWatch | None = None
+        self._server: sound_server.StreamWatch | None = None
         self._moved = ""
         self._generation = 0
         self._heard_ns, self._opened_at = now_ns(), 0
+        sound_server.load()  # before sound flows
         self._open()
         self._watch_server()
         self._watch = threading.Thread(target=self._keep_open, name="microphones", daemon=True)
@@ -115,7 +115,7 @@ class LiveMicrophones:
                 self._generation += 1
                 self._moved = self.fault = why
 
-        self._server = StreamWatch(leave)
+        self._server = sound_server.StreamWatch(leave)
 
     def _callback_of(self, generation: int, go_on: int) -> Any:
         def callback(data: bytes, frames: int, times: Any, status: int) -> tuple[None, int]:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-CONNECT_S = 2.0
 LOOK_S = 0.5  # a change is reported at once; the look in between finds the end of this watch
 PROCESS_ID = "application.process.id"
 
@@ -84,15 +83,28 @@ class StreamWatch:
         self._closing.set()
 
 
+def load() -> bool:
+    """Load the library, which searches the system for it and may take a second; False where there is none.
+
+    Raises:
+        ModuleNotFoundError: pulsectl isn't installed.
+    """
+    try:
+        import pulsectl  # noqa: F401
+    except OSError:
+        return False
+    return True
+
+
 def _connect() -> Any:
     """Connect to this user's sound server; None where there is none, or no library that could record through it."""
-    try:
-        import pulsectl
-    except OSError:
+    if not load():
         return None
+    import pulsectl
+
     server = pulsectl.Pulse("phonotaxis-watch", connect=False)
     try:
-        server.connect(timeout=CONNECT_S)
+        server.connect()  # with a time-out it would always wait for that
     except _server_errors():
         server.close()
         return None
