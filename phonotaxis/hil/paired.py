@@ -27,6 +27,8 @@ class Paired:
 
     Attributes:
         simulated: success of each seed in the simulator alone.
+        late: likewise, with the loop's latency put in.
+        latency_s: of the loop, its median: from the last sample of a step to the new setpoint at the wheels.
         looped: success of each seed through the loop.
         outcomes: of the loop's runs.
         measured: of the loop's runs.
@@ -34,6 +36,8 @@ class Paired:
     """
 
     simulated: list[bool] = field(default_factory=list)
+    late: list[bool] = field(default_factory=list)
+    latency_s: float = 0.0
     looped: list[bool] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
@@ -92,7 +96,17 @@ def run_paired(
             f"{number + 1}/{len(seeds)} seed {seed}: {episode.outcome}, {left_m:.2f} m left, "
             f"{'success' if reached else 'no success'} (simulated: {'success' if paired.simulated[number] else 'none'})"
         )
+    paired.latency_s = median_latency_s(paired.measured)
+    late = task.model_copy(update={"drive": task.drive.model_copy(update={"latency_s": paired.latency_s})})
+    paired.late = simulate(late, bundle, seeds, Library(late, max_fields=1024))
+    say(f"with {1000 * paired.latency_s:.0f} ms of latency the simulator alone has {np.mean(paired.late):.0%} success")
     return paired
+
+
+def median_latency_s(measured: Sequence[Measured]) -> float:
+    """Return the median latency of all new setpoints; 0 where there was none."""
+    found = np.concatenate([one.latency_ms for one in measured]) if measured else np.zeros(0)
+    return float(np.median(found)) * 1e-3 if len(found) else 0.0
 
 
 def succeeded(episode: HilEpisode, success_m: float) -> bool:
@@ -114,6 +128,8 @@ def figures(paired: Paired) -> dict[str, Figure]:
         "episodes": Figure(len(pairs)),
         "success_simulated": Figure(float(np.mean(paired.simulated))),
         "success_loop": Figure(float(np.mean(paired.looped))),
+        "success_simulated_late": Figure(float(np.mean(paired.late))),
+        "explained_gap_points": Figure(100.0 * abs(float(np.mean(paired.late)) - float(np.mean(paired.looped)))),
         "success_loss_upper_points": Figure(upper_loss_points(losses, gains, len(pairs))),
         "blocks": Figure(sum(one.blocks for one in measured)),
         "blocks_differing": Figure(sum(one.blocks_differing for one in measured)),
