@@ -157,15 +157,15 @@ class _Episode:
 
     def run(self, script: Callable[[Running], dict[str, Any]] | None) -> HilEpisode:
         stage, process = self._stage, self._process
+        began = threading.Event()
+        world = threading.Thread(target=stage.run, args=(self._seconds, began), daemon=True)
         try:
             if not stage.wait_for_robot(READY_S, lambda: process.poll() is None):
                 raise HilError(f"the robot did not open its devices: {self._kill()}")
-            began = threading.Event()
-            world = threading.Thread(target=stage.run, args=(self._seconds, began), daemon=True)
             world.start()
             began.wait(10.0)
             time.sleep(ARM_AFTER_S)
-            guardian = _child(process.pid)
+            guardian = self._guardian()
             cpu_s, cpu_at = _cpu_s(process.pid) + _cpu_s(guardian), time.monotonic()
             used_s, used_at = cpu_s, cpu_at
             armed_ns = self._arm()
@@ -179,6 +179,15 @@ class _Episode:
             return self._finish(world, cpu_share, armed_ns, facts)
         finally:
             self._kill()
+            stage.stop.set()
+            if world.ident is not None:
+                world.join(5.0)  # it writes into devices that are closed next
+
+    def _guardian(self) -> int:
+        try:
+            return _child(self._process.pid)
+        except HilError as error:
+            raise HilError(f"{error}: {self._kill()}") from None
 
     def _arm(self) -> int:
         deadline_s = time.monotonic() + 1.0
