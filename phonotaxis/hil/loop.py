@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -247,11 +248,15 @@ def _newest(folder: Path) -> Path | None:
 
 
 def _child(pid: int) -> int:
-    """Return the one process that a process has started: the runtime's guardian."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        if children:
-            return int(children[0])
+    """Return the guardian among the processes that a runtime has started."""
+    deadline_s = time.monotonic() + 1.0
+    while time.monotonic() < deadline_s:  # the kernel's list may miss one while threads come and go (proc(5))
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                for child in children.read_text().split():
+                    if "guardian" in Path(f"/proc/{child}/cmdline").read_text():
+                        return int(child)
+        time.sleep(0.01)
     raise HilError("the robot has no guardian")
 
 
