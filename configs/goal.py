@@ -19,9 +19,11 @@ from functools import lru_cache
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import GoalSpec
 
 GOAL_SIZE = 96
 EMBEDDING = "subwords-96-v1"  # changes whenever a text's numbers would
+ANYTHING = "anything"  # as a goal's text: nothing is named, whatever sounds is meant
 _GRAMS = (3, 4, 5)
 _PLACES = 4  # numbers that one n-gram is hashed to
 _NEGATIONS = frozenset(
@@ -64,6 +66,36 @@ def embed(text: str) -> np.ndarray:
     out: np.ndarray = (total * (math.sqrt(GOAL_SIZE) / size)).astype(np.float32)
     out.flags.writeable = False
     return out
+
+
+def told_goal(wanted: GoalSpec | None, text: str | None) -> np.ndarray | None:
+    """Turn what a person says into what a policy is told.
+
+    Args:
+        wanted: the contract's `goal`.
+        text: a kind's name or a sentence; `ANYTHING` names nothing; None where nobody said a word.
+
+    Returns:
+        float32 [GOAL_SIZE]; None for a policy that is told no goal.
+
+    Raises:
+        ConfigError: a goal was said to a policy that takes none, or none to one that does; no word of it names
+            anything; or the policy reads another embedding than this version writes.
+    """
+    if wanted is None:
+        if text is not None:
+            raise ConfigError("this policy takes no goal: it finds what it was trained to find; leave --goal out")
+        return None
+    if (wanted.embedding, wanted.size) != (EMBEDDING, GOAL_SIZE):
+        raise ConfigError(
+            f"this policy reads goals as {wanted.size} numbers of '{wanted.embedding}', this version writes "
+            f"{GOAL_SIZE} of '{EMBEDDING}': install the version that exported it, or export it anew"
+        )
+    if text is None:
+        raise ConfigError(
+            f"this policy is told what to find: --goal 'the ringing phone', or --goal {ANYTHING} for whatever sounds"
+        )
+    return nothing_named() if text.strip().lower() == ANYTHING else embed(text)
 
 
 def nothing_named() -> np.ndarray:

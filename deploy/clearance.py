@@ -9,6 +9,7 @@ from phonotaxis.configs.robot import RobotConfig
 
 FLOOR_TOLERANCE_M = 0.05  # lower than this counts as floor: a threshold, a carpet, the camera's noise
 WATCHED_AHEAD_M = 1.0  # in front of the body: where the floor must be seen
+DROP_M = 0.15  # deeper is no floor: the least stair; a ramp of 8 degrees drops as much on a metre
 
 
 class Clearance:
@@ -51,11 +52,14 @@ class Clearance:
 
         Returns:
             The way ahead, from 0 to the camera's range (nothing stands in it); None if too much of the floor
-            just ahead is unknown: something too near to measure, black or of glass may hide there.
+            just ahead is unknown (something too near to measure, black or of glass may hide there) or isn't there:
+            a stair down, the edge of a platform.
         """
         depth = depth_m.reshape(-1)
         known = np.isfinite(depth) & (depth > 0)
-        if not known[self._watched].any() or (~known[self._watched]).mean() > self._max_unknown:
+        height_m = self._eye_m[2] + self._rays[:, 2] * np.where(known, depth, 0.0)
+        floor = known & (height_m > -DROP_M)
+        if not floor[self._watched].any() or (~floor[self._watched]).mean() > self._max_unknown:
             return None
         points = self._eye_m + self._rays[known] * depth[known, None].astype(np.float64)
         x, y, z = points.T

@@ -40,7 +40,7 @@ class EpisodeInfo:
         engine: the engine's fingerprint.
         provenance: where the policy came from.
         goal: float32 [n] in tasks that name one.
-        extra: further facts, JSON-able: a simulated episode's scene and seed.
+        extra: further facts, JSON-able: a simulated episode's scene and seed, the goal as it was said.
     """
 
     kind: str

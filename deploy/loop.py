@@ -149,7 +149,7 @@ class Loop:
         for frame in self._sensors.camera.unread():
             self._log.depth(frame, at_ns)
             self._builder.add_frame(frame)
-            if self._complain("camera", self._depth_watch(frame), at_ns):
+            if self._complain("camera", self._depth_watch(frame), at_ns) or self._depth_watch.suspicious:
                 continue  # what is not believed does not renew its age
             self._clearance_m = self._clearance(frame.depth_m)
             self._depth_ns = frame.capture_ns
@@ -219,7 +219,7 @@ class Loop:
         audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
         if self._first_ns is None:
             self._first_ns = block.capture_ns
-        if not self._complain("microphones", self._audio_watch(block), begun_ns):
+        if not self._complain("microphones", self._audio_watch(block), begun_ns) and not self._audio_watch.suspicious:
             self._audio_ns = audio_ns
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
         self._tell_guardian(begun_ns)

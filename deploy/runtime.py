@@ -16,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.compatibility import check_compatible
+from phonotaxis.configs.goal import told_goal
 from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
@@ -45,7 +44,7 @@ def run(
     episode_dir: Path,
     duration_s: float,
     arm: bool = False,
-    goal: np.ndarray | None = None,
+    goal: str | None = None,
     say: Callable[[str], None] = lambda text: None,
     shadow: bool = False,
     engine: str = AUTO,
@@ -58,7 +57,7 @@ def run(
         episode_dir: folder for the episode; made if absent, readable by this user alone.
         duration_s: at most so long, unless the policy stops before.
         arm: a person allows motion; without it everything runs, but the drive gets nothing.
-        goal: float32 [n], in tasks that name one.
+        goal: what to find, a kind's name or a sentence, for a policy that is told; see `configs.goal.told_goal`.
         say: gets a line of text at each stage.
         shadow: a person drives; the policy decides and logs, and its agreement with the person is counted.
         engine: of `export.engines.ENGINES`, or `auto`: TensorRT where there is one, else ONNX Runtime, said aloud.
@@ -67,7 +66,7 @@ def run(
         How it went; `outcome` says why it ended.
 
     Raises:
-        ConfigError: the robot doesn't match the policy.
+        ConfigError: the robot, or what is said of a goal, doesn't match the policy.
         SignatureError: the robot asks for a signature that the policy lacks.
         BundleError: the policy's file can't be used.
         EngineError: the engine can't load it.
@@ -76,14 +75,16 @@ def run(
     """
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
+    told = told_goal(bundle.contract.goal, goal)
     opened = open_engine(bundle, engine, deadline_s=STEP_DEADLINE_S, say=say)
     say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {opened.fingerprint['engine']}")
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     prune_episodes(episode_dir, robot.log.max_episodes - 1)
+    said = {} if goal is None else {"goal": goal}
     info = EpisodeInfo(
-        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, goal
+        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said
     )
-    builder = ObservationBuilder(bundle.contract, robot, goal)
+    builder = ObservationBuilder(bundle.contract, robot, told)
     guardian = GuardianLink(robot, shadow)
     for refusal in guardian.refused:
         say(f"the guardian runs without {refusal}")
@@ -154,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--episode", required=True, type=Path, help="folder for the episode's file")
     parser.add_argument("--duration", type=float, default=60.0, help="seconds at most")
     parser.add_argument("--socket", help="where the simulated robot listens")
+    parser.add_argument("--goal", help="what to find, for a policy that is told: a sentence or a kind's name")
     parser.add_argument("--arm", action="store_true", help="let the robot move: a person's act")
     parser.add_argument("--shadow", action="store_true", help="a person drives: decide and log, command nothing")
     options = parser.parse_args(arguments)
@@ -166,6 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.episode,
             options.duration,
             arm=options.arm,
+            goal=options.goal,
             say=lambda text: print(text, file=sys.stderr, flush=True),
             shadow=options.shadow,
         )

@@ -95,7 +95,12 @@ class SafetyFilter:
         In training, this is what a policy knows as a collision and turns away from.
         """
         stopped = self._last.reason in ("obstacle", "way ahead unknown") and self._last.v_mps < 0.5 * self._asked_mps
-        return stopped or self._way.stalled(now_ns, self._drive.latency_s)
+        return stopped or self._way.stalled(now_ns, self._drive.latency_s + self._ramp_s())
+
+    def _ramp_s(self) -> float:
+        """Return how long the drive takes to the speed that was asked for."""
+        rate = self._drive.max_acceleration_mps2
+        return 0.0 if rate is None else abs(self._asked_mps) / rate
 
     def filter(self, command: Command | None, now_ns: int, sensors: SensorState | None) -> Allowed:
         """Decide what the drive gets now.

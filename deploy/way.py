@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 
 _HISTORY_NS = 12_000_000_000  # longer than any camera.max_age_ms
 _SPEED_NS = 100_000_000  # over which the wheels' speed is taken
-STALL_NS = 150_000_000  # told to drive for so long
-STALL_MPS = 0.1  # at least, on average
+STALL_NS = 150_000_000  # told to drive all the while: wheels that start need some of it, and so do their reports
+STALL_MPS = 0.1  # at least
 STALL_SHARE = 0.5  # of the way told, and the wheels did less
 _MEASURED_MAX_AGE_NS = 200_000_000
 
@@ -43,18 +44,21 @@ class Way:
         return max(0.0, way_m / (span_ns * 1e-9)) if span_ns > 0 else 0.0
 
     def stalled(self, now_ns: int, latency_s: float) -> bool:
-        """Whether the wheels, told to drive for a while, hardly did: the body pushes against something.
+        """Whether the wheels, told to drive all the while, hardly did: the body pushes against something.
 
         Args:
             now_ns: monotonic time.
-            latency_s: of the drive, which is waited for.
+            latency_s: of the drive until it is as fast as it was told, which is waited for.
         """
         span_ns = STALL_NS + int(latency_s * 1e9)
         known = [entry for entry in self._history if entry[0] >= now_ns - span_ns]
         if not known or now_ns - self._history[0][0] < span_ns or not self._wheels:
             return False
+        for (before_ns, before_m, _), (after_ns, after_m, _) in itertools.pairwise(known):
+            if after_m - before_m < STALL_MPS * (after_ns - before_ns) * 1e-9:
+                return False  # it has only just been told
         commanded_m, measured_m = self._commanded_m - known[0][1], self._measured_m - known[0][2]
-        return commanded_m > STALL_MPS * span_ns * 1e-9 and measured_m < STALL_SHARE * commanded_m
+        return commanded_m > 0.0 and measured_m < STALL_SHARE * commanded_m
 
     def since(self, then_ns: int) -> float:
         """Return the way driven forward since a time, metres: the longer one of commanded and measured."""

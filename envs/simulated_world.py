@@ -6,6 +6,7 @@ import numpy as np
 
 from phonotaxis.configs.contract import AUDIO, DEPTH, INT16_FULL_SCALE, MOTION
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.goals import goal_text
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_robot import WindowResult
 from phonotaxis.envs.world import World
@@ -32,6 +33,12 @@ class WorldRobot:
         self._seed = seed
         self.world.begin(np.array([0]), np.array([seed]))  # compiles what the first window would wait for
         self.world.step_setpoints(np.zeros(1), np.zeros(1), np.zeros(1, dtype=np.bool_))
+
+    @property
+    def goal(self) -> str | None:
+        """What a person would say to send the robot to this episode's source; None where the task names nothing."""
+        episode = self.world.episodes[0]
+        return None if episode is None else goal_text(self.world.library, episode)
 
     def start(self) -> WindowResult:
         """Begin the episode and return its first window, at rest."""

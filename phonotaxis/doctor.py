@@ -30,7 +30,11 @@ _JOBS: dict[str, tuple[str, str]] = {
     "dev": ("dev", "test and change phonotaxis"),
 }
 RECORD = "record"
-_RECORD_MODULES = {"pyaudio": "PyAudio", "gi": "PyGObject (GStreamer)"}
+_RECORD_MODULES = {
+    "pyaudio": "PyAudio",
+    "pulsectl": "pulsectl",
+    "gi": "PyGObject (GStreamer)",
+}
 _RECORD_PROGRAMS = {"pactl": "pulseaudio-utils", "gst-inspect-1.0": "gstreamer1.0-tools"}
 
 # Imports each module by itself and tells which failed and how; a child's crash can't take doctor along.
@@ -146,7 +150,7 @@ def _record_job() -> Job:
     packages += ["portaudio19-dev"] if "pyaudio" in modules else []
     packages += ["libgirepository1.0-dev", "libcairo2-dev", "gir1.2-gstreamer-1.0"] if "gi" in modules else []
     remedies = [f"sudo apt-get install {' '.join(packages)}"] if packages else []
-    wheels = [{"pyaudio": "pyaudio", "gi": "'PyGObject<3.52'"}[name] for name in modules]
+    wheels = [{"pyaudio": "pyaudio", "pulsectl": "pulsectl", "gi": "'PyGObject<3.52'"}[name] for name in modules]
     remedies += [f"pip install {' '.join(wheels)}"] if wheels else []
     return Job(RECORD, "live microphones and cameras", tuple(problems), " && ".join(remedies))
 

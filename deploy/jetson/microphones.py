@@ -2,7 +2,8 @@
 
 PortAudio is a poor witness of faults. When the sound server dies, or the array is unplugged, callbacks cease
 and nothing else happens; `stop_stream` then never returns. So the age of the last callback is watched, and the
-device is opened anew, with a PortAudio of its own, until it is there again.
+device is opened anew, with a PortAudio of its own, until it is there again. Where a sound server stands between,
+it may go on with another source instead; `sound_server` watches that, and what comes from there is not taken.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from phonotaxis.configs.devices import Microphones
 from phonotaxis.deploy.arrival import ArrivalClock
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
-from phonotaxis.deploy.jetson import portaudio
+from phonotaxis.deploy.jetson import portaudio, sound_server
 
 SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
 FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
@@ -53,9 +54,13 @@ class LiveMicrophones:
         self._closing = threading.Event()
         self._audio: Any = None
         self._stream: Any = None
+        self._server: sound_server.StreamWatch | None = None
+        self._moved = ""
         self._generation = 0
         self._heard_ns, self._opened_at = now_ns(), 0
+        sound_server.load()  # before sound flows
         self._open()
+        self._watch_server()
         self._watch = threading.Thread(target=self._keep_open, name="microphones", daemon=True)
         self._watch.start()
 
@@ -101,6 +106,17 @@ class LiveMicrophones:
             self.lost += missing
         self._clock, self._heard_ns, self._opened_at = ArrivalClock(self._rate_hz), at_ns, self._next
 
+    def _watch_server(self) -> None:
+        """Take nothing more from this stream once it is another device's."""
+        generation, self._moved = self._generation, ""
+
+        def leave(why: str) -> None:
+            if generation == self._generation:
+                self._generation += 1
+                self._moved = self.fault = why
+
+        self._server = sound_server.StreamWatch(leave)
+
     def _callback_of(self, generation: int, go_on: int) -> Any:
         def callback(data: bytes, frames: int, times: Any, status: int) -> tuple[None, int]:
             if generation == self._generation:
@@ -123,7 +139,7 @@ class LiveMicrophones:
     def _keep_open(self) -> None:
         while not self._closing.wait(RETRY_S):
             silent_ns = now_ns() - self._heard_ns
-            if silent_ns < (SILENT_NS if self._next > self._opened_at else FIRST_BLOCK_NS):
+            if not self._moved and silent_ns < (SILENT_NS if self._next > self._opened_at else FIRST_BLOCK_NS):
                 self.fault = ""
                 continue
             self._restart(silent_ns)
@@ -139,11 +155,14 @@ class LiveMicrophones:
             self._heard_ns, self._next, self.lost = before  # still silent: try again
             return
         self.restarts += 1
+        self._watch_server()
 
     def _drop(self) -> None:
         """Let go of the stream without `stop_stream`, which hangs where the source was removed."""
         self._generation += 1
-        stream, audio, self._stream, self._audio = self._stream, self._audio, None, None
+        if self._server is not None:
+            self._server.close()
+        stream, audio, self._stream, self._audio, self._server = self._stream, self._audio, None, None, None
         with contextlib.suppress(OSError):
             if stream is not None:
                 stream.close()

@@ -18,19 +18,27 @@ class VirtualCamera:
     """A depth camera that any GStreamer pipeline reads; it listens on 127.0.0.1 for as long as it lives.
 
     Attributes:
+        width: of its images, pixels.
+        height: likewise.
         pipeline: what to write as the robot's `devices.camera.pipeline`.
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.width, self.height = width, height
         self._client: socket.socket | None = None
         self._lock = threading.Lock()
-        self._closed = False
-        port = self._listener.getsockname()[1]
+        self._port = 0
+        self.plug()
         self.pipeline = (
-            f"tcpclientsrc host=127.0.0.1 port={port} do-timestamp=true ! "
+            f"tcpclientsrc host=127.0.0.1 port={self._port} do-timestamp=true ! "
             f"rawvideoparse width={width} height={height} format=gray16-le framerate=0/1"
         )
+
+    def plug(self) -> None:
+        """Listen, anew after `close`."""
+        self._closed = False
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name="virtual-camera", daemon=True)
         self._thread.start()
 

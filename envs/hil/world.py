@@ -51,7 +51,13 @@ class Window:
 
 @dataclass(eq=False)
 class Stage:
-    """The virtual devices of one robot: array, camera and chassis, in a folder."""
+    """The virtual devices of one robot: array, camera and chassis, in a folder.
+
+    Attributes:
+        hear: what a fault makes of a block, int16 [device_channels, samples].
+        see: what a fault makes of an image, float32 [height, width] in metres.
+        shown_m: the last image.
+    """
 
     folder: Path
     world: SimulatedWorld
@@ -65,17 +71,21 @@ class Stage:
             self.folder / "pulse", self.array_name, contract.array.device_channels, contract.sample_rate_hz
         )
         self._pipe = Pipe(self.pulse.pipe)
+        self._left: list[Pipe] = []
         self.camera = VirtualCamera(contract.camera.width, contract.camera.height)
         self._odometers = Odometers(self.track_m)
         self.port = self.folder / "ttyDRIVE"
         self.chassis = Chassis(self.port, self._odometers.at)
         self.stop = threading.Event()
+        self.hear: Callable[[np.ndarray], np.ndarray] = _unchanged
+        self.shown_m = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)
+        self.see: Callable[[np.ndarray], np.ndarray] = _unchanged
         self.quiet = True  # no world yet: what is heard is nothing, and the wheels are not obeyed
         self.sent_samples = 0
 
     def pipe_again(self) -> None:
         """Open the array's pipe anew, after the sound server was started anew."""
-        self._pipe.close()
+        self._left.append(self._pipe)  # the world may be writing into it
         self._pipe = Pipe(self.pulse.pipe)
 
     def wait_for_robot(self, timeout_s: float, alive: Callable[[], bool]) -> bool:
@@ -123,10 +133,11 @@ class Stage:
             last = min(first + size, hop)
             if last == hop:
                 _sleep_until(end_ns - SCENE_AHEAD_NS)
-                self.camera.send(result.depth_m)
+                self.shown_m = self.see(result.depth_m)
+                self.camera.send(self.shown_m)
                 self.chassis.report(end_ns)
             _sleep_until(start_ns + last * NS_PER_S // rate)
-            self._pipe.write(interleaved(result.audio_int16[:, first:last], PIPE_CHANNELS))
+            self._pipe.write(interleaved(self.hear(result.audio_int16[:, first:last]), PIPE_CHANNELS))
         self.sent_samples += hop
         return time.monotonic_ns()
 
@@ -135,7 +146,8 @@ class Stage:
         self.stop.set()
         self.chassis.close()
         self.camera.close()
-        self._pipe.close()
+        for pipe in (self._pipe, *self._left):
+            pipe.close()
         self.pulse.close()
 
 
@@ -168,6 +180,10 @@ def _quiet(first: WindowResult, number: int) -> WindowResult:
     """Return a window before the episode: the first view, and a microphone's own noise of one code."""
     noise = np.random.default_rng(number).integers(-1, 2, first.audio_int16.shape).astype(np.int16)
     return WindowResult(noise, first.depth_m, first.pose, (0.0, 0.0, 0.0), False, first.distance_to_goal_m)
+
+
+def _unchanged(values: np.ndarray) -> np.ndarray:
+    return values
 
 
 def _sleep_until(time_ns: int) -> None:

@@ -11,7 +11,7 @@ from phonotaxis.export.engines import EngineError
 def check_tensors(
     tensors: dict[str, np.ndarray], specs: tuple[TensorSpec, ...], kind: str, batch: int | None = None
 ) -> int:
-    """Check names, dtypes, shapes and finiteness.
+    """Check names, dtypes, shapes, finiteness, and that an index is one.
 
     Args:
         tensors: arrays [batch, *shape] by name.
@@ -23,7 +23,7 @@ def check_tensors(
         The batch size.
 
     Raises:
-        EngineError: a tensor is absent, unknown, of another dtype or shape, or has a value not finite.
+        EngineError: a tensor is absent, unknown, of another dtype or shape, not finite, or an index out of range.
     """
     names = [spec.name for spec in specs]
     unknown = set(tensors) - set(names)
@@ -43,6 +43,8 @@ def check_tensors(
             raise EngineError(f"{kind} '{spec.name}': expected shape {expected}, got {list(array.shape)}")
         if spec.dtype == "float32" and not np.isfinite(array).all():
             raise EngineError(f"{kind} '{spec.name}' holds values that are not finite; expected finite ones")
+        if spec.dtype == "int64" and not ((spec.low <= array) & (array <= spec.high)).all():
+            raise EngineError(f"{kind} '{spec.name}' is {array.tolist()}; expected {spec.low:g} to {spec.high:g}")
     return int(batch or 0)
 
 

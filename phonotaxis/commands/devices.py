@@ -81,6 +81,7 @@ def microphones(
 
 def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
     import numpy as np
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
@@ -90,7 +91,7 @@ def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
     device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
     blocks = []
     try:
-        with Live(Text("listening"), transient=True) as live:
+        with Live(Text("listening"), console=Console(stderr=True), transient=True) as live:
             deadline_s = time.monotonic() + seconds
             while time.monotonic() < deadline_s:
                 block = device.read_block(0.1)

@@ -12,11 +12,15 @@ from phonotaxis.figures import emit
 
 
 def hil(
-    policy: Annotated[Path, typer.Argument(help="The bundle, an .onnx file.")],
+    policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
     task: Annotated[str, typer.Option(help="A shipped task's name, or your own .yaml file.")] = "audiogoal",
     episodes: Annotated[int, typer.Option(help="Of the task, in real time.", min=1)] = 10,
     seconds: Annotated[float, typer.Option(help="Of each episode, at most.", min=1.0)] = 60.0,
     faults: Annotated[bool, typer.Option("--faults", help="Break things instead, and time the wheels.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Let `devices sync` find planted offsets between sound and image instead.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="With --faults: one of them by name; may be repeated.")] = None,
     repeats: Annotated[int, typer.Option(help="Of each fault; the median counts.", min=1)] = 5,
     out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
     seed: Seed = 0,
@@ -29,16 +33,25 @@ def hil(
     the gap between simulation and deployment is a number. Scenes and sounds are those that training doesn't have.
     """
     from phonotaxis.configs import presets
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.export.bundle import read_bundle
-    from phonotaxis.hil.faults import fault_figures, run_faults
+    from phonotaxis.export.shipped import shipped_policy
+    from phonotaxis.hil.fault_runs import fault_figures, run_faults
+    from phonotaxis.hil.offsets import measure_offsets
     from phonotaxis.hil.paired import figures, run_paired
     from phonotaxis.policies.evaluate import unseen
 
-    chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(policy)
+    if sync:
+        emit("hil", measure_offsets(say), json)
+        return
+    named = policy or shipped_policy()
+    if named is None:
+        raise ConfigError("name a policy: phonotaxis hil POLICY.onnx (this version ships none)")
+    chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(named)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
-        found = fault_figures(run_faults(chosen, bundle, repeats, out, say))
+        found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or ()))
     else:
         seeds = [seed * 1_000_003 + number for number in range(episodes)]
         found = figures(run_paired(chosen, bundle, seeds, seconds, out, say))
@@ -51,6 +64,8 @@ COMMAND = Command(
     (
         ("phonotaxis hil policy.onnx --episodes 100", "paired with the simulator alone; up to 60 s each"),
         ("phonotaxis hil policy.onnx --faults", "kill, hang and unplug, and see when the wheels stand"),
+        ("phonotaxis hil --sync", "how exactly the offset between sound and image is measured"),
+        ("phonotaxis hil policy.onnx --faults --only source_removed --repeats 1", "one of them, once"),
     ),
     needs_arguments=True,
 )

@@ -32,6 +32,7 @@ def listen(
     what is seen is what it hears.
     """
     import numpy as np
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
@@ -53,7 +54,7 @@ def listen(
     apart_deg: list[float] = []
     steps, deadline_s = 0, time.monotonic() + seconds
     try:
-        with Live(Text("listening"), auto_refresh=False) as live:
+        with Live(Text("listening"), console=Console(stderr=True), auto_refresh=False) as live:
             while time.monotonic() < deadline_s:
                 block = microphones.read_block(0.1)
                 if block is None:

@@ -23,6 +23,12 @@ def run(
         "runs/episodes"
     ),
     seconds: Annotated[float, typer.Option("--seconds", "--duration", help="Stop after so long.", min=0.1)] = 60.0,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What to find, for a policy that is told: a sentence or a kind's name; 'anything' for whatever sounds."
+        ),
+    ] = None,
     arm: Annotated[
         bool, typer.Option("--arm", help="Let the robot move. Have a hand on the switch that cuts its power.")
     ] = False,
@@ -56,7 +62,8 @@ def run(
     # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     go_first()
-    summary = run_policy(load_robot(robot, socket), chosen, out, seconds, arm, say=say, shadow=shadow, engine=engine)
+    chosen_robot = load_robot(robot, socket)
+    summary = run_policy(chosen_robot, chosen, out, seconds, arm, goal, say=say, shadow=shadow, engine=engine)
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
         say(f"phonotaxis: {summary.outcome}: {summary.message}")
@@ -88,6 +95,7 @@ COMMAND = Command(
     (
         ("phonotaxis run policy.onnx --robot my_robot.yaml", "disarmed: look before it moves"),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --arm", "armed: it drives until it stops or 60 s"),
+        ("phonotaxis run policy.onnx --goal 'the phone, not the alarm'", "for a policy that is told what to find"),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --shadow", "you drive, the policy looks on"),
     ),
     needs_arguments=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -90,7 +91,8 @@ class Running:
         guardian_pid: its guardian's.
         stage: the devices.
         robot: its configuration.
-        world: the thread that renders.
+        episodes: folder of its log.
+        left_behind: processes that a fault started, to be ended.
     """
 
     process: subprocess.Popen[str]
@@ -98,6 +100,7 @@ class Running:
     stage: Stage
     robot: RobotConfig
     episodes: Path
+    left_behind: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
 
 def run_episode(
@@ -106,6 +109,7 @@ def run_episode(
     episodes: Path,
     seconds: float,
     script: Callable[[Running], dict[str, Any]] | None = None,
+    goal: str | None = None,
 ) -> HilEpisode:
     """Run a policy on one episode of a world, in real time.
 
@@ -115,6 +119,7 @@ def run_episode(
         episodes: folder for the robot's log.
         seconds: at most, from the episode's first sample.
         script: called once the robot is armed, beside the running world; its facts are kept.
+        goal: what the robot is told to find, for a policy that is told.
 
     Raises:
         HilError: the robot doesn't start.
@@ -123,14 +128,16 @@ def run_episode(
     folder = Path(tempfile.mkdtemp(prefix="ph-hil-"))  # short and 0700
     stage = Stage(folder, world)
     try:
-        return _Episode(stage, policy, episodes, seconds, folder).run(script)
+        return _Episode(stage, policy, episodes, seconds, folder, goal).run(script)
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Episode:
-    def __init__(self, stage: Stage, policy: Path, episodes: Path, seconds: float, folder: Path) -> None:
+    def __init__(
+        self, stage: Stage, policy: Path, episodes: Path, seconds: float, folder: Path, goal: str | None
+    ) -> None:
         self._stage, self._seconds, self._episodes = stage, seconds, episodes
         self._robot = robot_of(stage.world.contract, stage)
         config = folder / "robot.yaml"
@@ -141,6 +148,7 @@ class _Episode:
             [
                 *(sys.executable, "-m", "phonotaxis.deploy.runtime", "--robot", config, "--policy", policy),
                 *("--episode", episodes, "--duration", str(seconds + READY_S)),
+                *(() if goal is None else ("--goal", goal)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -150,15 +158,15 @@ class _Episode:
 
     def run(self, script: Callable[[Running], dict[str, Any]] | None) -> HilEpisode:
         stage, process = self._stage, self._process
+        began = threading.Event()
+        world = threading.Thread(target=stage.run, args=(self._seconds, began), daemon=True)
         try:
             if not stage.wait_for_robot(READY_S, lambda: process.poll() is None):
                 raise HilError(f"the robot did not open its devices: {self._kill()}")
-            began = threading.Event()
-            world = threading.Thread(target=stage.run, args=(self._seconds, began), daemon=True)
             world.start()
             began.wait(10.0)
             time.sleep(ARM_AFTER_S)
-            guardian = _child(process.pid)
+            guardian = self._guardian()
             cpu_s, cpu_at = _cpu_s(process.pid) + _cpu_s(guardian), time.monotonic()
             used_s, used_at = cpu_s, cpu_at
             armed_ns = self._arm()
@@ -172,6 +180,15 @@ class _Episode:
             return self._finish(world, cpu_share, armed_ns, facts)
         finally:
             self._kill()
+            stage.stop.set()
+            if world.ident is not None:
+                world.join(5.0)  # it writes into devices that are closed next
+
+    def _guardian(self) -> int:
+        try:
+            return _child(self._process.pid)
+        except HilError as error:
+            raise HilError(f"{error}: {self._kill()}") from None
 
     def _arm(self) -> int:
         deadline_s = time.monotonic() + 1.0
@@ -231,11 +248,15 @@ def _newest(folder: Path) -> Path | None:
 
 
 def _child(pid: int) -> int:
-    """Return the one process that a process has started: the runtime's guardian."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        if children:
-            return int(children[0])
+    """Return the guardian among the processes that a runtime has started."""
+    deadline_s = time.monotonic() + 1.0
+    while time.monotonic() < deadline_s:  # the kernel's list may miss one while threads come and go (proc(5))
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                for child in children.read_text().split():
+                    if "guardian" in Path(f"/proc/{child}/cmdline").read_text():
+                        return int(child)
+        time.sleep(0.01)
     raise HilError("the robot has no guardian")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phonotaxis.configs.goal import ANYTHING
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_world import WorldRobot
@@ -26,6 +27,8 @@ class Paired:
 
     Attributes:
         simulated: success of each seed in the simulator alone.
+        late: likewise, with the loop's latency put in.
+        latency_s: of the loop, its median: from the last sample of a step to the new setpoint at the wheels.
         looped: success of each seed through the loop.
         outcomes: of the loop's runs.
         measured: of the loop's runs.
@@ -33,10 +36,23 @@ class Paired:
     """
 
     simulated: list[bool] = field(default_factory=list)
+    late: list[bool] = field(default_factory=list)
+    latency_s: float = 0.0
     looped: list[bool] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
+
+
+def told(task: AudioGoalTask, bundle: Bundle) -> AudioGoalTask:
+    """Return the task with a goal, of nothing named, where a policy is told one and the task has none."""
+    unnamed = bundle.contract.goal is not None and task.goal == "absent"
+    return task.model_copy(update={"goal": "none"}) if unnamed else task
+
+
+def said(world: WorldRobot, bundle: Bundle) -> str | None:
+    """Return what a person says to a policy in an episode; None to one that is told nothing."""
+    return None if bundle.contract.goal is None else world.goal or ANYTHING
 
 
 def simulate(task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library) -> list[bool]:
@@ -64,11 +80,12 @@ def run_paired(
         say: told of each episode.
     """
     period_s = task.hop_samples / task.sample_rate_hz
-    task = task.model_copy(update={"max_steps": int(seconds / period_s)})
+    task = told(task, bundle).model_copy(update={"max_steps": int(seconds / period_s)})
     library = Library(task, max_fields=1024)
     paired = Paired(simulated=simulate(task, bundle, seeds, library))
     for number, seed in enumerate(seeds):
-        episode = run_episode(WorldRobot(task, seed, library), bundle.path, folder, seconds)
+        world = WorldRobot(task, seed, library)
+        episode = run_episode(world, bundle.path, folder, seconds, goal=said(world, bundle))
         reached = succeeded(episode, task.success_m)
         paired.looped.append(reached)
         paired.outcomes.append(episode.outcome)
@@ -79,7 +96,17 @@ def run_paired(
             f"{number + 1}/{len(seeds)} seed {seed}: {episode.outcome}, {left_m:.2f} m left, "
             f"{'success' if reached else 'no success'} (simulated: {'success' if paired.simulated[number] else 'none'})"
         )
+    paired.latency_s = median_latency_s(paired.measured)
+    late = task.model_copy(update={"drive": task.drive.model_copy(update={"latency_s": paired.latency_s})})
+    paired.late = simulate(late, bundle, seeds, Library(late, max_fields=1024))
+    say(f"with {1000 * paired.latency_s:.0f} ms of latency the simulator alone has {np.mean(paired.late):.0%} success")
     return paired
+
+
+def median_latency_s(measured: Sequence[Measured]) -> float:
+    """Return the median latency of all new setpoints; 0 where there was none."""
+    found = np.concatenate([one.latency_ms for one in measured]) if measured else np.zeros(0)
+    return float(np.median(found)) * 1e-3 if len(found) else 0.0
 
 
 def succeeded(episode: HilEpisode, success_m: float) -> bool:
@@ -101,6 +128,8 @@ def figures(paired: Paired) -> dict[str, Figure]:
         "episodes": Figure(len(pairs)),
         "success_simulated": Figure(float(np.mean(paired.simulated))),
         "success_loop": Figure(float(np.mean(paired.looped))),
+        "success_simulated_late": Figure(float(np.mean(paired.late))),
+        "explained_gap_points": Figure(100.0 * abs(float(np.mean(paired.late)) - float(np.mean(paired.looped)))),
         "success_loss_upper_points": Figure(upper_loss_points(losses, gains, len(pairs))),
         "blocks": Figure(sum(one.blocks for one in measured)),
         "blocks_differing": Figure(sum(one.blocks_differing for one in measured)),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.base import ConfigError
-from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed, nothing_named, signed_words
+from phonotaxis.configs.contract import GoalSpec
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed, nothing_named, signed_words, told_goal
 
 
 def likeness(one: str, other: str) -> float:
@@ -61,3 +62,29 @@ def test_the_scope_of_a_negation(text: str, expected: list[tuple[str, bool]]) ->
 def test_nothing_said_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="names anything"):
         embed(text)
+
+
+def test_what_a_person_says_is_what_a_policy_is_told() -> None:
+    wanted = GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING)
+    said = told_goal(wanted, "the phone, not the alarm")
+    assert said is not None
+    assert said.tobytes() == embed("the phone, not the alarm").tobytes()
+    anything = told_goal(wanted, " Anything ")
+    assert anything is not None
+    assert not anything.any()
+    assert told_goal(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "expected"),
+    [
+        (None, "the phone", "takes no goal.*leave --goal out"),
+        (GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING), None, "--goal 'the ringing phone', or --goal anything"),
+        (GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING), "to the", "no word of 'to the' names anything"),
+        (GoalSpec(size=GOAL_SIZE, embedding="clap"), "the phone", "96 numbers of 'clap', this version writes 96 of"),
+        (GoalSpec(size=3, embedding=EMBEDDING), "the phone", "reads goals as 3 numbers"),
+    ],
+)
+def test_a_goal_that_does_not_fit_is_refused(wanted: GoalSpec | None, text: str | None, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        told_goal(wanted, text)

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.contract import Contract, PinholeCamera, discrete_actions
+from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.geometry import pixel_rays
 from phonotaxis.configs.robot import RobotConfig, simulated_robot
 from phonotaxis.deploy.rollout import RolloutStep, write_rollout
@@ -66,7 +66,13 @@ def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
     }
     table["head"][0, 0] = 1.0  # the first number of the memory counts steps
     table["head"][1:] = rng.normal(size=(STATE - 1, 4)) * [0.0, 0.01, 0.1, 0.1]
+    senses = ["heard", "seen", "felt", "depth_age_s", "motion_valid"]
+    told = []
+    if contract.goal is not None:
+        table["tell"] = np.random.default_rng(8).normal(size=(contract.goal.size, STATE))
+        told, senses = [helper.make_node("MatMul", ["goal", "tell"], ["told"])], [*senses, "told"]
     nodes = [
+        *told,
         helper.make_node("Flatten", ["audio"], ["flat_audio"]),
         helper.make_node("MatMul", ["flat_audio", "ear"], ["heard"]),
         helper.make_node("Flatten", ["depth"], ["flat_depth"]),
@@ -75,7 +81,7 @@ def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
         helper.make_node("Sub", ["one", "episode_start"], ["go_on"]),
         helper.make_node("Mul", ["state_in", "go_on"], ["memory"]),
         helper.make_node("MatMul", ["memory", "keep"], ["kept"]),
-        helper.make_node("Sum", ["heard", "seen", "felt", "depth_age_s", "motion_valid"], ["sensed"]),
+        helper.make_node("Sum", senses, ["sensed"]),
         helper.make_node("Tanh", ["sensed"], ["bounded"]),
         helper.make_node("Mul", ["bounded", "rest"], ["new"]),
         helper.make_node("Sum", ["kept", "new", "count"], ["state_out"]),
@@ -245,9 +251,14 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     servers: list[threading.Thread] = []
 
     def make(
-        stop_after: float = 1e6, wall_m: float = 9.0, eager: float = 0.3, pause_s: float = 0.0, **changes: Any
+        stop_after: float = 1e6,
+        wall_m: float = 9.0,
+        eager: float = 0.3,
+        pause_s: float = 0.0,
+        goal: GoalSpec | None = None,
+        **changes: Any,
     ) -> Rig:
-        contract = make_contract()
+        contract = make_contract(goal=goal)
         socket = tmp_path / "wire" / "robot.sock"
         robot = simulated_robot(contract.array, contract.camera, socket, **changes)
         world = FakeWorld(contract, wall_m, pause_s)

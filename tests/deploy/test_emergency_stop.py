@@ -180,6 +180,23 @@ def test_wheels_that_stall_are_a_collision(robot: RobotConfig) -> None:
     assert found[-1]
 
 
+@pytest.mark.parametrize(("latency_ms", "acceleration"), [(60, None), (0, 2.0), (40, 1.0)])
+def test_wheels_that_start_are_no_collision(robot: RobotConfig, latency_ms: int, acceleration: float | None) -> None:
+    """Each forward step of a policy begins from rest, and reports come late."""
+    drive = robot.drive.model_copy(update={"max_acceleration_mps2": acceleration})
+    guardian, wheels = _moving(robot.model_copy(update={"drive": drive}))
+    speed = 0.0
+    for at_ms in range(20, 420, 20):
+        _sense(guardian, at_ms * MS)
+        if at_ms % 240 == 0:
+            _ask_for(guardian, at_ms * MS)
+        told = at_ms > latency_ms
+        speed = 0.0 if not told else 0.5 if acceleration is None else min(0.5, speed + acceleration * 0.02)
+        wheels.said = [OdometrySample(speed * 0.02, 0.0, 0.0, False, at_ms * MS)]
+        guardian.tick(at_ms * MS)
+        assert not guardian.motions[-1].collision, at_ms
+
+
 def test_a_shadow_never_commands(robot: RobotConfig) -> None:
     guardian, wheels = _moving(robot, shadow=True)
     guardian.tick(20 * MS)

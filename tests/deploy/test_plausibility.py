@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.contract import ContinuousActions
+from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.arrival import ArrivalClock
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
+from phonotaxis.deploy.plausibility import TORN_SHARE, AudioWatch, DepthWatch, torn_share
 from phonotaxis.deploy.ramp import Ramp
+from phonotaxis.envs.world import World
 
 MS = 1_000_000
 
@@ -38,12 +40,15 @@ def test_a_dead_or_clipping_channel_is_noticed_after_its_patience() -> None:
 
     for change, said in ((dead, "channel 3 is dead"), (clipping, "channel 2 clips")):
         watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
-        assert [watch(_block(change)) for _ in range(25)] == [""] * 25
+        for _ in range(25):
+            assert watch(_block(change)) == ""
+            assert watch.suspicious  # at once: the age counts from the last block that could be believed
         assert watch(_block(change)) == said
         assert watch(_block()) == ""
+        assert not watch.suspicious
     for change in (unmapped, digital_silence):
         watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
-        assert all(watch(_block(change)) == "" for _ in range(100))
+        assert all(watch(_block(change)) == "" and not watch.suspicious for _ in range(100))
 
 
 def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
@@ -58,9 +63,35 @@ def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
         for _ in range(4):
             watch.moved(motion)
             said.append(watch(frame))
+            assert watch.suspicious == frozen
         assert said[:3] == ["", "", ""]
         assert (said[-1] == "the image is frozen") == frozen
         assert watch(other) == ""
+        assert not watch.suspicious
+
+
+def test_an_image_without_surfaces_is_noise(toy: Any) -> None:
+    rng, watch = np.random.default_rng(6), DepthWatch()
+    hall = toy.hall_depth(toy.contract().camera, 4.0)
+    said = []
+    for _ in range(3):
+        said.append(watch(DepthFrame(rng.uniform(0.0, 65.0, (48, 64)).astype(np.float32), 0)))
+        assert watch.suspicious
+    assert said == ["", "", "the image is noise"]
+    assert watch(DepthFrame(hall, 0)) == ""
+    assert not watch.suspicious
+    assert torn_share(np.zeros((48, 64), dtype=np.float32)) == 0.0
+    speckled = np.where(rng.random(hall.shape) < 0.3, 0.0, hall * (1 + 0.02 * rng.normal(size=hall.shape)))
+    assert torn_share(speckled.astype(np.float32)) < 0.1  # what a stereo camera makes of it
+
+
+def test_rooms_full_of_things_are_no_noise() -> None:
+    world = World(AudioGoalTask(), num_worlds=8)
+    shares = []
+    for seed in range(0, 64, 8):
+        world.begin(np.arange(8), np.arange(seed, seed + 8))
+        shares += [torn_share(depth_m) for depth_m in world.observation["depth"]]
+    assert max(shares) < 0.5 * TORN_SHARE
 
 
 def test_arrivals_give_capture_times_without_their_jitter() -> None:

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import GoalSpec
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
+from phonotaxis.configs.robot import simulated_robot
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
+from phonotaxis.deploy.runtime import run
 
 
 def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
@@ -212,3 +217,24 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def test_a_policy_is_told_what_a_person_says(make_rig: Any) -> None:
+    rig = make_rig(stop_after=4.0, goal=GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING))
+    code, summary, err = rig.finish(rig.start("--goal", "the kettle, not the alarm", duration_s=1.2))
+    assert code == 0, err
+    assert summary["steps"] > 0
+    info = read_episode(rig.episode()).info
+    assert info.goal is not None
+    assert info.goal.tobytes() == embed("the kettle, not the alarm").tobytes()
+    assert info.extra == {"goal": "the kettle, not the alarm"}
+    assert check(rig.episode(), rig.bundle).ok
+
+
+def test_a_policy_that_is_told_nothing_does_not_run(toy: Any, tmp_path: Path) -> None:
+    contract = toy.contract(goal=GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING))
+    bundle = toy.bundle(tmp_path / "toy.onnx", contract)
+    robot = simulated_robot(contract.array, contract.camera, tmp_path / "nobody.sock")
+    with pytest.raises(ConfigError, match="--goal anything"):
+        run(robot, bundle.path, tmp_path / "episodes", 1.0)
+    assert not (tmp_path / "episodes").exists()

@@ -224,3 +224,13 @@ def test_all_stop_reasons_are_reached_by_some_test() -> None:
         "", "disarmed", "runtime silent", "audio stale", "depth stale", "no command yet", "command expired",
         "command not finite",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("drop_m", "free"), [(0.0, True), (0.04, True), (0.2, False), (3.0, False)])
+def test_a_floor_that_is_not_there_is_not_free(toy: Any, drop_m: float, free: bool) -> None:
+    robot = load_robot("simulated")
+    camera = robot.camera.pinhole
+    level = toy.hall_depth(camera, 50.0)
+    lower = level * (1.0 + drop_m / camera.mount_xyz_m[2])
+    lower[lower > camera.max_range_m] = 0.0
+    assert (Clearance(robot)(lower.astype(np.float32)) is not None) == free

@@ -10,7 +10,7 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.export.bundle import Bundle, open_bundle, seal
 from phonotaxis.export.engines import ENGINES, DeadlineError, EngineError, open_engine
 from phonotaxis.export.engines.buffers import aligned
-from phonotaxis.export.engines.check import zero_inputs
+from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cpu import cpu_fingerprint
 
 
@@ -156,3 +156,12 @@ def test_buffers_are_aligned_and_apart() -> None:
     arrays = [aligned((3, 5), np.dtype(np.float32)) for _ in range(8)]
     assert all(array.ctypes.data % 64 == 0 for array in arrays)
     assert all(not np.shares_memory(a, b) for a in arrays for b in arrays if a is not b)
+
+
+@pytest.mark.parametrize("action", [-1, 4])
+def test_an_action_that_there_is_not_is_an_error(tiny_bundle: Bundle, action: int) -> None:
+    outputs = zero_inputs(tiny_bundle.contract.outputs())
+    assert check_tensors(outputs, tiny_bundle.contract.outputs(), "output") == 1
+    outputs["action"][0] = action
+    with pytest.raises(EngineError, match=rf"output 'action' is \[{action}\]; expected 0 to 3"):
+        check_tensors(outputs, tiny_bundle.contract.outputs(), "output")

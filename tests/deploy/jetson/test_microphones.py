@@ -12,6 +12,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.devices import Microphones
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.jetson.microphones import LiveMicrophones, record
+from phonotaxis.deploy.jetson.sound_server import StreamWatch
 from phonotaxis.envs.hil.pipes import Pipe, interleaved
 from phonotaxis.envs.hil.pulse import PIPE_CHANNELS, Pulse
 
@@ -121,8 +122,9 @@ def test_it_comes_back_by_itself_and_the_gap_is_counted(
         pulse.start()
     else:
         pulse.unload_array()
-        time.sleep(1.0)
+        player.play(1.0)
         assert microphones.fault
+        _rest(microphones, 0)  # what had arrived before
         pulse.load_array()
     back_s = time.monotonic()
     again = player if fault == "source removed" else Player(pulse)
@@ -140,3 +142,33 @@ def test_it_comes_back_by_itself_and_the_gap_is_counted(
     assert time.monotonic() - back_s < 9.0
     if again is not player:
         again.close()
+
+
+def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(
+    pulse: Pulse, microphones: LiveMicrophones, player: Player
+) -> None:
+    player.play(0.5)
+    pulse.control("set-default-source", "pipe")
+    pulse.unload_array()
+    # PulseAudio has moved the recording to its default source, where sound goes on, mixed to other channels
+    (moved,) = pulse.control("list", "short", "source-outputs").splitlines()
+    pipe = pulse.control("list", "short", "sources").split()[0]
+    assert moved.split()[1] == pipe or microphones.fault  # or it is closed already
+    player.play(0.9)  # three times the goal of 0.3 s
+    assert "moved the recording from 'array' to 'pipe'" in microphones.fault or "can't deliver" in microphones.fault
+    played = np.concatenate(player.played, axis=1)
+    blocks = _rest(microphones, 0)
+    foreign = [
+        block
+        for block in blocks
+        if not np.array_equal(block.samples, played[:, block.first_sample : block.first_sample + BLOCK])
+    ]
+    assert len(foreign) <= 10  # 0.1 s, until the server's notice has come; 90 without
+    assert len(blocks) < 80
+
+
+def test_a_recording_past_the_sound_server_is_not_watched(pulse: Pulse) -> None:
+    watch = StreamWatch(lambda why: pytest.fail(why))
+    assert not watch.watching
+    pulse.kill()
+    assert not StreamWatch(lambda why: pytest.fail(why)).watching

@@ -1,0 +1,62 @@
+"""What the loop's figures are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phonotaxis.hil.fault_runs import FaultResult, fault_figures
+from phonotaxis.hil.faults import FAULTS
+from phonotaxis.hil.measure import Measured, upper_loss_points
+from phonotaxis.hil.paired import Paired, figures, median_latency_s
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+def _measured(*latency_ms: float) -> Measured:
+    times = np.array(latency_ms)
+    return Measured(len(times), 100, 0, 0, np.zeros(len(times)), 0, times, 0.5 * times, 0.5 * times)
+
+
+def test_the_gap_and_how_much_of_it_the_latency_explains() -> None:
+    paired = Paired(
+        simulated=[True] * 9 + [False],
+        late=[True] * 8 + [False] * 2,
+        looped=[True] * 7 + [False] * 3,
+        measured=[_measured(10.0, 20.0), _measured(90.0)],
+        cpu_share=[0.2, 0.4],
+    )
+    found = {name: figure.value for name, figure in figures(paired).items()}
+    assert found["success_simulated"] == pytest.approx(0.9)
+    assert found["success_simulated_late"] == pytest.approx(0.8)
+    assert found["success_loop"] == pytest.approx(0.7)
+    assert found["explained_gap_points"] == pytest.approx(10.0)
+    assert found["latency_ms_p50"] == 20.0
+    assert median_latency_s(paired.measured) == pytest.approx(0.02)
+    assert median_latency_s([_measured()]) == 0.0
+
+
+def test_no_loss_in_few_pairs_is_not_none_at_all() -> None:
+    assert upper_loss_points(0, 0, 10) > 10.0
+    assert upper_loss_points(0, 0, 1000) < 1.0
+    assert upper_loss_points(5, 0, 100) > upper_loss_points(5, 5, 100) > upper_loss_points(0, 5, 100)
+
+
+def test_a_fault_misses_by_its_median_and_where_nothing_stopped() -> None:
+    goal_ms = BY_NAME["camera_gone"].goal_ms
+    kept = FaultResult(BY_NAME["camera_gone"], [goal_ms + 1, goal_ms - 1, goal_ms - 2], recovered_ms=[200.0, 300.0])
+    late = FaultResult(BY_NAME["policy_killed"], [99.0, 101.0, float("inf")])
+    never = FaultResult(BY_NAME["disk_full"])
+    busy = FaultResult(BY_NAME["core_eaten"], [float("nan")], late_steps=2, brakes=1)
+    unable = FaultResult(BY_NAME["disk_full"], skipped="needs root")
+    assert [result.missed for result in (kept, late, never, busy, unable)] == [False, True, True, False, False]
+    found = {name: figure.value for name, figure in fault_figures([kept, late, busy]).items()}
+    assert found["camera_gone.stopped_ms"] == goal_ms - 1
+    assert found["camera_gone.recovered_ms"] == 250.0
+    assert found["policy_killed.stopped_ms"] == 101.0
+    assert (found["core_eaten.late_steps"], found["core_eaten.brakes"]) == (2, 1)
+    assert found["faults_missed"] == 1
+    assert {name: figure.value for name, figure in fault_figures([unable]).items()} == {
+        "disk_full.done": False,
+        "faults_missed": 0,
+    }

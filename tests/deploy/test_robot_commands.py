@@ -1,0 +1,142 @@
+"""`phonotaxis robot`, `run` and `hil` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonotaxis import cli
+from phonotaxis.configs.robot import load_robot
+from phonotaxis.deploy.control import Control, control_path
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.deploy.episode_reader import read_episode
+from phonotaxis.deploy.guardian import Guardian, serve
+from phonotaxis.hil.fault_runs import chosen_faults
+from phonotaxis.hil.faults import FAULTS
+
+
+class Wheels:
+    """A drive that does nothing and says nothing."""
+
+    dead_man_ms = 200.0
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return -1
+
+    def listen(self) -> None:
+        pass
+
+    def motions(self) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def places(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+
+
+@pytest.fixture
+def guardian(places: None) -> Iterator[Guardian]:
+    robot = load_robot("simulated")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(control_path(robot))
+    guardian = Guardian(robot, Wheels(), EmergencyStop(latch_path(robot)))
+    thread = threading.Thread(target=serve, args=(ours, guardian, control))
+    thread.start()
+    yield guardian
+    theirs.close()
+    thread.join(5.0)
+    control.close()
+    ours.close()
+
+
+def robot(capsys: pytest.CaptureFixture[str], request: str) -> tuple[int, str]:
+    code = cli.run(["robot", request])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return code, err.strip()
+
+
+def test_a_person_has_a_hand_on_a_running_robot(guardian: Guardian, capsys: pytest.CaptureFixture[str]) -> None:
+    assert robot(capsys, "status") == (0, "disarmed: disarmed")
+    assert robot(capsys, "arm") == (0, "armed: the robot may move")
+    time.sleep(0.1)
+    code, text = robot(capsys, "status")
+    assert (code, text.split(":")[0]) == (0, "armed")
+    assert robot(capsys, "disarm") == (0, "disarmed")
+    assert robot(capsys, "stop") == (0, "emergency stop latched")
+    code, text = robot(capsys, "arm")
+    assert code == 1
+    assert "the emergency stop is latched (a person pressed it)" in text
+    assert robot(capsys, "release") == (0, "released; the robot stays disarmed until somebody arms it")
+    assert robot(capsys, "arm")[0] == 0
+
+
+def test_without_a_running_robot_a_stop_holds_for_the_next_run(
+    places: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for request in ("arm", "disarm", "status"):
+        code, text = robot(capsys, request)
+        assert code == 1
+        assert "start `phonotaxis run` first" in text
+    assert robot(capsys, "stop") == (0, "nothing runs on this robot; the emergency stop is latched for the next run")
+    assert EmergencyStop(latch_path(load_robot("simulated"))).reason == "a person pressed it"
+    assert robot(capsys, "release") == (0, "released; nothing runs on this robot")
+    assert EmergencyStop(latch_path(load_robot("simulated"))).reason == ""
+
+
+def test_a_shadow_decides_logs_and_moves_nothing(make_rig: Any) -> None:
+    rig = make_rig(eager=9.0)
+    rig.command()  # writes the robot's file
+    words = ["run", rig.bundle.path, "--robot", rig.folder / "robot.yaml", "--shadow", "--seconds", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "phonotaxis.cli", *map(str, words), "--out", str(rig.folder / "episodes")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = {name: figure["value"] for name, figure in json.loads(done.stdout)["figures"].items()}
+    assert figures["outcome"] == "duration"
+    assert figures["steps"] >= 4
+    assert figures["armed"] is False
+    assert figures["agreement"] == 0.0  # it wants to drive on, the person stands
+    assert {step["action_name"] for step in read_episode(rig.episode()).steps()} == {"forward"}
+    assert all(fact["v_mps"] == 0.0 for fact in rig.truth("drive"))
+    rig.server.join(30)
+
+
+def test_arm_and_shadow_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", str(tmp_path / "any.onnx"), "--arm", "--shadow"]) == 1
+    assert "choose one" in capsys.readouterr().err
+
+
+def test_an_unknown_fault_is_told_before_anything_runs(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = repository / "tests" / "golden" / "policy.onnx"
+    assert cli.run(["hil", str(policy), "--faults", "--only", "camera_forzen", "--out", str(tmp_path)]) == 1
+    assert "unknown fault 'camera_forzen'; did you mean 'camera_frozen'?" in capsys.readouterr().err
+
+
+def test_faults_have_names_of_their_own() -> None:
+    names = [fault.name for fault in FAULTS]
+    assert len(set(names)) == len(names)
+    assert chosen_faults(()) == list(FAULTS)
+    assert [fault.name for fault in chosen_faults(["disk_full", "camera_gone"])] == ["disk_full", "camera_gone"]
