@@ -73,14 +73,14 @@ def told_goal(wanted: GoalSpec | None, text: str | None) -> np.ndarray | None:
 
     Args:
         wanted: the contract's `goal`.
-        text: a kind's name or a sentence; `ANYTHING` names nothing; None where nobody said a word.
+        text: a kind's name or a sentence; `ANYTHING`, or None where nobody said a word, names nothing.
 
     Returns:
         float32 [GOAL_SIZE]; None for a policy that is told no goal.
 
     Raises:
-        ConfigError: a goal was said to a policy that takes none, or none to one that does; no word of it names
-            anything; or the policy reads another embedding than this version writes.
+        ConfigError: a goal was said to a policy that takes none; no word of it names anything; or the policy reads
+            another embedding than this version writes.
     """
     if wanted is None:
         if text is not None:
@@ -91,11 +91,7 @@ def told_goal(wanted: GoalSpec | None, text: str | None) -> np.ndarray | None:
             f"this policy reads goals as {wanted.size} numbers of '{wanted.embedding}', this version writes "
             f"{GOAL_SIZE} of '{EMBEDDING}': install the version that exported it, or export it anew"
         )
-    if text is None:
-        raise ConfigError(
-            f"this policy is told what to find: --goal 'the ringing phone', or --goal {ANYTHING} for whatever sounds"
-        )
-    return nothing_named() if text.strip().lower() == ANYTHING else embed(text)
+    return nothing_named() if text is None or text.strip().lower() == ANYTHING else embed(text)
 
 
 def nothing_named() -> np.ndarray:

@@ -78,6 +78,8 @@ def run(
     told = told_goal(bundle.contract.goal, goal)
     opened = open_engine(bundle, engine, deadline_s=STEP_DEADLINE_S, say=say)
     say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {opened.fingerprint['engine']}")
+    if told is not None and goal is None:
+        say("no --goal was given: it goes to whatever sounds")
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     prune_episodes(episode_dir, robot.log.max_episodes - 1)
     said = {} if goal is None else {"goal": goal}

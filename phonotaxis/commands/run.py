@@ -26,7 +26,7 @@ def run(
     goal: Annotated[
         str | None,
         typer.Option(
-            help="What to find, for a policy that is told: a sentence or a kind's name; 'anything' for whatever sounds."
+            help="What to find, for a policy that is told: a sentence or a kind's name; whatever sounds without."
         ),
     ] = None,
     arm: Annotated[
