@@ -6,6 +6,8 @@ system's clock. A stream that ends, fails or falls silent is built anew until it
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import threading
 from typing import Any
@@ -35,6 +37,7 @@ def gstreamer() -> Any:
     """
     import gi
 
+    _prefer_the_compilers_unwinder()
     try:
         gi.require_version("Gst", "1.0")
         gi.require_version("GstApp", "1.0")
@@ -45,6 +48,16 @@ def gstreamer() -> Any:
     Gst.init(None)
     _ = GstApp
     return Gst
+
+
+def _prefer_the_compilers_unwinder() -> None:
+    """Let C++ exceptions of what is loaded later be unwound by libgcc, as they must be.
+
+    GStreamer brings libunwind along, whose functions have the same names. Whoever comes first in the process's symbols
+    serves all, and an exception thrown in an engine or another extension would abort the process.
+    """
+    with contextlib.suppress(OSError):  # musl, say: there is no libgcc_s to prefer
+        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 class LiveCamera:

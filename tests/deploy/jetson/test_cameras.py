@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +126,19 @@ def test_garbage_is_no_frame(scene: VirtualCamera, camera: LiveCamera) -> None:
     scene.send_bytes(b"\xff" * 2400)
     frames = _wait(camera, 1, 1.0)
     assert all((frame.depth_m == 0).all() for frame in frames)
+
+
+@pytest.mark.parametrize(
+    "thrown", ["import onnxruntime; onnxruntime.InferenceSession(b'junk')", "import matplotlib.ft2font as m; m.absent"]
+)
+def test_exceptions_in_what_is_loaded_after_gstreamer_are_caught(thrown: str) -> None:
+    """GStreamer's libunwind must not take the place of the compiler's: the process would abort."""
+    code = (
+        "from phonotaxis.deploy.jetson.cameras import gstreamer\n"
+        "gstreamer().parse_launch('videotestsrc ! fakesink')\n"
+        f"try:\n    {thrown.replace('; ', chr(10) + '    ')}\n"
+        "except Exception as error:\n    print('caught', type(error).__name__)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.startswith("caught")
