@@ -79,26 +79,23 @@ class Mind(nn.Module):
         Returns:
             What is read, float32 [batch, size], and the state.
         """
-        if self.compass is None:
-            kept = self.memory.step(perceived, state, episode_start)
-            return self._read(perceived, kept), kept
-        moment, new, share, turned_rad = perceived.split(self._parts, dim=-1)
-        remembered, known = state.split(self._states, dim=-1)
-        known = self.compass.step(new, share, turned_rad, known, episode_start)
-        moment = torch.relu(moment + self.bearings(known))
-        remembered = self.memory.step(moment, remembered, episode_start)
-        return self._read(moment, remembered), torch.cat([remembered, known], dim=-1)
+        return self._keep(perceived, state, episode_start, "step")
 
     def unroll(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor]:
         """Take several steps: as `step` one by one, up to rounding; leading [time] but for the state before."""
+        return self._keep(perceived, state, episode_start, "unroll")
+
+    def _keep(self, perceived: Tensor, state: Tensor, episode_start: Tensor, how: str) -> tuple[Tensor, Tensor]:
+        """Take what is perceived into compass and memory, by the method of both that is called `how`."""
+        into_memory = getattr(self.memory, how)
         if self.compass is None:
-            kept = self.memory.unroll(perceived, state, episode_start)
+            kept = into_memory(perceived, state, episode_start)
             return self._read(perceived, kept), kept
         moment, new, share, turned_rad = perceived.split(self._parts, dim=-1)
         remembered, known = state.split(self._states, dim=-1)
-        known = self.compass.unroll(new, share, turned_rad, known, episode_start)
+        known = getattr(self.compass, how)(new, share, turned_rad, known, episode_start)
         moment = torch.relu(moment + self.bearings(known))
-        remembered = self.memory.unroll(moment, remembered, episode_start)
+        remembered = into_memory(moment, remembered, episode_start)
         return self._read(moment, remembered), torch.cat([remembered, known], dim=-1)
 
     def _read(self, moment: Tensor, remembered: Tensor) -> Tensor:
