@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +26,9 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.geometry import pixel_rays
 from phonotaxis.configs.robot import RobotConfig, simulated_robot
+from phonotaxis.deploy.control import Control, control_path
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.deploy.guardian import Guardian, serve
 from phonotaxis.deploy.rollout import RolloutStep, write_rollout
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.envs.simulated_robot import RobotServer, WindowResult
@@ -200,6 +205,26 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="ph-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def serving() -> Callable[[RobotConfig, Any], AbstractContextManager[Guardian]]:
+    """Give a context in which a guardian of a robot's file and a drive serves its sockets, in a thread."""
+    return _serving
+
+
+@contextmanager
+def _serving(robot: RobotConfig, drive: Any) -> Iterator[Guardian]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(control_path(robot))
+    guardian = Guardian(robot, drive, EmergencyStop(latch_path(robot)))
+    thread = threading.Thread(target=serve, args=(ours, guardian, control))
+    thread.start()
+    yield guardian
+    theirs.close()
+    thread.join(5.0)
+    control.close()
+    ours.close()
 
 
 @pytest.fixture

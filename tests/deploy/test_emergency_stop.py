@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
 from phonotaxis.deploy.devices import DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
-from phonotaxis.deploy.guardian import Guardian, serve
+from phonotaxis.deploy.guardian import Guardian
 
 MS = 1_000_000
 
@@ -205,17 +204,9 @@ def test_a_shadow_never_commands(robot: RobotConfig) -> None:
 
 
 @pytest.fixture
-def served(robot: RobotConfig) -> Iterator[Guardian]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control = Control(control_path(robot))
-    guardian = Guardian(robot, Wheels(), EmergencyStop(latch_path(robot)))
-    thread = threading.Thread(target=serve, args=(ours, guardian, control))
-    thread.start()
-    yield guardian
-    theirs.close()
-    thread.join(5.0)
-    control.close()
-    ours.close()
+def served(robot: RobotConfig, serving: Any) -> Iterator[Guardian]:
+    with serving(robot, Wheels()) as guardian:
+        yield guardian
 
 
 def test_a_person_arms_stops_and_releases_over_the_socket(robot: RobotConfig, served: Guardian) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +14,9 @@ import pytest
 
 from phonotaxis import cli
 from phonotaxis.configs.robot import load_robot
-from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode_reader import read_episode
-from phonotaxis.deploy.guardian import Guardian, serve
+from phonotaxis.deploy.guardian import Guardian
 from phonotaxis.hil.fault_runs import chosen_faults
 from phonotaxis.hil.faults import FAULTS
 
@@ -52,18 +49,9 @@ def places(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def guardian(places: None) -> Iterator[Guardian]:
-    robot = load_robot("simulated")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control = Control(control_path(robot))
-    guardian = Guardian(robot, Wheels(), EmergencyStop(latch_path(robot)))
-    thread = threading.Thread(target=serve, args=(ours, guardian, control))
-    thread.start()
-    yield guardian
-    theirs.close()
-    thread.join(5.0)
-    control.close()
-    ours.close()
+def guardian(places: None, serving: Any) -> Iterator[Guardian]:
+    with serving(load_robot("simulated"), Wheels()) as guardian:
+        yield guardian
 
 
 def robot(capsys: pytest.CaptureFixture[str], request: str) -> tuple[int, str]:
