@@ -66,6 +66,8 @@ class ImitationConfig(Frozen):
         task: what is trained, where there are no `lanes`.
         lanes: tasks trained at once; the first one's contract is the policy's until it is exported for another. They
             all name goals or none does, and have the same front end and actions.
+        stop_within: share of the success radius within which the expert stops: an imitator that stops a little early
+            then still succeeds.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never.
     """
@@ -89,6 +91,7 @@ class ImitationConfig(Frozen):
     expert_until: float = Field(default=0.3, ge=0, le=1)  # share of the training over which the expert's falls to 0
     expert_share_at_end: float = Field(default=0.15, ge=0, le=1)
     episode_steps: int = Field(default=250, ge=1)  # episodes are cut here while collecting
+    stop_within: float = Field(default=0.7, gt=0, le=1)
     checkpoint_every_s: float = Field(default=30.0, gt=0)
     validate_every_minutes: float = Field(default=0.0, ge=0)
     validation_episodes: int = Field(default=40, ge=1)

@@ -130,7 +130,7 @@ class Collector:
         state_before = self.state.clone()
         for _ in range(self.config.chunk):
             seen = _joined([lane.features() for lane in self.lanes])
-            regrets = [action_regrets(lane.world) for lane in self.lanes]
+            regrets = [action_regrets(lane.world, self.config.stop_within) for lane in self.lanes]
             labels = _joined([lane.labels(own) for lane, own in zip(self.lanes, regrets)])
             output = self.policy.step(seen, self.state, labels["episode_start"])
             self.state = output.state

@@ -20,13 +20,18 @@ _AHEAD = 4
 _NO_WAY = 1e6  # finite, so that regrets stay numbers in a corner without a way out
 
 
-def action_regrets(world: World) -> np.ndarray:
+def action_regrets(world: World, stop_within: float = 1.0) -> np.ndarray:
     """Say how many actions each action would lose against the best one, in every world.
 
     An action's cost is itself, then the best "turn, and go straight for up to a metre" with its collisions, then the
     shortest walk (steps, turns and the stop) from there. Graded costs rather than the one best
     action: where two actions are nearly as good, as when the way lies between two headings, a policy that imitates a
     hard choice dithers between them for ever.
+
+    Args:
+        world: whose bodies are asked about.
+        stop_within: share of the task's success radius within which to stop. With less than 1 an imitator that errs by
+            the rest still succeeds.
 
     Returns:
         float32 [worlds, actions], 0 for the best, at most `MAX_REGRET`; `WRONG_STOP_REGRET` for a stop that would
@@ -46,7 +51,7 @@ def action_regrets(world: World) -> np.ndarray:
         _regrets(
             worlds, world.library.grounds, world.library.walks, listeners.scene, listeners.field, world.pose,
             np.array(kind.setpoints), world.contract.control_period_s, world.drives.radius_m, task.step_m,
-            math.radians(task.turn_deg), task.success_m, world.distance_m, out,
+            math.radians(task.turn_deg), task.success_m, stop_within * task.success_m, world.distance_m, out,
         )  # fmt: skip
 
     world.crew.share(regret, np.arange(world.num_worlds))
@@ -56,7 +61,7 @@ def action_regrets(world: World) -> np.ndarray:
 @njit(cache=True, error_model="numpy", nogil=True)
 def _regrets(
     worlds, grounds, walks, scene_of, field_of, pose, setpoints, seconds, radius_m, step_m, turn_rad, success_m,
-    distance_m, out,
+    within_m, distance_m, out,
 ):  # fmt: skip
     headings = int(np.round(2.0 * np.pi / turn_rad))
     for world in worlds:
@@ -75,10 +80,10 @@ def _regrets(
                 radius_m[world],
                 step_m,
                 turn_rad,
-                success_m,
+                within_m,
             )
         costs = out[world]
-        arrived = distance_m[world] < success_m
+        arrived = distance_m[world] < within_m
         costs[0] = 1.0 if arrived else np.inf
         costs[1] = straight[0]
         costs[2] = 1.0 + _cost_of_best_heading(straight, 1)
@@ -87,7 +92,7 @@ def _regrets(
         for action in range(costs.size):
             costs[action] = min(costs[action] - best, MAX_REGRET)
         if not arrived:
-            costs[0] = WRONG_STOP_REGRET
+            costs[0] = MAX_REGRET if distance_m[world] < success_m else WRONG_STOP_REGRET
 
 
 @njit(cache=True, error_model="numpy")

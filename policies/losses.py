@@ -12,9 +12,6 @@ from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.policy import PolicyOutput
 
 _TEMPERATURE = 0.25  # actions: how much worse an action may be and still be imitated
-# Log-odds by which a stop must be likelier than the losses say. They count single actions, where a wrong stop loses the
-# episode and a step too many next to nothing; measured, docs/policies.md.
-STOP_CAUTION = 1.0
 _WEIGHTS = {"regret": 0.5, "imitation": 1.0, "bearing": 0.2, "distance": 0.1, "value": 0.02}
 
 
@@ -44,7 +41,7 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
         chunk: what was seen.
         task: whose rewards the value counts.
     """
-    log_p = torch.log_softmax(_stopping_sooner(output.logits), dim=-1)
+    log_p = torch.log_softmax(output.logits, dim=-1)
     regret = (log_p.exp() * chunk.regrets).sum(-1).mean()
     target = torch.softmax(-chunk.regrets / _TEMPERATURE, dim=-1)
     imitation = -(target * log_p).sum(-1).mean()
@@ -65,11 +62,6 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     }
     total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()
     return Losses(total, **parts)
-
-
-def _stopping_sooner(logits: Tensor) -> Tensor:
-    """Add `STOP_CAUTION` to the stop's logits [..., actions], so that what is learnt without it is so much less."""
-    return logits + STOP_CAUTION * torch.nn.functional.one_hot(torch.tensor(0), logits.shape[-1])
 
 
 def bearing_nll(bearing: Tensor, azimuth_rad: Tensor) -> Tensor:
