@@ -17,8 +17,8 @@ class PolicyConfig(Frozen):
     Attributes:
         fusion: "concatenate", one vector of all senses; "film", where sound and goal scale and shift what is seen
             (Perez et al. 2018); "attention", a small transformer over the tokens of all senses (Vaswani et al. 2017).
-        compass_channels: of what is heard and as many of what is seen, kept by direction while the robot turns; 0 for
-            none.
+        map_cells: a side, of a map that is carried along: where the source may be, what was seen, where the robot has
+            been; 0 for none.
         memory: "gru", "lstm", "transformer" over the last `memory_steps`, or "none".
         senses: that are read; those left out are zeros to the network, in training as afterwards.
     """
@@ -33,7 +33,7 @@ class PolicyConfig(Frozen):
     attention_size: int = Field(default=96, ge=8, le=1024)
     attention_heads: int = Field(default=4, ge=1, le=32)
     attention_layers: int = Field(default=1, ge=1, le=8)
-    compass_channels: int = Field(default=0, ge=0, le=64)
+    map_cells: int = Field(default=0, ge=0, le=128)
     memory: Literal["gru", "lstm", "transformer", "none"] = "gru"
     memory_steps: int = Field(default=32, ge=1, le=512)
     memory_size: int = Field(default=256, ge=8, le=2048)

@@ -9,14 +9,16 @@ from phonotaxis.envs.body import walk_to_go, wrap
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, bearing_rad):
-    """Fill how far some worlds' bodies have to walk to the source, metres, and its bearing from the base, radians."""
+def measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, range_m, bearing_rad):
+    """Fill how far some bodies have to walk to the source, and how far it is, metres, and its bearing, radians."""
     for index in range(worlds.size):
         world = worlds[index]
         walk, ground = walks[field_of[world]], grounds[scene_of[world]]
         x, y, yaw = pose[world]
         distance_m[world] = walk_to_go(walk, ground, x, y)[0]
-        bearing_rad[world] = wrap(np.arctan2(walk.goal_xy[1] - y, walk.goal_xy[0] - x) - yaw)
+        ahead_m, aside_m = walk.goal_xy[0] - x, walk.goal_xy[1] - y
+        range_m[world] = np.hypot(ahead_m, aside_m)
+        bearing_rad[world] = wrap(np.arctan2(aside_m, ahead_m) - yaw)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

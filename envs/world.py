@@ -56,6 +56,7 @@ class World:
         observation: what the agents see now, arrays [worlds, ...] by the contract's names; overwritten by each step.
         pose: float64 [worlds, 3], x, y, yaw, world, metres and radians.
         distance_m: float64 [worlds], geodesic distance to the source.
+        range_m: float64 [worlds], straight to the source.
         bearing_rad: float64 [worlds], azimuth of the source in the base frame.
         active: bool [worlds], begun and not done.
         episodes: the episode of each world.
@@ -81,6 +82,7 @@ class World:
         self.drive_state = drive_state(num_worlds)
         self.pose = self.hearing.listeners.pose
         self.distance_m = np.zeros(num_worlds)
+        self.range_m = np.zeros(num_worlds)
         self.bearing_rad = np.zeros(num_worlds)
         self.active = np.zeros(num_worlds, dtype=np.bool_)
         self.steps = np.zeros(num_worlds, dtype=np.int64)
@@ -303,7 +305,7 @@ class World:
         self.depth_camera.spoil(worlds, self.eyes.depth_m, self._key, self.steps)
         measure(
             worlds, self.library.grounds, self.library.walks, scene_of, self.hearing.listeners.field, self.pose,
-            self.distance_m, self.bearing_rad,
+            self.distance_m, self.range_m, self.bearing_rad,
         )  # fmt: skip
 
     def actions_to_go(self, worlds: np.ndarray | None = None) -> np.ndarray:

@@ -18,6 +18,7 @@ class Chunk(NamedTuple):
         state: float32 [batch, state_size], before the first step, of the policy that collected.
         regrets: float32 [time, batch, actions], see `expert.action_regrets`.
         bearing_rad: float32 [time, batch], azimuth of the source in the base frame.
+        range_m: float32 [time, batch], straight to the source.
         distance_m: float32 [time, batch], geodesic, to the source.
         to_go: float32 [time, batch], actions of the shortest walk.
     """
@@ -27,6 +28,7 @@ class Chunk(NamedTuple):
     state: Tensor
     regrets: Tensor
     bearing_rad: Tensor
+    range_m: Tensor
     distance_m: Tensor
     to_go: Tensor
 
@@ -69,7 +71,7 @@ class ChunkBuffer:
 def _flatten(chunk: Chunk) -> dict[str, Tensor]:
     """Name every tensor and put the worlds first."""
     columns = {f"features.{name}": value.transpose(0, 1).half() for name, value in chunk.features.items()}
-    for name in ("episode_start", "regrets", "bearing_rad", "distance_m", "to_go"):
+    for name in ("episode_start", "regrets", "bearing_rad", "range_m", "distance_m", "to_go"):
         columns[name] = getattr(chunk, name).transpose(0, 1)
     return columns | {"state": chunk.state}
 

@@ -74,6 +74,7 @@ class TaskWorlds:
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
             "regrets": torch.from_numpy(regrets + undoing_regrets(world)),
             "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
+            "range_m": torch.from_numpy(world.range_m.astype(np.float32)),
             "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
             "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
         }

@@ -40,7 +40,7 @@ class AudioEncoder(nn.Module):
 
     Attributes:
         size: of the embedding.
-        heard: features of each azimuth.
+        shown: features of each azimuth, its neighbours' among them.
     """
 
     def __init__(self, layout: AudioLayout, goal_size: int, hidden: int, size: int) -> None:
@@ -56,35 +56,35 @@ class AudioEncoder(nn.Module):
         self.size = size
         self.layout = layout
         units = max(8, hidden // 4)
-        self.heard = max(8, units // 4)
+        self.shown = 3 * units
+        narrow = max(8, units // 4)
         told = layout.spectral + layout.response + goal_size
         self.context = nn.Sequential(nn.Linear(told, hidden), nn.LayerNorm(hidden), nn.ReLU())
         self.film = nn.Linear(hidden, 2 * units)
         self.around = nn.Linear(3 * layout.bands, units)
-        self.direction = nn.Linear(3 * units, self.heard)
-        self.together = nn.Sequential(
-            nn.Linear(layout.azimuths * self.heard + hidden, size), nn.LayerNorm(size), nn.ReLU()
-        )
+        self.direction = nn.Linear(3 * units, narrow)
+        self.together = nn.Sequential(nn.Linear(layout.azimuths * narrow + hidden, size), nn.LayerNorm(size), nn.ReLU())
 
     def forward(self, features: Tensor, goal: Tensor | None) -> tuple[Tensor, Tensor]:
         """Read float32 [batch, F] and [batch, goal_size].
 
         Returns:
-            An embedding float32 [batch, size] and what is heard from each azimuth, float32 [batch, azimuths, heard];
-            neither is negative.
+            An embedding float32 [batch, size] and what each azimuth shows, float32 [batch, azimuths, shown]; neither is
+            negative.
         """
         layout = self.layout
         flat, told = features.split([layout.sizes[0], layout.spectral + layout.response], dim=1)
         context = self.context(told if goal is None else torch.cat([told, goal], dim=1))
         scale, shift = self.film(context)[:, None].chunk(2, dim=2)
         directions = flat.unflatten(1, (layout.bands, layout.azimuths)).transpose(1, 2)
-        shown = torch.relu(self.around(_with_neighbours(directions)) * (1.0 + scale) + shift)
-        found = torch.relu(self.direction(_with_neighbours(shown)))
+        shown = torch.relu(self.around(with_neighbours(directions)) * (1.0 + scale) + shift)
+        shown = with_neighbours(shown)
+        found = torch.relu(self.direction(shown))
         embedding: Tensor = self.together(torch.cat([found.flatten(1), context], dim=1))
-        return embedding, found
+        return embedding, shown
 
 
-def _with_neighbours(ring: Tensor) -> Tensor:
+def with_neighbours(ring: Tensor) -> Tensor:
     """Put each direction's neighbours beside it, [batch, azimuths, n] to [batch, azimuths, 3 n]."""
     before = torch.cat([ring[:, -1:], ring[:, :-1]], dim=1)
     after = torch.cat([ring[:, 1:], ring[:, :1]], dim=1)

@@ -22,6 +22,7 @@ from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
+NEW_MAP = "mind.map."  # what the weights of a policy without map lack
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,20 @@ class ImitationTrainer:
     def start_from(self, folder: Path) -> None:
         """Begin with the averaged weights of another training, of the same network but for any task it fits.
 
+        Where this network has a map and that one hasn't, all else is taken over: a new map says nothing at first, so
+        that the policy goes on as it was.
+
         Raises:
             CheckpointError: there is none, or its weights don't fit.
         """
-        weights = load_checkpoint(folder).policy(contract=self.config.task.contract()).state_dict()
+        saved = load_checkpoint(folder)
+        weights = saved.modules["average" if "average" in saved.modules else "policy"]
+        new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
         try:
-            self.policy.load_state_dict(weights)
+            self.policy.load_state_dict(new | weights)
         except RuntimeError:
             raise CheckpointError(f"{folder}: its network has other sizes; name them under `policy:`") from None
-        self.average.load_state_dict(weights)
+        self.average.load_state_dict(self.policy.state_dict())
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""

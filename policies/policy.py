@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.belief import Belief
 from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
 from phonotaxis.policies.heads import Heads
 from phonotaxis.policies.mind import Mind, state_size
@@ -25,6 +26,7 @@ class PolicyOutput(NamedTuple):
         bearing: float32 [..., 3], `contract.BEARING_FIELDS`.
         distance: float32 [..., 2], `contract.DISTANCE_FIELDS`.
         state: float32 [..., state_size] of the memory, after the step.
+        belief: of the map, where the policy has one.
     """
 
     logits: Tensor
@@ -32,6 +34,11 @@ class PolicyOutput(NamedTuple):
     bearing: Tensor
     distance: Tensor
     state: Tensor
+    belief: Belief | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all but the belief, by name."""
+        return {name: value for name, value in self._asdict().items() if name != "belief"}
 
     @property
     def mean(self) -> Tensor:
@@ -142,11 +149,11 @@ class Policy(nn.Module):
 
     def perceive(self, features: dict[str, Tensor]) -> Tensor:
         """Make of features [batch, ...] what `mind` takes in, float32 [batch, mind.inputs]."""
-        return self.mind.prepare(self.senses.sense(features), features[MOTION_FEATURES])
+        return self.mind.prepare(self.senses.sense(features), features[names.DEPTH], features[MOTION_FEATURES])
 
-    def _read(self, read: Tensor, state: Tensor) -> PolicyOutput:
+    def _read(self, read: Tensor, state: Tensor, belief: Belief | None) -> PolicyOutput:
         logits, value, bearing, distance = self.heads(read)
-        return PolicyOutput(logits, value, bearing, distance, state)
+        return PolicyOutput(logits, value, bearing, distance, state, belief)
 
     def action(self, logits: Tensor) -> Tensor:
         """Return the deterministic action: int64 [...] (lowest index at ties) or float32 [..., 3], ±1."""
@@ -185,7 +192,7 @@ class ExportablePolicy(nn.Module):
             memory, named[names.AUDIO], kept = self._whole_window(memory, named[names.AUDIO], start)
         output = self.policy.step(self.policy.front_ends(named), memory, start)
         state = torch.cat([output.state, *kept], dim=1) if kept else output.state
-        return (self.policy.action(output.logits), *output._replace(state=state))
+        return (self.policy.action(output.logits), *output._replace(state=state).tensors().values())
 
     def _whole_window(self, state: Tensor, new: Tensor, start: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Part the state and put the window together: memory, window [batch, mics, window], what is kept of it."""

@@ -76,7 +76,7 @@ class _MemoryAsLstm(nn.Module):
     def forward(self, inputs: Tensor, states: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Take [time, batch, features] and states [1, batch, state]; return what the heads read, and the states."""
         starts = torch.zeros((*inputs.shape[:2], 1), device=inputs.device)  # the caller has cleared what is to be
-        read, unrolled = self.mind.unroll(inputs, states[0][0], starts)
+        read, unrolled, _ = self.mind.unroll(inputs, states[0][0], starts)
         return read, (unrolled[-1:], states[1])
 
 

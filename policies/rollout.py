@@ -62,7 +62,8 @@ class PolicyDecider:
             seen[names.GOAL] = np.zeros((active.size, self.policy.contract.goal.size), dtype=np.float32)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
-        self.output = PolicyOutput(*(torch.from_numpy(said[name]) for name in PolicyOutput._fields))
+        logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:5])
+        self.output = PolicyOutput(logits, value, bearing, distance, state)
         self.state[active] = self.output.state
         self.bearing_rad[:] = np.nan
         self.bearing_rad[active] = bearing_of(said["bearing"])
@@ -78,7 +79,7 @@ class PolicyDecider:
         observation = {name: torch.from_numpy(array) for name, array in block.items()}
         state = observation.pop(_STATE)
         output = self.policy.step(self.policy.features(observation), state, observation[names.EPISODE_START])
-        return {name: value.numpy() for name, value in output._asdict().items()}
+        return {name: value.numpy() for name, value in output.tensors().items()}
 
 
 def bearing_of(head: np.ndarray) -> np.ndarray:

@@ -21,13 +21,11 @@ class Sensed(NamedTuple):
 
     Attributes:
         fused: float32 [batch, size].
-        heard: float32 [batch, azimuths, features].
-        seen: float32 [batch, 16, channels], 4 x 4 cells of the image, row by row.
+        shown: float32 [batch, azimuths, features], what each direction shows, with what is sought in mind.
     """
 
     fused: Tensor
-    heard: Tensor
-    seen: Tensor
+    shown: Tensor
 
 
 class Senses(nn.Module):
@@ -55,9 +53,9 @@ class Senses(nn.Module):
         return self.sense(features).fused
 
     def sense(self, features: dict[str, Tensor]) -> Sensed:
-        """Fuse, and give what is heard and seen by direction too."""
+        """Fuse, and give what is heard by direction too."""
         goal = None if self.goal is None else self.goal(features[names.GOAL])
-        embedding, heard = self.audio(features[names.AUDIO], goal)
+        embedding, shown = self.audio(features[names.AUDIO], goal)
         vectors = [embedding, self.motion(features[MOTION_FEATURES])]
         seen = self.depth(features[names.DEPTH])
-        return Sensed(self.fusion(vectors if goal is None else [*vectors, goal], seen), heard, seen)
+        return Sensed(self.fusion(vectors if goal is None else [*vectors, goal], seen), shown)

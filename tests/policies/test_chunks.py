@@ -19,6 +19,7 @@ def chunk(first: int, batch: int, time: int = 3) -> Chunk:
         state=worlds[:, None].repeat(1, 4),
         regrets=row[..., None].repeat(1, 1, 4),
         bearing_rad=row + 0.01,
+        range_m=row + 0.05,
         distance_m=row + 0.02,
         to_go=row + 0.03,
     )

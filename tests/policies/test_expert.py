@@ -86,6 +86,15 @@ def test_a_wrong_stop_costs_most(world: World) -> None:
     assert WRONG_STOP_REGRET > MAX_REGRET
 
 
+def test_one_may_be_told_to_stop_well_inside(world: World) -> None:
+    """Between there and the radius a stop is worse than going on, and no failure."""
+    for index, distance_m in enumerate([1.05, 0.9, 0.65]):
+        turn_from_source(world, index, distance_m, 0.0)
+    regrets = action_regrets(world, stop_within=0.7)
+    assert regrets[:3, STOP].tolist() == [WRONG_STOP_REGRET, MAX_REGRET, 0.0]
+    assert regrets[1].argmin() == FORWARD
+
+
 def test_walking_into_a_wall_gains_nothing(world: World) -> None:
     source = world.source_m(0)[:2]
     x = 0.2 if source[0] > 3.0 else 5.8

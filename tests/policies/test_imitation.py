@@ -11,7 +11,7 @@ import torch
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.policies.checkpoint import CheckpointError
 from phonotaxis.policies.collect import Collector
-from phonotaxis.policies.imitation import ImitationTrainer, Progress
+from phonotaxis.policies.imitation import NEW_MAP, ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
 from phonotaxis.policies.policy import Policy
 
@@ -60,7 +60,7 @@ def test_the_same_rounds_twice_are_the_same_weights(make_config: MakeConfig) -> 
     assert told[-1].frames == 3 * 24
     assert told[-1].share == 1.0
     assert [progress.frames for progress in told] == sorted(progress.frames for progress in told)
-    assert set(told[-1].losses) == {"total", "regret", "imitation", "bearing", "distance", "value"}
+    assert set(told[-1].losses) == {"total", "regret", "imitation", "bearing", "distance", "belief", "value"}
     assert all(0.0 <= progress.success <= 1.0 for progress in told)
 
 
@@ -118,6 +118,19 @@ def test_a_training_begins_with_anothers_weights(make_config: MakeConfig, tmp_pa
     for policy in (again.policy, again.average):
         assert all(torch.equal(value, first.average.state_dict()[name]) for name, value in policy.state_dict().items())
     assert again.rounds == 0
+
+
+def test_a_map_is_added_to_a_policy_without_one(make_config: MakeConfig, tmp_path: Path) -> None:
+    first = ImitationTrainer(make_config(), tmp_path)
+    first.save()
+    config = make_config(seed=5)
+    again = ImitationTrainer(config.model_copy(update={"policy": config.policy.model_copy(update={"map_cells": 6})}))
+    again.start_from(tmp_path)
+    given = again.average.state_dict()
+    assert all(torch.equal(value, given.pop(name)) for name, value in first.average.state_dict().items())
+    assert given
+    assert all(name.startswith(NEW_MAP) for name in given)
+    assert not given["mind.map.read.weight"].any()
 
 
 def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def seen(regrets: list[float], distance_m: float = 1.0, bearing_rad: float = 0.0
         state=torch.zeros(1, 1),
         regrets=torch.tensor([[regrets]]),
         bearing_rad=torch.tensor([[bearing_rad]]),
+        range_m=torch.tensor([[distance_m]]),
         distance_m=torch.tensor([[distance_m]]),
         to_go=torch.tensor([[to_go]]),
     )
@@ -42,7 +43,7 @@ def seen(regrets: list[float], distance_m: float = 1.0, bearing_rad: float = 0.0
 
 def test_regret_is_what_the_policy_would_lose() -> None:
     """Probabilities 1/2, 1/4, 1/4 over regrets 0, 1, 4."""
-    logits = [math.log(2.0) - losses.STOP_CAUTION, 0.0, 0.0]
+    logits = [math.log(2.0), 0.0, 0.0]
     found = imitation_losses(output(logits), seen([0.0, 1.0, 4.0]), TASK)
     assert found.regret.item() == pytest.approx(0.25 * 1.0 + 0.25 * 4.0)
 
@@ -52,30 +53,9 @@ def test_imitation_is_least_where_the_policy_says_what_the_expert_does() -> None
     logits = [-regret / losses._TEMPERATURE for regret in regrets]
     target = torch.softmax(torch.tensor(logits), 0)
     entropy = -(target * target.log()).sum().item()
-    logits[0] -= losses.STOP_CAUTION
     assert imitation_losses(output(logits), seen(regrets), TASK).imitation.item() == pytest.approx(entropy)
     for other in ([0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]):
         assert imitation_losses(output(other), seen(regrets), TASK).imitation.item() > entropy
-
-
-def test_a_stop_must_be_likelier_than_not() -> None:
-    """Where half of what looks alike is a place to stop, the best logits go on; on three quarters of it they stop."""
-
-    def best(stops: int, of: int) -> int:
-        logits = torch.zeros(2, requires_grad=True)
-        optimizer = torch.optim.Adam([logits], lr=0.1)
-        for _ in range(300):
-            said = output([0.0, 0.0])._replace(logits=logits[None, None])
-            right = imitation_losses(said, seen([0.0, 2.0]), TASK).imitation
-            wrong = imitation_losses(said, seen([5.0, 0.0]), TASK).imitation
-            optimizer.zero_grad()
-            ((stops * right + (of - stops) * wrong) / of).backward()
-            optimizer.step()
-        return int(logits.argmax())
-
-    assert best(1, 2) == 1
-    assert best(3, 5) == 1
-    assert best(4, 5) == 0
 
 
 def test_a_policy_sure_of_the_wrong_thing_still_learns() -> None:
@@ -123,7 +103,8 @@ def test_the_total_is_the_weighted_sum() -> None:
 
 
 def test_frames_are_averaged() -> None:
-    two = PolicyOutput(*(torch.cat([a, b], dim=1) for a, b in zip(output([1.0, 0.0]), output([0.0, 2.0]))))
+    first, second = output([1.0, 0.0]).tensors(), output([0.0, 2.0]).tensors()
+    two = PolicyOutput(*(torch.cat([first[name], second[name]], dim=1) for name in first))
     chunk = seen([0.0, 3.0])
     columns = {name: torch.cat([value] * 2, dim=1) for name, value in chunk._asdict().items() if name != "features"}
     both = Chunk(features={}, **columns)

@@ -12,7 +12,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.memory import RecentSteps
-from phonotaxis.policies.policy import ExportablePolicy, Policy, contract_with_state
+from phonotaxis.policies.policy import ExportablePolicy, Policy, PolicyOutput, contract_with_state
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
@@ -21,7 +21,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "lstm": ({}, {"memory": "lstm", "memory_size": 24}),
     "transformer": ({}, {"memory": "transformer", "memory_steps": 4}),
     "no memory": ({}, {"memory": "none"}),
-    "compass": ({}, {"compass_channels": 4}),
+    "map": ({}, {"map_cells": 6}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }
@@ -32,7 +32,11 @@ def _policy(form: str) -> Policy:
     array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
     parts = {"task": "test", "array": array, "actions": discrete_actions(0.25, 0.17, 0.25), **contract}
     torch.manual_seed(0)
-    return Policy(Contract.model_validate(parts), PolicyConfig(**config)).eval()
+    policy = Policy(Contract.model_validate(parts), PolicyConfig(**config)).eval()
+    if policy.mind.map is not None:  # new it believes and says nothing
+        for layer in (policy.mind.map.read, policy.mind.map.likelihood, policy.mind.map.range_and_trust):
+            torch.nn.init.normal_(layer.weight, std=0.1)
+    return policy
 
 
 def _observation(policy: Policy, batch: int, seed: int = 0) -> dict[str, Tensor]:
@@ -55,13 +59,13 @@ def test_unroll_is_step_by_step(form: str) -> None:
     chunk = _chunk(policy, time, batch)
     starts = torch.zeros(time, batch, 1)
     starts[0, 0] = starts[3, 1] = 1.0
-    state = torch.randn(batch, *policy.contract.state_shape, generator=torch.Generator().manual_seed(1)) * 0.5
+    state = torch.rand(batch, *policy.contract.state_shape, generator=torch.Generator().manual_seed(1)) * 0.8
     with torch.no_grad():
         together = policy.unroll(chunk, state, starts)
         for now in range(time):
             output = policy.step({name: value[now] for name, value in chunk.items()}, state, starts[now])
             state = output.state
-            for alone, all_steps in zip(output, together):
+            for alone, all_steps in zip(_tensors(output), _tensors(together)):
                 torch.testing.assert_close(alone, all_steps[now], atol=1e-5, rtol=0)
 
 
@@ -120,7 +124,7 @@ def test_a_start_stops_the_gradient_too() -> None:
 def test_every_weight_learns(form: str) -> None:
     policy = _policy(form).train()
     output = policy.unroll(_chunk(policy, 2, 3), policy.initial_state(3), torch.zeros(2, 3, 1))
-    loss = sum((value * torch.rand_like(value)).sum() for value in output)
+    loss = sum((value * torch.rand_like(value)).sum() for value in _tensors(output))
     assert isinstance(loss, Tensor)
     loss.backward()
     idle = [name for name, weight in policy.named_parameters() if weight.grad is None or not weight.grad.any()]
@@ -219,3 +223,9 @@ def test_state_shape_follows_the_network() -> None:
     assert contract_with_state(policy.contract, PolicyConfig(memory_size=64)).state_shape == (64,)
     with pytest.raises(ValueError, match="multiple of attention_heads"):
         PolicyConfig(attention_size=30, attention_heads=4)
+
+
+def _tensors(output: PolicyOutput) -> list[torch.Tensor]:
+    """All that a policy says, its belief's parts among it."""
+    *said, belief = output
+    return [*said, *(belief or ())]

@@ -30,14 +30,14 @@ def _start(task: AudioGoalTask, tiny: PolicyConfig) -> Checkpoint:
     return Checkpoint(policy.contract, tiny, {"policy": policy.state_dict()}, {"task": task.model_dump(mode="json")})
 
 
-@pytest.mark.parametrize(("memory", "compass"), [("gru", 0), ("lstm", 0), ("transformer", 0), ("gru", 2)])
+@pytest.mark.parametrize(("memory", "cells"), [("gru", 0), ("lstm", 0), ("transformer", 0), ("gru", 5)])
 def test_stable_baselines_sees_the_same_numbers(
-    make_task: MakeTask, tiny: PolicyConfig, memory: str, compass: int
+    make_task: MakeTask, tiny: PolicyConfig, memory: str, cells: int
 ) -> None:
     """Logits, value and state over several steps, with a start in between, are those of the policy itself."""
     task = make_task()
     policy = Policy(
-        task.contract(), tiny.model_copy(update={"memory": memory, "memory_steps": 3, "compass_channels": compass})
+        task.contract(), tiny.model_copy(update={"memory": memory, "memory_steps": 3, "map_cells": cells})
     ).eval()
     env = FeatureEnv(make_sb3(3, seed=5, task=task), policy)
     theirs = RecurrentPPO(RecurrentPolicy, env, n_steps=8, batch_size=24, policy_kwargs={"policy": policy}).policy
