@@ -70,6 +70,16 @@ def test_what_a_policy_leaves_out_and_overlapping_windows_build(
     check_built(build(tensorrt_tools, path)[str(path)], bundle)
 
 
+def test_a_map_builds(tensorrt_tools: Path, contract: Contract, tmp_path: Path) -> None:
+    """Its operators are others than a network's: cells are gathered, and sampled between."""
+    policy = Policy(contract, PolicyConfig(memory_size=24, map_cells=8)).eval()
+    path = tmp_path / "policy.onnx"
+    write_bundle(path, export_policy(policy, {}))
+    found = build(tensorrt_tools, path)[str(path)]
+    check_built(found, read_bundle(path))
+    assert {"GridSample", "GatherElements", "Atan"} <= set(found["operators"])
+
+
 def test_what_it_refuses_is_named(
     tensorrt_tools: Path, contract: Contract, model: onnx.ModelProto, tmp_path: Path
 ) -> None:
