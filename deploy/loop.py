@@ -10,6 +10,7 @@ from typing import Any
 from phonotaxis.configs.contract import ACTION
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.agreement import Agreement
+from phonotaxis.deploy.channel_order import OrderWatch
 from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, OdometrySample, Sensors
@@ -105,6 +106,7 @@ class Loop:
         self._audio_watch = AudioWatch(
             list(robot.array.channel_map), robot.sample_rate_hz, robot.safety.audio_max_age_ms
         )
+        self._order_watch = OrderWatch(robot.array, robot.sample_rate_hz)
         self._depth_watch = DepthWatch()
         self._complaints: dict[str, str] = {}
         self._agreement = agreement
@@ -219,7 +221,8 @@ class Loop:
         audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
         if self._first_ns is None:
             self._first_ns = block.capture_ns
-        if not self._complain("microphones", self._audio_watch(block), begun_ns) and not self._audio_watch.suspicious:
+        believed = not self._complain("microphones", self._audio_watch(block), begun_ns)
+        if believed and not self._audio_watch.suspicious and self._order_watch.since_ns is None:
             self._audio_ns = audio_ns
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
         self._tell_guardian(begun_ns)
@@ -231,7 +234,16 @@ class Loop:
         for notice in self._builder.notices:
             self._log.health(begun_ns, "warning", "audio_gap", notice)
         self._builder.notices.clear()
+        self._judge_order(block, begun_ns)
         self.summary.audio_drift_ppm = self._builder.clock.drift_ppm()
+
+    def _judge_order(self, block: AudioBlock, at_ns: int) -> None:
+        """Look at the channels' order, after the step, which needn't wait for it; sound is as old as its last belief."""
+        wrong = self._complain("channels", self._order_watch(block), at_ns)
+        since_ns = self._order_watch.since_ns
+        if wrong and since_ns is not None and self._audio_ns is not None and since_ns < self._audio_ns:
+            self._audio_ns = since_ns
+            self._tell_guardian(now_ns(), fresh=True)
 
     def _tell_guardian(self, at_ns: int, fresh: bool = False) -> None:
         """Report the sensors, at most every `TELL_NS` unless there is more to say than that samples came."""

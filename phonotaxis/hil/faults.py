@@ -99,6 +99,12 @@ def _swapped(samples: np.ndarray) -> np.ndarray:
     return changed
 
 
+def _inverted(samples: np.ndarray) -> np.ndarray:
+    changed = samples.copy()
+    changed[2] = np.where(changed[2] == -32768, 32767, -changed[2])
+    return changed
+
+
 def _signed(samples: np.ndarray) -> np.ndarray:
     return np.full_like(samples, broken_policy.SIGN)
 
@@ -173,6 +179,7 @@ FAULTS = (
     Fault("channel_dead", AUDIO_MS, _hears(_dead), _HEAR_AGAIN, AUDIO),
     Fault("channel_clipped", AUDIO_MS, _hears(_clipped), _HEAR_AGAIN, AUDIO),
     Fault("channels_swapped", AUDIO_MS, _hears(_swapped), _HEAR_AGAIN, AUDIO),
+    Fault("channel_inverted", AUDIO_MS, _hears(_inverted), _HEAR_AGAIN, AUDIO),
     Fault(
         "camera_gone",
         DEPTH_MS,

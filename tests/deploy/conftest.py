@@ -116,11 +116,15 @@ def toy_bundle(path: Path, contract: Contract, stop_after: float = 1e6, eager: f
 
 @dataclass
 class FakeWorld:
-    """An empty hall that ends at a wall; noise that depends on the window's number alone."""
+    """An empty hall that ends at a wall; noise that depends on the window's number alone.
+
+    Each microphone has its own noise, which comes from nowhere; with `waves` it comes from a few directions.
+    """
 
     contract: Contract
     wall_m: float = 9.0
     pause_s: float = 0.0  # before the eighth window
+    waves: bool = False
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
     held: list[tuple[float, float]] = field(default_factory=list)
 
@@ -140,8 +144,22 @@ class FakeWorld:
         rng = np.random.default_rng(len(self.held))
         shape = (self.contract.array.device_channels, self.contract.hop_samples)
         audio = (rng.normal(size=shape) * 1000).astype(np.int16)
+        if self.waves:
+            audio[list(self.contract.array.channel_map)] = plane_waves(self.contract, rng).astype(np.int16)
         left_m = self.wall_m - self.pose[0]
         return WindowResult(audio, hall_depth(self.contract.camera, left_m), self.pose, odometry, False, left_m)
+
+
+def plane_waves(contract: Contract, rng: np.random.Generator) -> np.ndarray:
+    """Noise from four directions at the microphones, [mics, hop_samples]."""
+    places_m, count = contract.array.positions_m(), contract.hop_samples
+    hz = np.fft.rfftfreq(count, 1.0 / contract.sample_rate_hz)
+    heard = np.zeros((contract.array.mics, count))
+    for azimuth in (0.3, 1.7, 3.0, 5.1):
+        lead_s = places_m @ np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) / 343.0
+        spectrum = np.fft.rfft(rng.normal(size=count) * 500)
+        heard += np.fft.irfft(spectrum * np.exp(2j * np.pi * hz * lead_s[:, None]), count)
+    return heard
 
 
 def hall_depth(camera: PinholeCamera, wall_m: float) -> np.ndarray:

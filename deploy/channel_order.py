@@ -1,0 +1,178 @@
+"""Notices while the robot drives that channels were exchanged or inverted, from the sound itself.
+
+Waves reach the microphones of an array in an order that its geometry allows. In each bin of each short spectrum the
+plane wave that fits the channels' phases best is looked for (the steered response with phase transform of DiBiase
+2000, bin by bin): once with the array as it is, and once for each pair exchanged and each channel inverted. Where
+another order fits better, a cumulative sum of the difference (Page 1954) tells that it does, and since when; one bin
+says little, several frames of a hundred bins say it surely, of an echo as well as of the direct sound. Levels don't
+count, so that a microphone may be less sensitive than another.
+
+What sound can't tell: an exchange that is a mirror image or a turn of the array (opposite microphones of a square),
+and anything while no waves reach it: sound that each channel has for itself, as hiss and wind, counts for nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.directivity import Omnidirectional
+from phonotaxis.deploy.clock import NS_PER_S
+from phonotaxis.deploy.devices import AudioBlock
+
+SOUND_MPS = 343.0
+FRAME_S = 0.032
+BAND_HZ = (300.0, 6000.0)
+RINGS = ((0.0, 16), (60.0, 8), (90.0, 1))  # elevation in degrees, and directions; a flat array can't tell up from down
+SAME_M = 0.002  # two orders whose distances between microphones differ by less are one
+SLACK = 0.01  # of a frame's difference, at least; more where microphones that stand a little off explain more
+OFF_M = 0.001  # along each axis: what a board's drawing and its soldering leave open
+# Of half an hour of simulated driving in order (half of it with noise of room and motors, spread of gain, delay and
+# place) the sum reached 0.09 at most; an exchange in a ReSpeaker's square adds 0.04 a frame, an inversion 0.13.
+CERTAIN = 0.15
+LEAST_FIT = 0.15  # of the way from what independent noise fits to a perfect fit: below, there are no waves to judge by
+_PAIRS_OF_BINS = 2  # a window's main lobe is four bins wide: every other one says nearly all
+
+
+class OrderWatch:
+    """Watches the order and the polarity of an array's channels; for omnidirectional microphones alone.
+
+    Attributes:
+        watches: whether there is an order that this array's sound could tell from its own.
+        since_ns: capture time from which on the sound is not believed; None while all is well.
+    """
+
+    def __init__(self, array: MicrophoneArray, sample_rate_hz: int) -> None:
+        self._channels = list(array.channel_map)
+        self._rate_hz = sample_rate_hz
+        self._size = round(FRAME_S * sample_rate_hz)
+        places_m = array.positions_m() - array.positions_m().mean(axis=0)
+        self._others = _orders(places_m, self._channels)
+        self.watches = isinstance(array.directivity, Omnidirectional) and bool(self._others)
+        self.since_ns: int | None = None
+        self._rest = np.zeros((len(self._channels), 0), dtype=np.int16)
+        self._next_sample: int | None = None
+        self._wrong = 0  # of the others, from 1
+        self._back = 0.0
+        self._sums = np.zeros(len(self._others))
+        self._begun_ns = np.zeros(len(self._others), dtype=np.int64)
+        if self.watches:
+            self._prepare(places_m)
+
+    def _prepare(self, places_m: np.ndarray) -> None:
+        hz = np.fft.rfftfreq(self._size, 1.0 / self._rate_hz)
+        within = (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], 0.45 * self._rate_hz))
+        self._bins = np.flatnonzero(within)[::_PAIRS_OF_BINS]
+        self._window = np.hanning(self._size).astype(np.float32)
+        towards = _directions()
+        mics = len(places_m)
+        steers = []
+        for order, sign, _ in [(np.arange(mics), np.ones(mics), ""), *self._others]:
+            # the microphone further towards the source hears it first: undo its lead
+            lead_s = places_m[order] @ towards.T / SOUND_MPS
+            steers.append(np.exp(-2j * np.pi * hz[self._bins, None, None] * lead_s.T) * sign)
+        self._steer = np.concatenate(steers, axis=1).astype(np.complex64)  # [bins, orders * directions, mics]
+        phases = np.random.default_rng(0).uniform(0.0, 2.0 * np.pi, (64, len(self._bins), mics))
+        noise = float(np.mean([self._fit(frame)[0] for frame in np.exp(1j * phases).astype(np.complex64)]))
+        self._least = noise + LEAST_FIT * (1.0 - noise)
+        self._slack = self._explained(places_m, hz[self._bins])
+
+    def _explained(self, places_m: np.ndarray, hz: np.ndarray) -> np.ndarray:
+        """Return, for each other order, how much better it may fit a lone wave for microphones a little off, [others].
+
+        Of an exchange of two microphones that a wave reaches nearly at once little is to be seen, and in a large
+        array less than of their tolerance.
+        """
+        rng = np.random.default_rng(1)
+        better = []
+        for azimuth in np.repeat(np.arange(0.0, 2.0 * np.pi, np.pi / 24), 3):
+            off_m = places_m + rng.normal(size=places_m.shape) * OFF_M
+            lead_s = off_m @ np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) / SOUND_MPS
+            fits = self._fit(np.exp(2j * np.pi * hz[:, None] * lead_s).astype(np.complex64))
+            better.append(fits[1:] - fits[0])
+        slack: np.ndarray = np.maximum(SLACK, np.max(better, axis=0))
+        return slack
+
+    def _fit(self, phases: np.ndarray) -> np.ndarray:
+        """Return how well each order fits, 0 to 1, [orders]; `phases`: complex64 [bins, mics] of modulus 1."""
+        bins, mics = phases.shape
+        sums = (self._steer @ phases[:, :, None]).reshape(bins, len(self._others) + 1, -1)
+        power: np.ndarray = (sums.real**2 + sums.imag**2).max(axis=2).mean(axis=0) / mics**2
+        return power
+
+    def __call__(self, block: AudioBlock) -> str:
+        """Take a block; return what is wrong now, empty where nothing is."""
+        if not self.watches:
+            return ""
+        if block.first_sample != self._next_sample:
+            self._rest = self._rest[:, :0]
+        self._next_sample = block.first_sample + block.samples.shape[1]
+        begun_ns = block.capture_ns - self._rest.shape[1] * NS_PER_S // self._rate_hz
+        samples = np.concatenate([self._rest, block.samples[self._channels]], axis=1)
+        while samples.shape[1] >= self._size:
+            self._judge(samples[:, : self._size], begun_ns)
+            samples = samples[:, self._size :]
+            begun_ns += self._size * NS_PER_S // self._rate_hz
+        self._rest = samples
+        return self._others[self._wrong - 1][2] if self._wrong else ""
+
+    def _judge(self, frame: np.ndarray, begun_ns: int) -> None:
+        spectra = np.fft.rfft(frame.astype(np.float32) * self._window)[:, self._bins]
+        phases = (spectra / np.maximum(np.abs(spectra), 1e-3)).T.astype(np.complex64)
+        fits = self._fit(np.ascontiguousarray(phases))
+        better = fits[1:] - fits[0] if fits.max() > self._least else np.zeros(len(self._others))
+        if self._wrong:
+            # it is over when the array as it is fits better as surely as it fitted worse; silence proves nothing
+            self._back = max(0.0, self._back - better[self._wrong - 1] - SLACK)
+            if self._back >= CERTAIN:
+                self._wrong, self.since_ns = 0, None
+                self._sums[:] = 0.0
+            return
+        self._begun_ns[self._sums == 0.0] = begun_ns
+        self._sums = np.maximum(0.0, self._sums + better - self._slack)
+        worst = int(self._sums.argmax())
+        if self._sums[worst] >= CERTAIN:
+            self._wrong, self._back, self.since_ns = worst + 1, 0.0, int(self._begun_ns[worst])
+
+
+def _directions() -> np.ndarray:
+    """Return unit vectors [directions, 3] towards where waves may come from."""
+    found = []
+    for elevation_deg, count in RINGS:
+        azimuth, elevation = np.arange(count) * (2.0 * np.pi / count), np.deg2rad(elevation_deg)
+        level = np.cos(elevation)
+        found.append(np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation) + 0 * azimuth], 1))
+    return np.concatenate(found)
+
+
+def _orders(places_m: np.ndarray, channels: list[int]) -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """List what can be told from the array as it is: whose place each channel takes, its sign, and words for it.
+
+    Distances between microphones decide what a wave can tell: exchanges that leave all of them as they were can't be
+    noticed, and those that change them alike are one.
+    """
+    mics = len(places_m)
+    as_it_is = np.linalg.norm(places_m[:, None] - places_m[None], axis=2)
+    kinds: list[tuple[np.ndarray, np.ndarray, list[str]]] = []
+    for a, b in itertools.combinations(range(mics), 2):
+        order = np.arange(mics)
+        order[[a, b]] = b, a
+        distances = as_it_is[np.ix_(order, order)]
+        if np.abs(distances - as_it_is).max() < SAME_M:
+            continue
+        pair = f"{channels[a]} and {channels[b]}"
+        alike = [names for _, known, names in kinds if np.abs(known - distances).max() < SAME_M]
+        if alike:
+            alike[0].append(pair)
+        else:
+            kinds.append((order, distances, [pair]))
+    found = [(order, np.ones(mics), f"channels {', or '.join(names)} are exchanged") for order, _, names in kinds]
+    # of two channels, either inverted is the same; of one, nothing can be told
+    for mic in range(mics if mics > 2 else mics - 1):
+        sign = np.ones(mics)
+        sign[mic] = -1.0
+        which = f"channel {channels[mic]}" if mics > 2 else f"channel {channels[0]} or {channels[1]}"
+        found.append((np.arange(mics), sign, f"{which} is inverted"))
+    return found
