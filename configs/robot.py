@@ -89,7 +89,9 @@ class LogConfig(Frozen):
 
     Attributes:
         max_episodes: that a folder keeps.
-        max_age_days: older files are deleted; None keeps them.
+        max_age_days: files that are known to be older are deleted; None keeps them.
+        trust_wall_clock: the computer's clock has a battery and is right, though nothing synchronises it. Without it
+            the time for which such a computer was off counts for no file's age.
         max_gb: that a folder keeps, 10^9 bytes.
         rotate_mb: a file that is larger is closed and a new part begun, 10^6 bytes.
         rotate_minutes: likewise of a file that is open for longer.
@@ -100,6 +102,7 @@ class LogConfig(Frozen):
 
     max_episodes: int = Field(default=100, ge=1, le=100_000)
     max_age_days: float | None = Field(default=30.0, gt=0)
+    trust_wall_clock: bool = False
     max_gb: float = Field(default=20.0, gt=0)
     rotate_mb: float = Field(default=500.0, ge=0.1)
     rotate_minutes: float = Field(default=30.0, gt=0)

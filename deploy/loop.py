@@ -238,7 +238,7 @@ class Loop:
         self.summary.audio_drift_ppm = self._builder.clock.drift_ppm()
 
     def _judge_order(self, block: AudioBlock, at_ns: int) -> None:
-        """Look at the channels' order, after the step, which needn't wait for it; sound is as old as its last belief."""
+        """Look at the channels' order, behind the step, which needn't wait; what isn't believed is old."""
         wrong = self._complain("channels", self._order_watch(block), at_ns)
         since_ns = self._order_watch.since_ns
         if wrong and since_ns is not None and self._audio_ns is not None and since_ns < self._audio_ns:

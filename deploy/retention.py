@@ -7,11 +7,12 @@ import datetime
 import fcntl
 import os
 import re
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from phonotaxis.configs.robot import LogConfig
+from phonotaxis.deploy.episode_ages import EpisodeAges, Now, read_now
 
 _NAME = re.compile(r"(?P<episode>.+?)(?:\.part(?P<part>[1-9][0-9]{0,5}))?\.mcap")
 _OURS = "episode-*.mcap"
@@ -61,33 +62,53 @@ class _Kept:
 
 
 def prune_episodes(
-    folder: Path, keep: int, max_age_s: float | None = None, max_bytes: float | None = None
+    folder: Path,
+    keep: int,
+    max_age_s: float | None = None,
+    max_bytes: float | None = None,
+    now: Now | None = None,
 ) -> list[Path]:
     """Delete the oldest episodes of a folder until it holds what it may.
 
-    Only files named as `episode_path` names them are touched, and never one that is being written.
+    Only files named as `episode_path` names them are touched, and never one that is being written. Order and age are
+    those of the folder's ledger, see `episode_ages`: a file is as old as it is known to be.
 
     Args:
         folder: of the episodes.
         keep: as many episodes may remain, with all of their parts.
         max_age_s: older files go; None for any age.
         max_bytes: of all files together; None for any size.
+        now: what this computer knows of the time; by default, read.
 
     Returns:
         The paths deleted.
     """
-    found = _list(folder)
+    with _locked(folder):
+        found = sorted(_list(folder), key=lambda kept: (kept.modified_ns, kept.path.name))
+        ages = EpisodeAges(folder, now or read_now(), [kept.path.name for kept in found])
+        deleted = _prune(found, ages, keep, max_age_s, max_bytes)
+        for path in deleted:
+            ages.forget(path.name)
+        if found:
+            with contextlib.suppress(OSError):  # where the disk is full, ages stand still until there is room
+                ages.save()
+    return deleted
+
+
+def _prune(
+    found: list[_Kept], ages: EpisodeAges, keep: int, max_age_s: float | None, max_bytes: float | None
+) -> list[Path]:
     newest: dict[str, int] = {}
     for kept in found:
-        newest[kept.name] = max(kept.modified_ns, newest.get(kept.name, 0))
-    by_age = sorted(newest, key=lambda name: (newest[name], name))
+        newest[kept.name] = max(ages.number(kept.path.name), newest.get(kept.name, -1))
+    by_age = sorted(newest, key=lambda name: newest[name])
     surplus = set(by_age[: max(0, len(by_age) - keep)])
-    oldest_ns = 0 if max_age_s is None else time.time_ns() - int(max_age_s * 1e9)
     left = sum(kept.size for kept in found)
     deleted = []
-    for kept in sorted(found, key=lambda kept: (newest[kept.name], kept.name, kept.part)):
+    for kept in sorted(found, key=lambda kept: (newest[kept.name], kept.part)):
         too_much = max_bytes is not None and left > max_bytes
-        if (kept.name in surplus or kept.modified_ns < oldest_ns or too_much) and _delete(kept.path):
+        too_old = max_age_s is not None and ages.age_ns(kept.path.name) > max_age_s * 1e9
+        if (kept.name in surplus or too_old or too_much) and _delete(kept.path):
             deleted.append(kept.path)
             left -= kept.size
     return deleted
@@ -96,7 +117,19 @@ def prune_episodes(
 def prune_to(folder: Path, limits: LogConfig) -> list[Path]:
     """Delete what a folder may not keep by the robot's configuration; see `prune_episodes`."""
     age_s = None if limits.max_age_days is None else limits.max_age_days * 86_400
-    return prune_episodes(folder, limits.max_episodes, age_s, limits.max_gb * 1e9)
+    now = read_now(limits.trust_wall_clock)
+    return prune_episodes(folder, limits.max_episodes, age_s, limits.max_gb * 1e9, now)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder's ledger."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _list(folder: Path) -> list[_Kept]:

@@ -23,12 +23,13 @@ from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import DeviceError, open_sensors
-from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path, prune_episodes
+from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
+from phonotaxis.deploy.retention import prune_to
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import AUTO, EngineError, open_engine
@@ -81,7 +82,7 @@ def run(
     if told is not None and goal is None:
         say("no --goal was given: it goes to whatever sounds")
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prune_episodes(episode_dir, robot.log.max_episodes - 1)
+    prune_to(episode_dir, robot.log.model_copy(update={"max_episodes": robot.log.max_episodes - 1}))
     said = {} if goal is None else {"goal": goal}
     info = EpisodeInfo(
         "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said

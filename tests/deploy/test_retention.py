@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from phonotaxis.deploy.container import RecordFile
+from phonotaxis.deploy.episode_ages import LEDGER, Now, read_now
 from phonotaxis.deploy.retention import part_path, parts_of, prune_episodes, split_name
 
 
@@ -39,10 +44,75 @@ def test_an_episode_counts_once_whatever_its_parts(tmp_path: Path) -> None:
     assert [path.name for path in prune_episodes(tmp_path, keep=2)] == ["episode-2.mcap"]
 
 
-def test_old_files_go_by_age(tmp_path: Path) -> None:
+HOUR_NS = 3_600_000_000_000
+YEAR_NS = 8766 * HOUR_NS
+IN_2026 = 56 * YEAR_NS
+
+
+def _names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def _prune(folder: Path, boot: str, up_h: float, wall_ns: int | None, keep: int = 100) -> list[str]:
+    now = Now(boot, int(up_h * HOUR_NS), wall_ns)
+    return _names(prune_episodes(folder, keep, max_age_s=24 * 3600, now=now))
+
+
+def test_files_age_while_the_computer_runs_whatever_its_clock_says(tmp_path: Path) -> None:
     made(tmp_path, "episode-1.mcap", 7200)
+    assert _prune(tmp_path, "a", 1, None) == []
     made(tmp_path, "episode-2.mcap", 60)
-    assert [path.name for path in prune_episodes(tmp_path, 100, max_age_s=3600)] == ["episode-1.mcap"]
+    assert _prune(tmp_path, "a", 20, None) == []
+    assert _prune(tmp_path, "b", 4, None) == []  # switched off for nobody knows how long, and on again
+    assert _prune(tmp_path, "b", 6, None) == ["episode-1.mcap"]  # 19 + 6 hours
+    assert _prune(tmp_path, "b", 23.9, None) == []
+    assert _prune(tmp_path, "b", 24.1, None) == ["episode-2.mcap"]
+
+
+def test_a_clock_that_begins_in_1970_and_jumps_deletes_and_keeps_nothing_wrongly(tmp_path: Path) -> None:
+    path = made(tmp_path, "episode-1.mcap", 0)
+    os.utime(path, (5, 5))  # written in 1970, as the computer thought
+    assert _prune(tmp_path, "a", 0.1, None) == []
+    assert _prune(tmp_path, "a", 0.2, IN_2026) == []  # its clock was set: the file is six minutes old
+    assert _prune(tmp_path, "b", 0.1, IN_2026 + 10 * YEAR_NS) == []  # its age was never told by that clock
+    new = made(tmp_path, "episode-2.mcap", 0)
+    assert _prune(tmp_path, "b", 0.2, IN_2026) == []
+    os.utime(new, (1, 1))
+    # off for 25 hours, and synchronised before and after: that counts
+    assert _prune(tmp_path, "c", 0.1, IN_2026 + 25 * HOUR_NS) == ["episode-2.mcap"]
+
+
+def test_a_clock_that_goes_back_keeps_the_order(tmp_path: Path) -> None:
+    made(tmp_path, "episode-1.mcap", 0)
+    assert _prune(tmp_path, "a", 1, IN_2026) == []
+    os.utime(made(tmp_path, "episode-2.mcap", 0), (5, 5))  # newer, and dated 1970
+    assert _prune(tmp_path, "b", 1, None) == []
+    assert _prune(tmp_path, "b", 2, None, keep=1) == ["episode-1.mcap"]
+
+
+def test_a_person_may_vouch_for_the_clock(tmp_path: Path) -> None:
+    assert read_now(trust=True).wall_ns == pytest.approx(time.time_ns(), abs=5e9)
+    told = read_now()
+    assert told.wall_ns is None or told.wall_ns == pytest.approx(time.time_ns(), abs=5e9)
+    assert told.up_ns >= time.monotonic_ns() - 1_000_000_000
+
+
+@pytest.mark.parametrize("odd", [b"", b"{", b"[1]", b'{"episodes": {"episode-1.mcap": [1]}}', b"\xff", b"[" * 100_000])
+def test_a_ledger_that_can_not_be_read_begins_anew(tmp_path: Path, odd: bytes) -> None:
+    made(tmp_path, "episode-1.mcap", 9e6)
+    (tmp_path / LEDGER).write_bytes(odd)
+    assert _prune(tmp_path, "a", 20, None) == []
+    assert _prune(tmp_path, "a", 45, None) == ["episode-1.mcap"]
+    assert stat.S_IMODE((tmp_path / LEDGER).stat().st_mode) == 0o600
+
+
+def test_two_runs_do_not_change_a_ledger_at_once(tmp_path: Path) -> None:
+    for number in range(40):
+        made(tmp_path, f"episode-{number}.mcap", 100 - number)
+    with ThreadPoolExecutor(4) as pool:
+        for keep in range(30, 20, -1):
+            list(pool.map(lambda _, keep=keep: prune_episodes(tmp_path, keep), range(4)))
+    assert sorted(tmp_path.glob("episode-*")) == sorted(tmp_path / f"episode-{n}.mcap" for n in range(19, 40))
 
 
 def test_the_oldest_go_by_size(tmp_path: Path) -> None:
@@ -54,8 +124,8 @@ def test_the_oldest_go_by_size(tmp_path: Path) -> None:
 
 def test_a_file_that_is_being_written_stays(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "episode-1.mcap")
-    os.utime(file.path, (1, 1))
-    assert prune_episodes(tmp_path, 0, max_age_s=1.0, max_bytes=0.0) == []
+    assert _prune(tmp_path, "a", 1, None) == []
+    assert prune_episodes(tmp_path, 0, 1.0, 0.0, Now("a", 99 * HOUR_NS, None)) == []
     file.close()
     assert prune_episodes(tmp_path, 0) == [file.path]
 
