@@ -65,6 +65,8 @@ class SafetyLimits(Frozen):
         obstacle_ahead_s: the forward speed is such that the margin is not reached within this time.
         device_lost_ms: sound or depth stale for so long disarms: what comes back then moves nothing by itself.
         max_unknown_fraction: of the pixels that should see floor ahead; above it the way counts as blocked.
+        max_bearing_error_deg: that errors of capture times may make in the fastest turn; where sound or image are
+            known to be wrong by more, nothing is done by them.
         reverse_allowed: nothing looks backwards, so driving backwards is off unless allowed here.
     """
 
@@ -81,6 +83,7 @@ class SafetyLimits(Frozen):
     obstacle_margin_m: float = Field(default=0.03, ge=0, le=2.0)
     obstacle_ahead_s: float = Field(default=0.25, gt=0, le=5.0)
     max_unknown_fraction: float = Field(default=0.3, ge=0, le=1.0)
+    max_bearing_error_deg: float = Field(default=5.0, gt=0, le=90.0)
     reverse_allowed: bool = False
 
 

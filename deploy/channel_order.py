@@ -60,6 +60,7 @@ class OrderWatch:
         self._begun_ns = np.zeros(len(self._others), dtype=np.int64)
         if self.watches:
             self._prepare(places_m)
+            self._judge(np.zeros((array.mics, self._size), dtype=np.int16), 0)  # so that nothing is loaded later on
 
     def _prepare(self, places_m: np.ndarray) -> None:
         hz = np.fft.rfftfreq(self._size, 1.0 / self._rate_hz)

@@ -21,18 +21,15 @@ class SampleClock:
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
-        self._first: tuple[int, int] | None = None
         self._last: tuple[int, int] | None = None
 
     def observe(self, first_sample: int, capture_ns: int) -> None:
         """Take note of a block: the index of its first sample and when that was captured."""
         self._last = (first_sample, capture_ns)
-        if self._first is None:
-            self._first = self._last
 
     def restart(self) -> None:
         """Forget everything: the stream began anew."""
-        self._first = self._last = None
+        self._last = None
 
     def ns_at(self, sample: int) -> int:
         """Return when a sample was, or will be, captured.
@@ -44,13 +41,3 @@ class SampleClock:
             raise ValueError("the sample clock has seen no block yet; call observe first")
         anchor_sample, anchor_ns = self._last
         return anchor_ns + (sample - anchor_sample) * NS_PER_S // self._rate_hz
-
-    def drift_ppm(self) -> float:
-        """Return how much faster than nominal the converter runs than the monotonic clock, ppm.
-
-        Taken between the first and the newest block, so it is known to (jitter / time so far); 0 before that.
-        """
-        if self._first is None or self._last is None or self._last[1] == self._first[1]:
-            return 0.0
-        nominal_ns = (self._last[0] - self._first[0]) * NS_PER_S / self._rate_hz
-        return (nominal_ns / (self._last[1] - self._first[1]) - 1.0) * 1e6

@@ -4,74 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from phonotaxis.configs.contract import ACTION
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.agreement import Agreement
-from phonotaxis.deploy.channel_order import OrderWatch
 from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, OdometrySample, Sensors
 from phonotaxis.deploy.episode import EpisodeWriter
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.observation import Due, ObservationBuilder
-from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
 from phonotaxis.deploy.service import notify
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
+from phonotaxis.deploy.summary import RunSummary
+from phonotaxis.deploy.timing import DRIFT_EVENT
+from phonotaxis.deploy.watches import Watches
 
 READ_TIMEOUT_S = 0.1
 AUDIO_LOST_NS = 30 * NS_PER_S  # the microphones are opened anew all the while; the robot stands
 GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 DISARM_WAIT_NS = NS_PER_S // 2
-
-
-@dataclass
-class RunSummary:
-    """How a run went.
-
-    Attributes:
-        outcome: goal_reached, duration, interrupted, disarmed, audio_lost, devices_lost, guardian_lost,
-            engine_failed or log_failed.
-        message: what happened, and what to do where something went wrong.
-        episode: path of the episode's file.
-        bundle_sha256: identity of the policy.
-        armed: whether commands could reach the drive.
-        steps: of the policy.
-        seconds: from the first sample to the last.
-        actions: how often each was taken.
-        decide_ms_mean: from the last sample of a step in the process's hands to the command sent.
-        decide_ms_max: the longest of them.
-        late_steps: decided more than one control period after they were due.
-        safety_stops: for each reason, how many status messages let through less than was asked for.
-        faults: of the sensors, in the order in which they began.
-        agreement: with the person who drove, as a share of the steps; None where nobody did.
-        audio_drift_ppm: of the converter against the monotonic clock.
-        loaded_modules_forbidden: found in this process or the guardian's: empty as it should be.
-        guardian_pid: of the guardian's process.
-        log: what the episode's thread wrote, and what waited, was turned away or lost; see `LogThread.counters`.
-    """
-
-    outcome: str = "duration"
-    message: str = ""
-    episode: str = ""
-    bundle_sha256: str = ""
-    armed: bool = False
-    steps: int = 0
-    seconds: float = 0.0
-    actions: dict[str, int] = field(default_factory=dict)
-    decide_ms_mean: float = 0.0
-    decide_ms_max: float = 0.0
-    late_steps: int = 0
-    safety_stops: dict[str, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    agreement: float | None = None
-    audio_drift_ppm: float = 0.0
-    loaded_modules_forbidden: list[str] = field(default_factory=list)
-    guardian_pid: int = 0
-    log: dict[str, int | float] = field(default_factory=dict)
 
 
 class RunEnd(Exception):
@@ -93,21 +48,17 @@ class Loop:
         guardian: GuardianLink,
         log: EpisodeWriter,
         robot: RobotConfig,
+        watches: Watches,
         arm: bool,
         agreement: Agreement | None = None,
     ) -> None:
         self._runner, self._builder, self._sensors = runner, builder, sensors
-        self._guardian, self._log, self._robot = guardian, log, robot
+        self._guardian, self._log, self._robot, self._watches = guardian, log, robot, watches
         self._arm_when_sensing, self._armed = arm, False
         self._arm_asked = arm
         self._guardian_ns = now_ns()
         self._told_ns = 0
         self._told_depth_ns: int | None = None
-        self._audio_watch = AudioWatch(
-            list(robot.array.channel_map), robot.sample_rate_hz, robot.safety.audio_max_age_ms
-        )
-        self._order_watch = OrderWatch(robot.array, robot.sample_rate_hz)
-        self._depth_watch = DepthWatch()
         self._complaints: dict[str, str] = {}
         self._agreement = agreement
         self._clearance = Clearance(robot)
@@ -118,7 +69,7 @@ class Loop:
         self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
         self._decide_ms: list[float] = []
         self._first_ns: int | None = None
-        self.summary = RunSummary(guardian_pid=guardian.pid)
+        self.summary = RunSummary(guardian_pid=guardian.pid, sync_limit_ms=self._watches.timing.limit_ms)
 
     def until(self, deadline_ns: int) -> None:
         """Run to the deadline.
@@ -151,7 +102,9 @@ class Loop:
         for frame in self._sensors.camera.unread():
             self._log.depth(frame, at_ns)
             self._builder.add_frame(frame)
-            if self._complain("camera", self._depth_watch(frame), at_ns) or self._depth_watch.suspicious:
+            untimely = self._complain("image_time", self._watches.timing.image(frame, at_ns), at_ns)
+            implausible = self._complain("camera", self._watches.depth(frame), at_ns) or self._watches.depth.suspicious
+            if untimely or implausible:
                 continue  # what is not believed does not renew its age
             self._clearance_m = self._clearance(frame.depth_m)
             self._depth_ns = frame.capture_ns
@@ -165,7 +118,7 @@ class Loop:
             sample = replace(sample, collision=True)  # what the guardian holds back feels like what it met in training
         self._log.odometry(sample, at_ns)
         self._builder.add_odometry(sample)
-        self._depth_watch.moved(sample)
+        self._watches.depth.moved(sample)
         if self._agreement is not None:
             self._agreement.moved(sample)
         x, y, yaw = self._pose
@@ -221,8 +174,11 @@ class Loop:
         audio_ns = block.capture_ns + count * NS_PER_S // self._robot.sample_rate_hz
         if self._first_ns is None:
             self._first_ns = block.capture_ns
-        believed = not self._complain("microphones", self._audio_watch(block), begun_ns)
-        if believed and not self._audio_watch.suspicious and self._order_watch.since_ns is None:
+        untimely = self._complain("sound_time", self._watches.timing.sound(block, begun_ns), begun_ns)
+        implausible = (
+            self._complain("microphones", self._watches.audio(block), begun_ns) or self._watches.audio.suspicious
+        )
+        if not (untimely or implausible) and self._watches.order.since_ns is None:
             self._audio_ns = audio_ns
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
         self._tell_guardian(begun_ns)
@@ -235,12 +191,24 @@ class Loop:
             self._log.health(begun_ns, "warning", "audio_gap", notice)
         self._builder.notices.clear()
         self._judge_order(block, begun_ns)
-        self.summary.audio_drift_ppm = self._builder.clock.drift_ppm()
+        self._tell_drift(begun_ns)
+
+    def _tell_drift(self, at_ns: int, last: bool = False) -> None:
+        report = self._watches.timing.drift(at_ns, last)
+        if report is not None:
+            self._log.health(at_ns, report.level, DRIFT_EVENT, report.text, **report.data)
+            self.summary.audio_drift_ppm = self._watches.timing.drift_ppm
+            self.summary.audio_drift_std_ppm = self._watches.timing.drift_std_ppm
+
+    def finish(self) -> None:
+        """Log what is known of the clocks, when the run has ended."""
+        self._tell_drift(now_ns(), last=True)
+        self.summary.sync_error_ms = self._watches.timing.error_ms
 
     def _judge_order(self, block: AudioBlock, at_ns: int) -> None:
         """Look at the channels' order, behind the step, which needn't wait; what isn't believed is old."""
-        wrong = self._complain("channels", self._order_watch(block), at_ns)
-        since_ns = self._order_watch.since_ns
+        wrong = self._complain("channels", self._watches.order(block), at_ns)
+        since_ns = self._watches.order.since_ns
         if wrong and since_ns is not None and self._audio_ns is not None and since_ns < self._audio_ns:
             self._audio_ns = since_ns
             self._tell_guardian(now_ns(), fresh=True)

@@ -26,11 +26,13 @@ from phonotaxis.deploy.devices import DeviceError, open_sensors
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
-from phonotaxis.deploy.loop import Loop, RunEnd, RunSummary
+from phonotaxis.deploy.loop import Loop, RunEnd
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
 from phonotaxis.deploy.retention import prune_to
 from phonotaxis.deploy.steps import PolicyRunner
+from phonotaxis.deploy.summary import RunSummary
+from phonotaxis.deploy.watches import Watches
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import AUTO, EngineError, open_engine
 
@@ -88,6 +90,7 @@ def run(
         "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said
     )
     builder = ObservationBuilder(bundle.contract, robot, told)
+    watches = Watches(robot, bundle.contract)
     guardian = GuardianLink(robot, shadow)
     for refusal in guardian.refused:
         say(f"the guardian runs without {refusal}")
@@ -99,7 +102,7 @@ def run(
             sensors = open_sensors(robot)
             try:
                 runner = PolicyRunner(bundle.contract, opened)
-                loop = Loop(runner, builder, sensors, guardian, log, robot, arm and not shadow, agreement)
+                loop = Loop(runner, builder, sensors, guardian, log, robot, watches, arm and not shadow, agreement)
                 summary = _guarded(loop, log, duration_s)
             finally:
                 guardian.close()  # the drive first: nothing that follows may keep it moving
@@ -131,6 +134,7 @@ def _guarded(loop: Loop, log: EpisodeWriter, duration_s: float) -> RunSummary:
         summary.outcome, summary.message = "engine_failed", str(error)
     finally:
         gc.unfreeze()
+    loop.finish()
     level = "info" if summary.outcome in ENDED_WELL else "error"
     log.health(now_ns(), level, f"ended_{summary.outcome}", summary.message)
     return summary

@@ -12,7 +12,7 @@ from phonotaxis.commands.command import Command, Json, Robot, policy_or_shipped,
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
-    from phonotaxis.deploy.loop import RunSummary
+    from phonotaxis.deploy.summary import RunSummary
 
 
 def run(
@@ -82,6 +82,9 @@ def _figures(summary: RunSummary) -> dict[str, Figure]:
         "decide_max": Figure(summary.decide_ms_max, "ms"),
         "late_steps": Figure(summary.late_steps),
         "audio_drift": Figure(summary.audio_drift_ppm, "ppm"),
+        "audio_drift_std": Figure(summary.audio_drift_std_ppm, "ppm"),
+        "sync_error": Figure(summary.sync_error_ms, "ms"),
+        "sync_limit": Figure(summary.sync_limit_ms, "ms"),
         "records_lost": Figure(int(summary.log["dropped"] + summary.log["lost"] + summary.log["refused"])),
         "sensor_faults": Figure(len(summary.faults)),
         "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),

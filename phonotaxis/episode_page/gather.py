@@ -14,6 +14,7 @@ from phonotaxis.deploy.episode_reader import Episode
 from phonotaxis.deploy.messages import decode_tensor
 from phonotaxis.deploy.replay_other import OtherReport
 from phonotaxis.deploy.replay_report import ReplayReport
+from phonotaxis.deploy.timing import DRIFT_EVENT
 from phonotaxis.episode_page.pictures import data_url, depth_picture, spectrogram
 from phonotaxis.episode_page.sound import NS_PER_S, louder, time_line, wav
 from phonotaxis.episode_page.surroundings import CELL_M, MOST_FRAMES, commanded_way, obstacles, pose_at, way
@@ -142,6 +143,8 @@ def _facts(episode: Episode, report: ReplayReport | None) -> list[list[str]]:
         ["phonotaxis", str(versions.get("phonotaxis", "?"))],
         ["Kind", "by the robot's runtime" if info.kind == "robot" else "by the simulator itself"],
     ]
+    drifts = [event["message"] for event in episode.health() if event.get("event") == DRIFT_EVENT]
+    facts += [["Audio clock", str(drifts[-1])]] if drifts else []
     lost = episode.what_is_lost()
     return [*facts, *([["Lost", lost]] if lost else []), *([["Files", str(len(episode.parts))]] if lost else [])]
 

@@ -158,9 +158,8 @@ def test_the_sample_clock_follows_the_newest_block() -> None:
         clock.ns_at(0)
     clock.observe(0, 1000)
     assert clock.ns_at(16000) == 1_000_001_000
-    assert clock.drift_ppm() == 0.0
-    clock.observe(160_000, 1000 + 10_000_000_000 - 1_000_000)  # 1 ms early after 10 s: 100 ppm fast
-    assert clock.drift_ppm() == pytest.approx(100.0, rel=1e-3)
+    clock.observe(160_000, 1000 + 10_000_000_000 - 1_000_000)
     assert clock.ns_at(159_984) == 1000 + 10_000_000_000 - 2_000_000
     clock.restart()
-    assert clock.drift_ppm() == 0.0
+    with pytest.raises(ValueError, match="no block yet"):
+        clock.ns_at(0)

@@ -1,0 +1,57 @@
+"""What is said of a run when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class RunSummary:
+    """How a run went.
+
+    Attributes:
+        outcome: goal_reached, duration, interrupted, disarmed, audio_lost, devices_lost, guardian_lost,
+            engine_failed or log_failed.
+        message: what happened, and what to do where something went wrong.
+        episode: path of the episode's file.
+        bundle_sha256: identity of the policy.
+        armed: whether commands could reach the drive.
+        steps: of the policy.
+        seconds: from the first sample to the last.
+        actions: how often each was taken.
+        decide_ms_mean: from the last sample of a step in the process's hands to the command sent.
+        decide_ms_max: the longest of them.
+        late_steps: decided more than one control period after they were due.
+        safety_stops: for each reason, how many status messages let through less than was asked for.
+        faults: of the sensors, in the order in which they began.
+        agreement: with the person who drove, as a share of the steps; None where nobody did.
+        audio_drift_ppm: of the converter against the monotonic clock; 0 where the run was too short to tell.
+        audio_drift_std_ppm: its standard error; 0 likewise.
+        sync_error_ms: by how much capture times of sound or image were wrong at most, as far as can be told.
+        sync_limit_ms: beyond which they count as no times.
+        loaded_modules_forbidden: found in this process or the guardian's: empty as it should be.
+        guardian_pid: of the guardian's process.
+        log: what the episode's thread wrote, and what waited, was turned away or lost; see `LogThread.counters`.
+    """
+
+    outcome: str = "duration"
+    message: str = ""
+    episode: str = ""
+    bundle_sha256: str = ""
+    armed: bool = False
+    steps: int = 0
+    seconds: float = 0.0
+    actions: dict[str, int] = field(default_factory=dict)
+    decide_ms_mean: float = 0.0
+    decide_ms_max: float = 0.0
+    late_steps: int = 0
+    safety_stops: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    agreement: float | None = None
+    audio_drift_ppm: float = 0.0
+    audio_drift_std_ppm: float = 0.0
+    sync_error_ms: float = 0.0
+    sync_limit_ms: float = 0.0
+    loaded_modules_forbidden: list[str] = field(default_factory=list)
+    guardian_pid: int = 0
+    log: dict[str, int | float] = field(default_factory=dict)
