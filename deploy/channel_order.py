@@ -49,7 +49,10 @@ class OrderWatch:
         self._rate_hz = sample_rate_hz
         self._size = round(FRAME_S * sample_rate_hz)
         places_m = array.positions_m() - array.positions_m().mean(axis=0)
-        self._others = _orders(places_m, self._channels)
+        exchanges, inversions = _exchanges(places_m, self._channels), _inversions(self._channels)
+        self._pairs = np.array([pair for pair, _ in exchanges], dtype=np.int64).reshape(-1, 2)
+        self._inverted = [mic for mic, _ in inversions]
+        self._others = [text for _, text in (*exchanges, *inversions)]
         self.watches = isinstance(array.directivity, Omnidirectional) and bool(self._others)
         self.since_ns: int | None = None
         self._rest = np.zeros((len(self._channels), 0), dtype=np.int16)
@@ -67,14 +70,12 @@ class OrderWatch:
         within = (hz >= BAND_HZ[0]) & (hz <= min(BAND_HZ[1], 0.45 * self._rate_hz))
         self._bins = np.flatnonzero(within)[::_PAIRS_OF_BINS]
         self._window = np.hanning(self._size).astype(np.float32)
-        towards = _directions()
         mics = len(places_m)
-        steers = []
-        for order, sign, _ in [(np.arange(mics), np.ones(mics), ""), *self._others]:
-            # the microphone further towards the source hears it first: undo its lead
-            lead_s = places_m[order] @ towards.T / SOUND_MPS
-            steers.append(np.exp(-2j * np.pi * hz[self._bins, None, None] * lead_s.T) * sign)
-        self._steer = np.concatenate(steers, axis=1).astype(np.complex64)  # [bins, orders * directions, mics]
+        # the microphone further towards the source hears it first: undo its lead
+        lead_s = _directions() @ places_m.T / SOUND_MPS
+        self._steer = np.exp(-2j * np.pi * hz[self._bins, None, None] * lead_s).astype(np.complex64)
+        first, second = self._pairs[:, 0], self._pairs[:, 1]
+        self._apart = np.ascontiguousarray((self._steer[:, :, first] - self._steer[:, :, second]).swapaxes(1, 2))
         phases = np.random.default_rng(0).uniform(0.0, 2.0 * np.pi, (64, len(self._bins), mics))
         noise = float(np.mean([self._fit(frame)[0] for frame in np.exp(1j * phases).astype(np.complex64)]))
         self._least = noise + LEAST_FIT * (1.0 - noise)
@@ -97,10 +98,18 @@ class OrderWatch:
         return slack
 
     def _fit(self, phases: np.ndarray) -> np.ndarray:
-        """Return how well each order fits, 0 to 1, [orders]; `phases`: complex64 [bins, mics] of modulus 1."""
-        bins, mics = phases.shape
-        sums = (self._steer @ phases[:, :, None]).reshape(bins, len(self._others) + 1, -1)
-        power: np.ndarray = (sums.real**2 + sums.imag**2).max(axis=2).mean(axis=0) / mics**2
+        """Return how well each order fits, 0 to 1, [1 + others]; `phases`: complex64 [bins, mics] of modulus 1.
+
+        With weights w, exchanging two channels changes the sum of w x by -(w_a - w_b) (x_a - x_b), and inverting one by
+        -2 w_a x_a. No matrix product: BLAS's threads would wait for a loaded machine's other cores.
+        """
+        shares = self._steer * phases[:, None, :]
+        as_it_is = shares.sum(axis=2)[:, None, :]  # [bins, 1, directions]
+        apart = phases[:, self._pairs[:, 0]] - phases[:, self._pairs[:, 1]]
+        exchanged = as_it_is - self._apart * apart[:, :, None]
+        inverted = as_it_is - 2.0 * shares[:, :, self._inverted].swapaxes(1, 2)
+        sums = np.concatenate([as_it_is, exchanged, inverted], axis=1)
+        power: np.ndarray = (sums.real**2 + sums.imag**2).max(axis=2).mean(axis=0) / phases.shape[1] ** 2
         return power
 
     def __call__(self, block: AudioBlock) -> str:
@@ -117,7 +126,7 @@ class OrderWatch:
             samples = samples[:, self._size :]
             begun_ns += self._size * NS_PER_S // self._rate_hz
         self._rest = samples
-        return self._others[self._wrong - 1][2] if self._wrong else ""
+        return self._others[self._wrong - 1] if self._wrong else ""
 
     def _judge(self, frame: np.ndarray, begun_ns: int) -> None:
         spectra = np.fft.rfft(frame.astype(np.float32) * self._window)[:, self._bins]
@@ -148,32 +157,32 @@ def _directions() -> np.ndarray:
     return np.concatenate(found)
 
 
-def _orders(places_m: np.ndarray, channels: list[int]) -> list[tuple[np.ndarray, np.ndarray, str]]:
-    """List what can be told from the array as it is: whose place each channel takes, its sign, and words for it.
+def _exchanges(places_m: np.ndarray, channels: list[int]) -> list[tuple[tuple[int, int], str]]:
+    """List the exchanges of two microphones that waves can tell from the array as it is, with words for them.
 
-    Distances between microphones decide what a wave can tell: exchanges that leave all of them as they were can't be
-    noticed, and those that change them alike are one.
+    Distances between microphones decide that: an exchange that leaves all of them as they were can't be noticed, and
+    those that change them alike are one.
     """
-    mics = len(places_m)
     as_it_is = np.linalg.norm(places_m[:, None] - places_m[None], axis=2)
-    kinds: list[tuple[np.ndarray, np.ndarray, list[str]]] = []
-    for a, b in itertools.combinations(range(mics), 2):
-        order = np.arange(mics)
+    kinds: list[tuple[tuple[int, int], np.ndarray, list[str]]] = []
+    for a, b in itertools.combinations(range(len(places_m)), 2):
+        order = np.arange(len(places_m))
         order[[a, b]] = b, a
         distances = as_it_is[np.ix_(order, order)]
         if np.abs(distances - as_it_is).max() < SAME_M:
             continue
-        pair = f"{channels[a]} and {channels[b]}"
         alike = [names for _, known, names in kinds if np.abs(known - distances).max() < SAME_M]
-        if alike:
-            alike[0].append(pair)
-        else:
-            kinds.append((order, distances, [pair]))
-    found = [(order, np.ones(mics), f"channels {', or '.join(names)} are exchanged") for order, _, names in kinds]
-    # of two channels, either inverted is the same; of one, nothing can be told
-    for mic in range(mics if mics > 2 else mics - 1):
-        sign = np.ones(mics)
-        sign[mic] = -1.0
-        which = f"channel {channels[mic]}" if mics > 2 else f"channel {channels[0]} or {channels[1]}"
-        found.append((np.arange(mics), sign, f"{which} is inverted"))
-    return found
+        names = alike[0] if alike else []
+        names.append(f"{channels[a]} and {channels[b]}")
+        if not alike:
+            kinds.append(((a, b), distances, names))
+    return [(pair, f"channels {', or '.join(names)} are exchanged") for pair, _, names in kinds]
+
+
+def _inversions(channels: list[int]) -> list[tuple[int, str]]:
+    """List the channels that may be inverted: of two, either is the same, and of one nothing can be told."""
+    if len(channels) == 2:
+        return [(0, f"channel {channels[0]} or {channels[1]} is inverted")]
+    return (
+        [(mic, f"channel {channel} is inverted") for mic, channel in enumerate(channels)] if len(channels) > 2 else []
+    )
