@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from phonotaxis.configs.config_error import ConfigError, did_you_mean
 
-class ConfigError(ValueError):
-    """A configuration that can't be used; the message says which key, what came and what is allowed."""
+__all__ = ["ConfigError", "Frozen", "Model", "build", "did_you_mean"]
 
 
 class Frozen(BaseModel):
@@ -20,12 +18,6 @@ class Frozen(BaseModel):
 
 
 Model = TypeVar("Model", bound=Frozen)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest of the known names, or an empty string."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def build(model: type[Model], data: Any, where: str) -> Model:

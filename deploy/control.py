@@ -11,11 +11,13 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.configs.wire import peer_is_self
 from phonotaxis.deploy.emergency_stop import robot_key
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 REQUESTS = ("arm", "disarm", "emergency_stop", "release", "status")
 MAX_BYTES = 4096

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from phonotaxis.configs.base import ConfigError, did_you_mean
-from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.configs.config_error import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 
 class DeviceError(RuntimeError):

@@ -12,12 +12,18 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.plain_robot import PlainRobot
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 
 def robot_key(robot: RobotConfig) -> str:
     """Return a name for files of this robot on this machine: its own name, and a hash of its devices."""
+    if isinstance(robot, PlainRobot):
+        return str(robot.key)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in robot.name)[:32]
     return f"{name}-{hashlib.sha256(robot.devices.model_dump_json().encode()).hexdigest()[:8]}"
 

@@ -2,8 +2,8 @@
 
 It starts disarmed, arms only by an explicit message (a person's act), passes every command through the safety
 filter fifty times a second, and stops the drive when the runtime falls silent or its connection ends, which
-also disarms. A tick that comes more than 60 ms late brakes: what was asked for then is old. It imports little
-and allocates little, its garbage collector is frozen, and where the system permits it is scheduled before all
+also disarms. A tick that comes more than 60 ms late brakes: what was asked for then is old. It imports the standard
+library and numpy alone, its garbage collector is frozen, and where the system permits it is scheduled before all
 ordinary processes and never paged out. A software stop is no safety function: a robot also needs a switch that
 cuts the power of its motors.
 
@@ -21,17 +21,20 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.base import ConfigError
-from phonotaxis.configs.robot import RobotConfig, robot_from_json
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, DriveGone, OdometrySample, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_service import TICK_S, accept_runtime, brake, say, serve
+from phonotaxis.deploy.plain_robot import plain_robot
 from phonotaxis.deploy.realtime import be_punctual, freeze_garbage
 from phonotaxis.deploy.safety import Allowed, Command, SafetyFilter, SensorState
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 LATE_NS = 60_000_000
 _TICK_NS = int(TICK_S * 1e9)
@@ -252,15 +255,15 @@ def main(arguments: list[str] | None = None) -> int:
     # Ctrl-C reaches every process of the terminal: the runtime decides what it means, the guardian stays
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        robot = robot_from_json(options.config.read_text(), str(options.config))
+        robot = plain_robot(options.config.read_text())
         link = accept_runtime(options.socket)
         control = Control(control_path(robot))
-    except (ConfigError, OSError) as error:
+    except (ConfigError, OSError, ValueError) as error:
         print(f"guardian: {error}", file=sys.stderr)
         return 1
     try:
         drive = open_drive(robot)
-    except DeviceError as error:
+    except (ConfigError, DeviceError) as error:
         control.close()
         print(f"guardian: {error}", file=sys.stderr)
         return 1

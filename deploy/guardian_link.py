@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.emergency_stop import robot_key
 from phonotaxis.deploy.guardian_service import MAX_MESSAGE_BYTES
+from phonotaxis.deploy.plain_robot import to_plain
 
 START_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 5.0
@@ -44,7 +46,7 @@ class GuardianLink:
         """
         self._folder = tempfile.TemporaryDirectory(prefix="phonotaxis-guardian-")  # made with mode 0700
         folder = Path(self._folder.name)
-        (folder / "robot.json").write_text(robot.model_dump_json())
+        (folder / "robot.json").write_text(to_plain(robot, robot_key(robot)))
         path = folder / "guardian.sock"
         self._process = subprocess.Popen(
             [

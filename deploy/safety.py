@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.ramp import Ramp
 from phonotaxis.deploy.way import Way
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 CREEP_MPS = 0.02  # slower than this the drive would only hum against an obstacle
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DriveDevice, DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop
 from phonotaxis.deploy.guardian import Guardian
 from phonotaxis.deploy.guardian_trace import GuardianTrace
 from phonotaxis.deploy.safety import Allowed
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 
 class TracedDrive:

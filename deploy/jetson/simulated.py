@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from phonotaxis.configs import wire
-from phonotaxis.configs.devices import SimulatedDevices
-from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, DeviceError, OdometrySample, Sensors
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.devices import SimulatedDevices
+    from phonotaxis.configs.robot import RobotConfig
 
 CONNECT_TIMEOUT_S = 10.0
 _QUEUED_BLOCKS = 4096  # some minutes of 50 ms blocks: a stalled loop shows as age, not as lost memory
@@ -199,8 +201,8 @@ def open_drive(robot: RobotConfig) -> SimulatedDrive:
 
 def _connect(robot: RobotConfig, role: str) -> socket.socket:
     try:
-        assert isinstance(robot.devices, SimulatedDevices)
-        link = wire.connect(wire.socket_path(robot.devices.socket), role, CONNECT_TIMEOUT_S)
+        devices = cast("SimulatedDevices", robot.devices)
+        link = wire.connect(wire.socket_path(devices.socket), role, CONNECT_TIMEOUT_S)
     except wire.WireError as error:
         raise DeviceError(str(error)) from None
     link.settimeout(0.5)

@@ -20,7 +20,7 @@ _KEPT = 4096  # chunks, when nobody collects them
 
 
 class PortReader:
-    """Collects what comes from an open port (`serial.Serial`), which it closes in the end.
+    """Collects what comes from an open port (`SerialPort`), which it closes in the end.
 
     Attributes:
         failed: why it has ended, empty while it reads.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.devices import Ros2Drive
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.devices import Ros2Drive
 
 DISCOVERY_S = 2.0  # within which another publisher is seen
 _LOOK_NS = 500_000_000

@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.devices import WaveshareDrive
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.jetson.drives.lines import LineBuffer
 from phonotaxis.deploy.jetson.drives.reader import PortReader
+from phonotaxis.deploy.jetson.drives.serial_port import PortBusy, SerialPort
 from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.devices import WaveshareDrive
 
 FEEDBACK = 1001
 FEEDBACK_INTERVAL_MS = 20
@@ -40,7 +43,7 @@ class Waveshare:
             DeviceError: it isn't there, or another process holds it.
         """
         self._config, self.dead_man_ms = config, dead_man_ms
-        self._port: Any = None
+        self._port: SerialPort | None = None
         self._reader: PortReader | None = None
         self._tried_ns = self._renewed_ns = 0
         self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
@@ -49,14 +52,12 @@ class Waveshare:
         self._open()
 
     def _open(self) -> None:
-        import serial
-
         self._tried_ns = now_ns()
         name = self._config.port
         try:
-            port = serial.Serial(name, self._config.baud, timeout=0, write_timeout=0, exclusive=True)
-        except (OSError, ValueError) as error:  # pyserial's own error is an OSError
-            busy = "lock" in str(error)
+            port = SerialPort(name, self._config.baud)
+        except (OSError, ValueError) as error:
+            busy = isinstance(error, PortBusy)
             hint = "another program holds it; end that" if busy else "check devices.drive.port, the cable and the group"
             raise DeviceError(f"{name}: can't open the drive's port ({error}); {hint}") from None
         self._port, self._reader = port, PortReader(port)
@@ -113,6 +114,7 @@ class Waveshare:
             raise DriveGone(str(error)) from None
 
     def _write(self, message: dict[str, Any]) -> None:
+        assert self._port is not None
         data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             written = self._port.write(data)
