@@ -27,6 +27,7 @@ AUDIO_LOST_NS = 30 * NS_PER_S  # the microphones are opened anew all the while; 
 GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 DISARM_WAIT_NS = NS_PER_S // 2
+BEHIND_NS = 150_000_000  # from a block's capture on: steps and sensors' ages go first
 
 
 class RunEnd(Exception):
@@ -207,6 +208,8 @@ class Loop:
 
     def _judge_order(self, block: AudioBlock, at_ns: int) -> None:
         """Look at the channels' order, behind the step, which needn't wait; what isn't believed is old."""
+        if at_ns - block.capture_ns > BEHIND_NS:
+            return  # catch up first
         wrong = self._complain("channels", self._watches.order(block), at_ns)
         since_ns = self._watches.order.since_ns
         if wrong and since_ns is not None and self._audio_ns is not None and since_ns < self._audio_ns:

@@ -72,9 +72,12 @@ class DepthWatch:
         self._last: bytes = b""
         self._repeats = 0
         self._moved_m = self._turned_rad = 0.0
+        self._changed_ns: int | None = None
 
     def moved(self, sample: OdometrySample) -> None:
-        """Take a motion of the robot."""
+        """Take a motion of the robot; one that was over when the image was taken is in the image."""
+        if self._changed_ns is not None and sample.capture_ns <= self._changed_ns:
+            return
         self._moved_m += abs(sample.dx_m)
         self._turned_rad += abs(sample.dyaw_rad)
 
@@ -86,7 +89,7 @@ class DepthWatch:
             return "the image is noise" if self._noisy >= NOISY_FRAMES else ""
         image = frame.depth_m.tobytes()
         if image != self._last:
-            self._last, self._repeats = image, 0
+            self._last, self._repeats, self._changed_ns = image, 0, frame.capture_ns
             self._moved_m = self._turned_rad = 0.0
             self.suspicious = False
             return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from phonotaxis.deploy.devices import DriveDevice, Sensors
 
 if TYPE_CHECKING:
-    from phonotaxis.configs.devices import HardwareDevices, Ros2Drive, WaveshareDrive
+    from phonotaxis.configs.devices import HardwareDevices
     from phonotaxis.configs.robot import RobotConfig
 
 
@@ -39,10 +39,10 @@ def open_drive(robot: RobotConfig) -> DriveDevice:
     if drive.kind == "waveshare":
         from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
 
-        return Waveshare(cast("WaveshareDrive", drive), robot.drive.dead_man_ms)
+        return Waveshare(drive, robot.drive.dead_man_ms)
     from phonotaxis.deploy.jetson.drives.ros2 import Ros2
 
-    return Ros2(cast("Ros2Drive", drive), robot.drive.dead_man_ms)
+    return Ros2(drive, robot.drive.dead_man_ms)
 
 
 def _devices(robot: RobotConfig) -> HardwareDevices:

@@ -55,8 +55,9 @@ def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:
     frame = DepthFrame(np.ones((4, 4), dtype=np.float32), 0)
     other = DepthFrame(np.full((4, 4), 2.0, dtype=np.float32), 0)
     for motion, frozen in (
-        (OdometrySample(0.06, 0.0, 0.0, False, 0), True),
-        (OdometrySample(0, 0, 0, False, 0), False),
+        (OdometrySample(0.06, 0.0, 0.0, False, 1), True),
+        (OdometrySample(0, 0, 0, False, 1), False),
+        (OdometrySample(0.06, 0.0, 0.0, False, 0), False),  # it is in the image, though it is told of afterwards
     ):
         watch = DepthWatch()
         said = [watch(frame)]

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import termios
+from typing import Any
 
 
 class PortBusy(OSError):
@@ -50,7 +51,7 @@ class SerialPort:
         try:
             control = termios.CS8 | termios.CREAD | termios.CLOCAL
             characters = [b"\0"] * len(termios.tcgetattr(self._descriptor)[6])
-            attributes = [0, 0, control, 0, speed, speed, characters]
+            attributes: list[Any] = [0, 0, control, 0, speed, speed, characters]
             termios.tcsetattr(self._descriptor, termios.TCSANOW, attributes)
             fcntl.ioctl(self._descriptor, termios.TIOCEXCL)
             termios.tcflush(self._descriptor, termios.TCIOFLUSH)
