@@ -41,6 +41,7 @@ class OrderWatch:
 
     Attributes:
         watches: whether there is an order that this array's sound could tell from its own.
+        exchanges: of microphones that sound can tell, with words for them.
         since_ns: capture time from which on the sound is not believed; None while all is well.
     """
 
@@ -49,10 +50,10 @@ class OrderWatch:
         self._rate_hz = sample_rate_hz
         self._size = round(FRAME_S * sample_rate_hz)
         places_m = array.positions_m() - array.positions_m().mean(axis=0)
-        exchanges, inversions = _exchanges(places_m, self._channels), _inversions(self._channels)
-        self._pairs = np.array([pair for pair, _ in exchanges], dtype=np.int64).reshape(-1, 2)
+        self.exchanges, inversions = _exchanges(places_m, self._channels), _inversions(self._channels)
+        self._pairs = np.array([pair for pair, _ in self.exchanges], dtype=np.int64).reshape(-1, 2)
         self._inverted = [mic for mic, _ in inversions]
-        self._others = [text for _, text in (*exchanges, *inversions)]
+        self._others = [text for _, text in (*self.exchanges, *inversions)]
         self.watches = isinstance(array.directivity, Omnidirectional) and bool(self._others)
         self.since_ns: int | None = None
         self._rest = np.zeros((len(self._channels), 0), dtype=np.int16)
@@ -127,6 +128,11 @@ class OrderWatch:
             begun_ns += self._size * NS_PER_S // self._rate_hz
         self._rest = samples
         return self._others[self._wrong - 1] if self._wrong else ""
+
+    @property
+    def evidence(self) -> float:
+        """How much speaks for another order; `CERTAIN` is enough."""
+        return float(self._sums.max(initial=0.0))
 
     def _judge(self, frame: np.ndarray, begun_ns: int) -> None:
         spectra = np.fft.rfft(frame.astype(np.float32) * self._window)[:, self._bins]

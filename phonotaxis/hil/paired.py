@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from phonotaxis.configs.goal import ANYTHING
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_world import WorldRobot
@@ -51,8 +50,8 @@ def told(task: AudioGoalTask, bundle: Bundle) -> AudioGoalTask:
 
 
 def said(world: WorldRobot, bundle: Bundle) -> str | None:
-    """Return what a person says to a policy in an episode; None to one that is told nothing."""
-    return None if bundle.contract.goal is None else world.goal or ANYTHING
+    """Return what a person says to a policy in an episode; None where nothing is named or nothing is to be told."""
+    return None if bundle.contract.goal is None else world.goal or None
 
 
 def simulate(task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library) -> list[bool]:
