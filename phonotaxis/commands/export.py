@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phonotaxis.policies.policy import Policy
 
 STEPS, EPISODES = 10_000, 500
+_FILE_WIDTH = 120  # of a table that goes to a file or another program
 
 
 class Trial(NamedTuple):
@@ -229,13 +230,21 @@ def _inspect(path: Path, as_json: bool) -> None:
     bundle, _ = _load(path)
     if as_json:
         import sys
+        from json import dumps, loads
 
-        sys.stdout.write(f'{{"contract": {bundle.contract.to_json()}, "sha256": "{bundle.sha256}"}}\n')
+        shown = {
+            "path": str(bundle.path), "sha256": bundle.sha256, "size": len(bundle.data),
+            "precision": bundle.provenance.get("precision", "fp32"), "contract": loads(bundle.contract.to_json()),
+            "provenance": bundle.provenance,
+        }  # fmt: skip
+        sys.stdout.write(dumps(shown) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     for title, rows in sections(bundle):
         table = Table(box=None, pad_edge=False, show_header=False)
         for row in rows:
