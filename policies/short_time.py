@@ -5,7 +5,7 @@ quiet frequencies, that is 1e-5 to 1e-3 of the quiet ones. Whitening makes them 
 the low ones, and a memory that has searched in vain for minutes makes a thousand times as much of it. So the basis is
 parted, after Ozaki, Ogita, Oishi and Rump (2012): into numbers of few bits, whose products with 16-bit samples are
 integers that float32 adds exactly in any order, and a small rest, of which the rounding doesn't matter. That the
-product is twice as wide costs nothing, since samples n and n_fft - n are read together: cosines are alike there, and
+product is twice as wide costs little, since samples n and n_fft - n are read together: cosines are alike there, and
 sines opposite.
 """
 
