@@ -6,10 +6,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Of the tests of deploy/: the rest needs the simulator, sound and video servers, or the speed of a real machine.
+# Of the tests of deploy/: the rest needs the simulator, sound and video servers, or a robot driven in real time.
 tests=(
     test_emergency_stop test_episode test_golden test_observation test_recover test_replay test_replay_other
-    test_replay_rules test_replay_safety test_retention test_safety jetson/test_channel_check
+    test_replay_rules test_retention test_safety
 )
 
 root=$(bash tools/setup_arm64.sh)
