@@ -17,7 +17,7 @@ from phonotaxis.export.bundle import Bundle, open_bundle
 from phonotaxis.export.calibrate import Calibration
 from phonotaxis.export.decider import EngineDecider
 from phonotaxis.export.engines import open_engine
-from phonotaxis.export.openloop import OpenLoop, OpenLoopDecider, Step, torch_step
+from phonotaxis.export.openloop import OpenLoop, OpenLoopDecider, Step, float64_step, torch_step
 from phonotaxis.export.parity import ParityReport
 from phonotaxis.export.precision import PRECISIONS, convert
 from phonotaxis.export.weights import restored_policy
@@ -129,12 +129,18 @@ def reference_of(bundle: Bundle, policy: Policy | None = None) -> Step:
     return torch_step(policy or restored_policy(bundle))
 
 
+def witness_of(bundle: Bundle, policy: Policy | None = None) -> Step:
+    """Return the same network in float64."""
+    return float64_step(policy or restored_policy(bundle))
+
+
 def open_loop(
     bundles: Mapping[str, Bundle],
     reference: Step,
     task: AudioGoalTask,
     steps: int,
     progress: Progress = lambda share, text: None,
+    witness: Step | None = None,
 ) -> dict[str, ParityReport]:
     """Run all precisions beside the reference, which acts, through whole episodes until there are enough steps.
 
@@ -144,11 +150,12 @@ def open_loop(
         task: whose episodes are run.
         steps: at least so many.
         progress: told the share done.
+        witness: the network in float64, which full precision is held against too.
     """
     engines = {name: open_engine(bundle).run for name, bundle in bundles.items()}
     contract = next(iter(bundles.values())).contract
     world = World(task, _WORLDS)
-    loop = OpenLoop(contract, reference, engines, world.num_worlds)
+    loop = OpenLoop(contract, reference, engines, world.num_worlds, witness)
     first = _OPEN_SEED
     done = next(iter(loop.reports.values()))
 
@@ -200,11 +207,22 @@ def verdicts(
     return found
 
 
+def _told(report: ParityReport) -> str:
+    """Say where a difference comes from."""
+    origin = report.origin
+    if origin is None:
+        return ""
+    return (
+        f" (from the same memory by {origin.step:.2g} in a step, the rest its memory makes of that; of the network in "
+        f"float64 the engine is off by {origin.engine:.2g} and PyTorch by {origin.reference:.2g})"
+    )
+
+
 def _reasons(name: str, report: ParityReport, gap: Estimate | None) -> list[str]:
     reasons = []
     logits = report.largest.get("logits", report.largest.get("mean", 0.0))
     if name == "fp32" and logits > FP32_LOGITS:
-        reasons.append(f"logits differ by {logits:.2g}, {FP32_LOGITS:g} is allowed")
+        reasons.append(f"logits differ by {logits:.2g}, {FP32_LOGITS:g} is allowed{_told(report)}")
     if report.unexplained_flips and name != "int8":
         reasons.append(f"{len(report.unexplained_flips)} actions flipped that no difference of logits explains")
     share = len(report.flips) / max(report.frames, 1)

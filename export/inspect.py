@@ -36,13 +36,8 @@ def _file(bundle: Bundle) -> list[tuple[str, ...]]:
 def _row(spec: TensorSpec) -> tuple[str, ...]:
     shape = " x ".join(map(str, spec.shape)) or "scalar"
     bounded = abs(spec.low) < float("inf") and abs(spec.high) < float("inf")
-    return (
-        spec.name,
-        f"{spec.dtype} {shape}",
-        f"{spec.low:g} to {spec.high:g}" if bounded else "",
-        spec.unit,
-        spec.meaning,
-    )
+    span = f"{spec.low:g} to {spec.high:g}" if bounded else ""
+    return spec.name, f"{spec.dtype} {shape}", " ".join(part for part in (span, spec.unit) if part), spec.meaning
 
 
 def _made_for(bundle: Bundle) -> list[tuple[str, ...]]:
@@ -79,7 +74,21 @@ def _provenance(bundle: Bundle) -> list[tuple[str, ...]]:
 
 
 def _short(value: object) -> str:
-    text = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        text = ", ".join(f"{key} {_leaf(one)}" for key, one in value.items())
+    else:
+        text = _leaf(value)
     # What a stranger wrote must not move the cursor of whoever reads it.
     text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= 300 else text[:297] + "..."
+    return text if len(text) <= 600 else text[:597] + "..."
+
+
+def _leaf(value: object) -> str:
+    """Write a value in a few words; what has parts of its own is only counted: `--json` has it whole."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return f"({len(value)} parts)"
+    if isinstance(value, list):
+        return f"({len(value)} parts)" if any(isinstance(one, dict | list) for one in value) else str(value)
+    return str(value)

@@ -13,6 +13,8 @@ from phonotaxis.configs import contract as names
 from phonotaxis.export.engines import Engine
 from phonotaxis.policies.policy import ExportablePolicy, Policy
 
+Outputs = dict[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -35,6 +37,21 @@ class Flip:
 
 
 @dataclass
+class Origin:
+    """Where a difference of logits or means comes from: the largest differences, over the same steps.
+
+    Attributes:
+        engine: of the engine from the network in float64, each with its own memory.
+        reference: of PyTorch in float32 from it, likewise.
+        step: of the engine from PyTorch where it begins each step with PyTorch's memory.
+    """
+
+    engine: float = 0.0
+    reference: float = 0.0
+    step: float = 0.0
+
+
+@dataclass
 class ParityReport:
     """Differences between PyTorch and an engine.
 
@@ -44,6 +61,7 @@ class ParityReport:
         flips: steps at which the discrete action differed.
         sums: of absolute differences of each output, float64, so that a million frames don't blur the mean.
         counts: of the numbers summed.
+        origin: of the differences; None where there was no witness.
     """
 
     frames: int = 0
@@ -51,6 +69,15 @@ class ParityReport:
     flips: list[Flip] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
+    origin: Origin | None = None
+
+    def note_origin(self, expected: Outputs, received: Outputs, exact: Outputs, stepped: Outputs) -> None:
+        """Add one step: of PyTorch, the engine, the network in float64, and the engine from PyTorch's memory."""
+        name = names.LOGITS if names.LOGITS in expected else names.MEAN
+        origin = self.origin = self.origin or Origin()
+        origin.engine = max(origin.engine, _largest(exact[name], received[name]))
+        origin.reference = max(origin.reference, _largest(exact[name], expected[name]))
+        origin.step = max(origin.step, _largest(expected[name], stepped[name]))
 
     @property
     def mean(self) -> dict[str, float]:
@@ -145,6 +172,10 @@ def note(report: ParityReport, expected: dict[str, np.ndarray], received: dict[s
         report.largest[name] = max(report.largest.get(name, 0.0), float(difference.max()))
         report.sums[name] = report.sums.get(name, 0.0) + float(difference.sum())
         report.counts[name] = report.counts.get(name, 0) + difference.size
+
+
+def _largest(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(np.float64) - other).max())
 
 
 def flips(step: int, expected: dict[str, np.ndarray], received: dict[str, np.ndarray]) -> list[Flip]:

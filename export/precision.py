@@ -2,8 +2,11 @@
 
 The front ends stay in full precision, as does everything between the products: normalisation, gates, the recurrent
 state, which would lose small updates. So do the last layers before the outputs: they are tiny, and in half precision
-logits would tie. Eight bits follow the scheme that ONNX Runtime and TensorRT both take: QuantizeLinear and
-DequantizeLinear around each product, symmetric, int8, one scale for an activation and one for each output of a weight.
+logits would tie. In eight bits the encoders of sound and sight stay too: their inputs have long tails, which one scale
+can't hold, and they are an eighth of the weights (flipped actions fall by half and more).
+
+Eight bits follow the scheme that ONNX Runtime and TensorRT both take: QuantizeLinear and DequantizeLinear around each
+product, symmetric, int8, one scale for an activation and one for each output of a weight.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from phonotaxis.export.weights import WEIGHT
 PRECISIONS = ("fp32", "fp16", "int8")
 PRECISION_KEY = "precision"  # of a bundle's provenance
 _PRODUCTS = ("Gemm", "MatMul", "Conv")
+_NOT_IN_EIGHT_BITS = (f"{WEIGHT}senses.audio.", f"{WEIGHT}senses.depth.")
 _HALF_LARGEST = float(np.finfo(np.float16).max)
 _STEPS = 127.0  # int8, symmetric: -127..127
 
@@ -85,19 +89,20 @@ def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return found[::-1]
 
 
-def _chosen(model: onnx.ModelProto) -> set[str]:
-    return {node.output[0] for node in products(model)}  # a node's one name that is always there
+def eight_bit_products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """List those of `products` that eight bits are enough for."""
+    return [node for node in products(model) if not node.input[1].startswith(_NOT_IN_EIGHT_BITS)]
 
 
 def activations(model: onnx.ModelProto) -> list[str]:
-    """List the tensors that products read, each once."""
-    return list(dict.fromkeys(node.input[0] for node in products(model)))
+    """List the tensors that products in eight bits read, each once."""
+    return list(dict.fromkeys(node.input[0] for node in eight_bit_products(model)))
 
 
 def _halve(model: onnx.ModelProto) -> None:
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    chosen = _chosen(model)
+    chosen = {node.output[0] for node in products(model)}  # a node's one name that is always there
     cast: dict[str, str] = {}
     nodes = []
     for node in graph.node:
@@ -128,7 +133,7 @@ def _half_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 def _quantise(model: onnx.ModelProto, ranges: Mapping[str, float]) -> None:
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    chosen = _chosen(model)
+    chosen = {node.output[0] for node in eight_bit_products(model)}
     graph.initializer.append(numpy_helper.from_array(np.zeros((), np.int8), "int8.zero"))
     rounded: dict[str, str] = {}
     nodes = []

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from phonotaxis.configs.contract import Contract, FrontEnd
 from phonotaxis.policies import spectra
 from phonotaxis.policies.manifold import TURNS, manifold, pairs_of, steering
+from phonotaxis.policies.short_time import ShortTimeFourier
 
 DEPTH_CELLS = 32  # both sides of the pooled depth image
 STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
@@ -73,8 +74,6 @@ class AudioFrontEnd(nn.Module):
         shape: of a row of the features, (F,).
     """
 
-    frame_index: Tensor
-    fourier: Tensor
     mel: Tensor
     power_steering: Tensor
     response: Tensor
@@ -87,15 +86,8 @@ class AudioFrontEnd(nn.Module):
         self.layout = audio_layout(spec)
         self.size = self.layout.size
         self.shape = (self.size,)
-        self._bins = len(bins_hz)
+        self.spectra = ShortTimeFourier(contract)
         self._pairs = len(pairs_of(contract.array.mics))
-        self._hop, self._hops_per_frame = spec.hop, spec.n_fft // spec.hop
-        starts = spectra.frame_starts(contract.window_samples, spec.n_fft, spec.hop)
-        self._first_sample, self._frame_count = int(starts[0]), len(starts)
-        self._even = spec.n_fft % spec.hop == 0
-        if not self._even:
-            self._buffer("frame_index", starts[:, None] + np.arange(spec.n_fft)[None, :], torch.int64)
-        self._buffer("fourier", spectra.fourier_basis(spec.n_fft, rate_hz, bins_hz))
         self._buffer("mel", spectra.mel_weights(bins_hz, spec.spectrum_bands))
         self._edges = spectra.band_edges(bins_hz, spec.direction_bands)
         described = np.zeros(self.layout.response)
@@ -111,7 +103,7 @@ class AudioFrontEnd(nn.Module):
         # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times
         # the window's energy; in units of full scale it would be 7e-9, which the exporter takes for zero and
         # drops.
-        self._floor = float((spectra.hann(spec.n_fft) ** 2).sum() / 12.0)
+        self._floor = self.spectra.energy / 12.0
 
     def _buffer(self, name: str, values: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
         # Not persistent: constants follow from the contract and have no place in a checkpoint.
@@ -126,7 +118,7 @@ class AudioFrontEnd(nn.Module):
         Returns:
             float32 [batch, F], laid out as `layout` says.
         """
-        real, imaginary = self._spectra(audio)
+        real, imaginary = self.spectra(audio)
         power = real * real + imaginary * imaginary  # [batch, mics, frames, bins]
         directions = self._map(real, imaginary, torch.rsqrt(power + self._floor))
         response = self.response.expand(audio.shape[0], -1)
@@ -135,11 +127,11 @@ class AudioFrontEnd(nn.Module):
     @property
     def bins(self) -> int:
         """Number of frequencies that directions are taken from."""
-        return self._bins
+        return self.spectra.bins
 
     def spectrum_power(self, audio: Tensor) -> Tensor:
         """Return the power at each frequency, averaged over frames and microphones, float32 [batch, bins]."""
-        real, imaginary = self._spectra(audio)
+        real, imaginary = self.spectra(audio)
         return (real**2 + imaginary**2).mean(dim=(1, 2))
 
     def steered_power(self, audio: Tensor, weights: Tensor) -> Tensor:
@@ -152,24 +144,10 @@ class AudioFrontEnd(nn.Module):
         Returns:
             float32 [batch, azimuths], about its mean over directions, times `STEERED_POWER_GAIN`.
         """
-        real, imaginary = self._spectra(audio)
+        real, imaginary = self.spectra(audio)
         whitening = torch.rsqrt(real * real + imaginary * imaginary + self._floor) * weights.sqrt()[:, None, None]
         cross = torch.cat(self._cross(real * whitening, imaginary * whitening), dim=2)
         return cross.flatten(1) @ self.power_steering
-
-    def _spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Transform each frame: real and imaginary parts, each [batch, mics, frames, bins]."""
-        spectrum = self._frames(audio) @ self.fourier
-        return spectrum[..., : self._bins], spectrum[..., self._bins :]
-
-    def _frames(self, audio: Tensor) -> Tensor:
-        """Cut the window into frames, [batch, mics, frames, n_fft]."""
-        if not self._even:
-            return audio[:, :, self.frame_index]
-        # Whole hops to a frame: joining slices of blocks is several times faster than gathering samples.
-        blocks = audio[:, :, self._first_sample :].unflatten(2, (-1, self._hop))
-        shifted = [blocks[:, :, part : part + self._frame_count] for part in range(self._hops_per_frame)]
-        return torch.cat(shifted, dim=3)
 
     def _cross(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
         """Average the pairs' phasors over frames: real and imaginary parts, each [batch, pairs, bins]."""

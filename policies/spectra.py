@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phonotaxis.configs.contract import INT16_FULL_SCALE, Contract
+from phonotaxis.configs.contract import Contract
 
 
 def mel(hz: np.ndarray) -> np.ndarray:
@@ -41,11 +41,17 @@ def hann(n_fft: int) -> np.ndarray:
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
 
 
-def fourier_basis(n_fft: int, rate_hz: int, bins_hz: np.ndarray) -> np.ndarray:
-    """Windowed DFT of frames at full scale ±1, in converter steps: [n_fft, 2 * bins], real, imaginary."""
-    angles = 2.0 * np.pi * np.outer(np.arange(n_fft), bins_hz) / rate_hz
-    window = hann(n_fft)[:, None] * INT16_FULL_SCALE
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) * window
+def folded_bases(n_fft: int, rate_hz: int, bins_hz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Windowed DFT of half frames, samples n and n_fft - n added for the cosines, subtracted for the sines.
+
+    Returns:
+        Cosines and minus sines, each float64 [n_fft // 2, bins], for n from 1: at 0 the window is 0.
+    """
+    samples = np.arange(1, n_fft // 2 + 1)
+    angles = 2.0 * np.pi * np.outer(samples, bins_hz) / rate_hz
+    window = hann(n_fft)[samples]
+    window[2 * samples == n_fft] *= 0.5  # the middle one is its own counterpart
+    return np.cos(angles) * window[:, None], -np.sin(angles) * window[:, None]
 
 
 def mel_weights(bins_hz: np.ndarray, bands: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Replay golden episodes of another machine here, and compare; needs no more than the robot has.
 
-    python check_golden.py FOLDER     prints one JSON object; exits 1 where a decision differs beyond its margin
+    python check_golden.py FOLDER...  prints one JSON object; exits 1 where a decision differs beyond its margin
+
+A folder holds `policy.onnx` and the episodes (.mcap) that it was recorded in.
 
 Two comparisons: the replay proper, step by step from the logged state; and the recurrence, in which this machine
 carries its own state from the first step to the last.
@@ -29,36 +31,49 @@ def recurrence(path: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
     """Carry the state over a whole episode; returns differences of the logits, and flipped actions with margins."""
     runner, largest, steps, margins = PolicyRunner(bundle.contract, engine), 0.0, 0, list[float]()
     first = names.LOGITS if "logits" in [spec.name for spec in bundle.contract.outputs()] else names.MEAN
-    for logged, due, observation in replay.replayed(read_episode(path)):
-        assert due is not None
-        said = runner.run(observation)
-        theirs = decode_tensor(logged["outputs"][first]).astype(np.float64)
+    for found in replay.replayed(read_episode(path)):
+        if found.due is None:
+            raise SystemExit(f"{path}: samples are missing; golden episodes are whole")
+        said, outputs = runner.run(found.observation), found.logged["outputs"]
+        theirs = decode_tensor(outputs[first]).astype(np.float64)
         largest = max(largest, float(np.abs(theirs - said[first]).max()))
         steps += 1
         if first == names.LOGITS:
-            action = int(decode_tensor(logged["outputs"][names.ACTION]))
+            action = int(decode_tensor(outputs[names.ACTION]))
             if action != int(said[names.ACTION]):
                 margins.append(float(theirs[action] - theirs[int(said[names.ACTION])]))
     return {"steps": steps, "largest_difference": largest, "flipped_margins": margins}
 
 
-def main(folder: Path) -> int:
-    """Check all episodes of a folder."""
+def checked(folder: Path) -> dict[str, dict[str, Any]]:
+    """Check all episodes of a folder; each result says whether it `agrees`."""
     bundle = read_bundle(folder / "policy.onnx")
     engine = open_engine(bundle)
-    found, agreed = {}, True
-    for path in sorted(folder.glob("episode-*.mcap")):
-        report = replay.check(path, bundle)
+    found = {}
+    for path in sorted(folder.glob("*.mcap")):
+        report = replay.check(path, bundle, engine)
         own = recurrence(path, bundle, engine)
         unexplained = [margin for margin in own["flipped_margins"] if margin > 2.0 * own["largest_difference"]]
-        agreed = agreed and report.ok and not unexplained and own["largest_difference"] < replay.TOLERANCE
-        found[path.name] = own | {"replay": str(report), "same_engine": report.same_engine, "replay_ok": report.ok}
-    agreed = agreed and bool(found)
-    print(
-        json.dumps({"machine": platform.machine(), "engine": engine.fingerprint, "agrees": agreed, "episodes": found})
-    )
-    return 0 if agreed else 1
+        agrees = report.ok and not unexplained and own["largest_difference"] < replay.TOLERANCE
+        stages = {stage.name: str(stage) for stage in report.stages}
+        found[f"{folder.name}/{path.name}"] = own | {
+            "agrees": agrees,
+            "same_engine": report.same_engine,
+            "replay": str(report),
+            "replay_largest_difference": report.largest_difference,
+            "stages": stages,
+            "engine": engine.fingerprint,
+        }
+    return found
+
+
+def main(folders: list[Path]) -> int:
+    """Check all episodes of all folders."""
+    found = {name: result for folder in folders for name, result in checked(folder).items()}
+    agrees = bool(found) and all(result["agrees"] for result in found.values())
+    print(json.dumps({"machine": platform.machine(), "agrees": agrees, "episodes": found}, indent=1))
+    return 0 if agrees else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main([Path(name) for name in sys.argv[1:]]))

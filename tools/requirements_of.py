@@ -26,7 +26,9 @@ def requirements_of(extra: str, pyproject: Path) -> list[str]:
     found = list(project["dependencies"])
     for line in project["optional-dependencies"][extra]:
         own = re.fullmatch(r"phonotaxis\[(.+)\]", line)
-        found += requirements_of(own.group(1), pyproject) if own else [line]
+        for name in own.group(1).split(",") if own else ():
+            found += requirements_of(name, pyproject)
+        found += [] if own else [line]
     return list(dict.fromkeys(found))
 
 

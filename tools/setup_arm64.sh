@@ -12,6 +12,15 @@ python=3.11
 handler=/proc/sys/fs/binfmt_misc/qemu-aarch64
 
 fail() { printf 'arm64: %s\n' "$@" >&2; exit 1; }
+# aarch64_wheels FOLDER REQUIREMENT...
+aarch64_wheels() {
+    local folder=$1
+    shift
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$folder" \
+        --python-version "$python" --implementation cp --platform manylinux_2_28_aarch64 \
+        --platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
+        "$@" || fail "pip has no aarch64 wheels for these: $*"
+}
 say() { printf 'arm64: %s\n' "$*" >&2; }
 
 [ "$(id -u)" -eq 0 ] || fail "a second userland needs root: sudo make test-arm64"
@@ -51,15 +60,16 @@ if [ ! -e "$root/complete" ]; then
 fi
 
 # The packages that a robot gets, as wheels for its machine, and phonotaxis as the wheel that would be shipped.
-identity=$(cksum < pyproject.toml)
+identity=$(cat pyproject.toml tools/setup_arm64.sh | cksum)
 if [ "$(cat "$root/packages" 2> /dev/null)" != "$identity" ]; then
     say "installing what phonotaxis[robot] needs, as aarch64 wheels"
     rm -rf "$root/opt/site"
     mapfile -t wanted < <(.venv/bin/python tools/requirements_of.py robot)
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$root/opt/site" \
-        --python-version "$python" --implementation cp --platform manylinux_2_28_aarch64 \
-        --platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
-        "${wanted[@]}" || fail "pip has no aarch64 wheels for these: ${wanted[*]}"
+    aarch64_wheels "$root/opt/site" "${wanted[@]}"
+    say "installing what its tests need"
+    rm -rf "$root/opt/testing"
+    mapfile -t wanted < <(.venv/bin/python tools/requirements_of.py dev | grep -E '^(pytest|pytest-timeout|hypothesis|onnx)[<>= ]')
+    aarch64_wheels "$root/opt/testing" "${wanted[@]}"
     echo "$identity" > "$root/packages"
 fi
 say "laying phonotaxis itself"

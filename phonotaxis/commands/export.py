@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phonotaxis.policies.policy import Policy
 
 STEPS, EPISODES = 10_000, 500
+_FILE_WIDTH = 120  # of a table that goes to a file or another program
 
 
 class Trial(NamedTuple):
@@ -169,12 +170,12 @@ def _checked(
     task = _task(bundle, trial.suite)
     with ProgressBar("checking") as bar:
         bar(0.0, "reference")
-        reference = check.reference_of(bundle, policy)
+        reference, witness = check.reference_of(bundle, policy), check.witness_of(bundle, policy)
         bar(0.0, "calibrating" if "int8" in chosen else "converting")
         calibration = calibration_of(bundle, trial.logged) if trial.logged else None
         chosen = ("fp32", *(name for name in chosen if name != "fp32"))
         bundles = check.in_precisions(bundle, task, chosen, calibration)
-        reports = check.open_loop(bundles, reference, task, trial.steps, bar)
+        reports = check.open_loop(bundles, reference, task, trial.steps, bar, witness)
         results = check.closed_loop(bundles, task, trial.episodes, bar) if trial.episodes else None
     return bundles, check.verdicts(reports, results)
 
@@ -204,6 +205,10 @@ def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
             if output != "action":
                 own[f"largest_{word}_difference"] = Figure(report.largest[output])
                 own[f"mean_{word}_difference"] = Figure(report.mean[output])
+        if report.origin is not None:
+            own["largest_difference_in_a_step"] = Figure(report.origin.step)
+            own["largest_difference_from_float64"] = Figure(report.origin.engine)
+            own["pytorch_largest_difference_from_float64"] = Figure(report.origin.reference)
         own["flipped_actions"] = Figure(len(report.flips))
         own["flipped_actions_share"] = Figure(len(report.flips) / max(report.frames, 1))
         own["largest_flipped_margin"] = Figure(max((flip.margin for flip in report.flips), default=None))
@@ -225,13 +230,21 @@ def _inspect(path: Path, as_json: bool) -> None:
     bundle, _ = _load(path)
     if as_json:
         import sys
+        from json import dumps, loads
 
-        sys.stdout.write(f'{{"contract": {bundle.contract.to_json()}, "sha256": "{bundle.sha256}"}}\n')
+        shown = {
+            "path": str(bundle.path), "sha256": bundle.sha256, "size": len(bundle.data),
+            "precision": bundle.provenance.get("precision", "fp32"), "contract": loads(bundle.contract.to_json()),
+            "provenance": bundle.provenance,
+        }  # fmt: skip
+        sys.stdout.write(dumps(shown) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     for title, rows in sections(bundle):
         table = Table(box=None, pad_edge=False, show_header=False)
         for row in rows:

@@ -15,7 +15,7 @@ from phonotaxis.export.check import verdicts
 from phonotaxis.export.engines import open_engine
 from phonotaxis.export.inspect import sections
 from phonotaxis.export.onnx import export_policy
-from phonotaxis.export.openloop import OpenLoop, torch_step
+from phonotaxis.export.openloop import OpenLoop, float64_step, torch_step
 from phonotaxis.policies.policy import Policy
 
 Observations = Callable[..., list[dict[str, np.ndarray]]]
@@ -48,6 +48,41 @@ def test_another_network_is_refused(policy: Policy, bundle: Bundle, observations
     found = verdicts({"fp32": report})["fp32"]
     assert "logits differ by 5" in found.reasons[0]
     assert not found.accepted
+
+
+def test_float64_says_which_of_two_rounds(policy: Policy, bundle: Bundle, observations: Observations) -> None:
+    def coarse(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = open_engine(bundle).run(inputs)
+        return outputs | {"logits": np.round(outputs["logits"], 2)}
+
+    sides = {"engine": (torch_step(policy), coarse), "reference": (coarse, torch_step(policy))}
+    for name, (reference, engine) in sides.items():
+        loop = OpenLoop(bundle.contract, reference, {"fp32": engine}, 1, float64_step(policy))
+        for row in observations(bundle.contract, 4, 1, 0):
+            loop.add(row, np.array([0]))
+        origin = loop.reports["fp32"].origin
+        assert origin is not None
+        found = {"engine": origin.engine, "reference": origin.reference}
+        assert found.pop(name) > 1e-3
+        assert max(found.values()) < 1e-5
+        assert origin.step > 1e-3
+        assert "in float64 the engine is off by" in verdicts(loop.reports)["fp32"].reasons[0]
+
+
+def test_a_memory_that_makes_much_of_little_is_told_from_a_wrong_step(
+    policy: Policy, bundle: Bundle, observations: Observations
+) -> None:
+    def drifting(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = open_engine(bundle).run(inputs)
+        return outputs | {"state_out": outputs["state_out"] + np.float32(0.5)}
+
+    loop = OpenLoop(bundle.contract, torch_step(policy), {"fp32": drifting}, 1, float64_step(policy))
+    for number, row in enumerate(observations(bundle.contract, 4, 1, 0)):
+        loop.add(row | {"episode_start": np.full((1, 1), float(number == 0), np.float32)}, np.array([0]))
+    report = loop.reports["fp32"]
+    assert report.origin is not None
+    assert report.largest["logits"] > 100 * report.origin.step
+    assert report.origin.step < 1e-5
 
 
 def test_an_action_that_its_logits_dont_give_is_unexplained(
