@@ -13,7 +13,7 @@ from phonotaxis.envs.acoustics.regions import Regions
 
 _RATE = 0.2  # of a border as long as the longest, per exchange
 # Exchanges from each time bin on: sound that has just been reflected once knows where it is.
-ENERGY = ((0, 1), (2, 2), (4, 4), (12, 12))
+ENERGY = ((0, 1), (2, 2), (4, 4), (12, 6))
 DIRECTIONS = ((0, 0), (4, 1), (12, 2))  # beside a door they change from region to region
 
 

@@ -1,11 +1,11 @@
 """The late field: energy rays from one source, read by every listening region.
 
 Rays start uniformly over the sphere, are reflected at the plan's surfaces (mirrored, or scattered after Lambert's
-law, as the material says), and leave energy in the regions they cross. What is kept of each region is the energy per
-time bin and octave band, and per time slot how it spreads over directions, so that a listener hears *where from* the
-reverberation comes: a doorway stays a doorway, and under a ceiling that swallows sound it comes from the sides. What
-`paths` renders exactly is not recorded here: the direct sound, and up to two mirror reflections of which one is at a
-wall. What `echoes` renders is taken out afterwards.
+law, as the material says), and leave energy in the regions they cross; `population` keeps what they carry alike. What
+is kept of each region is the energy per time bin and octave band, and per time slot how it spreads over directions, so
+that a listener hears *where from* the reverberation comes: a doorway stays a doorway, and under a ceiling that swallows
+sound it comes from the sides. What `paths` renders exactly is not recorded here: the direct sound, and up to two mirror
+reflections of which one is at a wall. What `echoes` renders is taken out afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from phonotaxis.envs.acoustics import smoothing
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.departure import gain_towards
+from phonotaxis.envs.acoustics.population import copies_of, nobody_waits, note, survives, wait, weight_of
 from phonotaxis.envs.acoustics.regions import Regions
 from phonotaxis.envs.acoustics.smoothing import smooth_in_space, smooth_in_time
 from phonotaxis.envs.acoustics.source_directivity import Beam, beam
@@ -28,7 +29,7 @@ from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.threads import ALONE, Crew
 
 BIN_S = 0.01
-RAYS = 1000
+RAYS = 1300
 CHUNKS = 4  # of rays, each traced by one thread
 AZIMUTHS, ELEVATIONS = 16, 5  # cells of direction, equal in solid angle
 DIRECTIONS = AZIMUTHS * ELEVATIONS
@@ -134,52 +135,77 @@ def _trace_chunk(
     floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
     absorb, scatter, sx, sy, sz, sends, rays, seed, chunk, energy, heard, first,
 ):  # fmt: skip
-    bins = energy.shape[1]
-    bin_m = BIN_S * SPEED_OF_SOUND_MPS
-    reach = bins * bin_m
-    ray_energy, gain = np.empty(BANDS), np.empty(BANDS)
     root = key_of(seed)
     turn = unit(root) * 2.0 * np.pi
+    row, column = int((sy - oy) * (1.0 / cell)), int((sx - ox) * (1.0 / cell))  # as `Scene.cell_of`
+    waiting = nobody_waits(energy.shape[1])
+    ray_energy, gain = np.empty(BANDS), np.empty(BANDS)
     for ray in range(chunk, rays, CHUNKS):
-        key = fold(root, ray + 1)
         dz = 1.0 - 2.0 * (ray + 0.5) / rays
         flat = np.sqrt(1.0 - dz * dz)
         dx, dy = flat * np.cos(turn + _GOLDEN_ANGLE * ray), flat * np.sin(turn + _GOLDEN_ANGLE * ray)
-        x, y, z = sx, sy, sz
-        row, column = int((y - oy) * (1.0 / cell)), int((x - ox) * (1.0 / cell))  # as `Scene.cell_of`
         ray_energy[:] = 4.0 * np.pi / rays
         if sends.gain.shape[0] > 0:
             gain_towards(sends.gain, dx * sends.heading[0] + dy * sends.heading[1], gain)
             ray_energy *= np.square(gain)
-        travelled = 0.0
-        bounces = walls = 0
-        exact = True  # so far an arrival that `paths` renders
-        while travelled < reach:
-            length, row, column, hit, material = _fly(
-                floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
-                x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, not exact,
+        count = wait(waiting, 0, (sx, sy, sz, dx, dy, dz), row, column, 0.0, ray_energy, 0, fold(root, ray + 1))
+        while count > 0:
+            count = _trace_ray(
+                floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+                absorb, scatter, rays, ray // CHUNKS, waiting, count - 1, ray_energy, energy, heard, first,
             )  # fmt: skip
-            travelled += length
-            if hit < 0:
-                break
-            x, y, z = x + dx * length, y + dy * length, z + dz * length
-            mirrors_exactly = (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
-            if hit < 2:  # of vertical faces, those of walls
-                beyond_row = row + (hit == 1) * (1 if dy > 0 else -1)
-                beyond_column = column + (hit == 0) * (1 if dx > 0 else -1)
-                mirrors_exactly = floor[beyond_row, beyond_column] >= ceiling[beyond_row, beyond_column]
-            loudest = 0.0
-            for band in range(BANDS):
-                ray_energy[band] *= 1.0 - absorb[material, band]
-                loudest = max(loudest, ray_energy[band])
-            if loudest < _SILENT * 4.0 * np.pi / rays:
-                break
-            bounces += 1
-            key = fold(key, bounces)
-            scattered = unit(key) < scatter[material]
-            walls += hit < 2
-            exact = exact and bounces <= 2 and walls <= 1 and mirrors_exactly and not scattered
-            dx, dy, dz = _reflect(dx, dy, dz, hit, scattered, fold(key, 7))
+
+
+@njit(cache=True, error_model="numpy")
+def _trace_ray(
+    floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy, height,
+    absorb, scatter, rays, before, waiting, count, ray_energy, energy, heard, first,
+):  # fmt: skip
+    """Trace the ray that waits behind `count` others to its end; returns how many wait then."""
+    bin_m = BIN_S * SPEED_OF_SOUND_MPS
+    reach = energy.shape[1] * bin_m
+    place = waiting.place[count]
+    x, y, z, dx, dy, dz = place[0], place[1], place[2], place[3], place[4], place[5]
+    row, column, travelled = waiting.cell[count, 0], waiting.cell[count, 1], waiting.travelled[count]
+    ray_energy[:] = waiting.energy[count]
+    bounces, key = waiting.bounces[count], waiting.key[count]
+    walls, exact = 0, bounces == 0  # so far an arrival that `paths` renders
+    while travelled < reach:
+        length, row, column, hit, material = _fly(
+            floor, ceiling, side, floor_mat, ceiling_mat, label, volume, cell, ox, oy,
+            x, y, z, dx, dy, dz, row, column, travelled, reach, bin_m, ray_energy, energy, heard, first, not exact,
+        )  # fmt: skip
+        note(waiting.passed, ray_energy, travelled, length, bin_m)
+        travelled += length
+        if hit < 0:
+            break
+        x, y, z = x + dx * length, y + dy * length, z + dz * length
+        mirrors_exactly = (hit == 2 and z < 1e-6) or (hit == 3 and z > height - 1e-6)
+        if hit < 2:  # of vertical faces, those of walls
+            beyond_row = row + (hit == 1) * (1 if dy > 0 else -1)
+            beyond_column = column + (hit == 0) * (1 if dx > 0 else -1)
+            mirrors_exactly = floor[beyond_row, beyond_column] >= ceiling[beyond_row, beyond_column]
+        loudest = 0.0
+        for band in range(BANDS):
+            ray_energy[band] *= 1.0 - absorb[material, band]
+            loudest = max(loudest, ray_energy[band])
+        bounces += 1
+        key = fold(key, bounces)
+        weight = weight_of(waiting.passed, before, ray_energy, travelled, bin_m)
+        if loudest < _SILENT * 4.0 * np.pi / rays or not survives(weight, key, ray_energy):
+            break
+        scattered = unit(key) < scatter[material]
+        walls += hit < 2
+        exact = exact and bounces <= 2 and walls <= 1 and mirrors_exactly and not scattered
+        copies = copies_of(weight, count) if scattered else 1
+        if copies > 1:
+            ray_energy /= copies
+        for copy in range(1, copies):
+            other = fold(key, 20 + copy)
+            out = _reflect(dx, dy, dz, hit, True, fold(other, 7))
+            count = wait(waiting, count, (x, y, z, *out), row, column, travelled, ray_energy, bounces, other)
+        dx, dy, dz = _reflect(dx, dy, dz, hit, scattered, fold(key, 7))
+    return count
 
 
 @njit(cache=True, error_model="numpy", inline="always")
