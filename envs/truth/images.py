@@ -168,12 +168,13 @@ def _pyroomacoustics() -> Any:
     return pra
 
 
-def with_air(responses: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+def with_air(responses: np.ndarray, sample_rate_hz: int, times: float = 1.0) -> np.ndarray:
     """Attenuate responses as the air does: what arrives after r metres in a band by exp(-a r).
 
     Args:
         responses: float64 [rows, taps]; tap 0 is the emission.
         sample_rate_hz: of the responses.
+        times: how often; below 0 to take air away that there was.
 
     Returns:
         float64 [rows, taps].
@@ -185,5 +186,5 @@ def with_air(responses: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     spectra = np.fft.rfft(responses, length, axis=1)
     out = np.zeros_like(responses)
     for weight, exponent in zip(weights, amplitude_exponent_per_m()):
-        out += np.fft.irfft(spectra * weight, length, axis=1)[:, :taps] * np.exp(-float(exponent) * metres)
+        out += np.fft.irfft(spectra * weight, length, axis=1)[:, :taps] * np.exp(-times * float(exponent) * metres)
     return out

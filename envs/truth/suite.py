@@ -35,6 +35,7 @@ PARTS = (
     Part("click", "phonotaxis.envs.truth.click", 0.05),
     Part("coherence", "phonotaxis.envs.truth.coherence", 0.1),
     Part("shoebox", "phonotaxis.envs.truth.shoebox", 0.2),
+    Part("waves", "phonotaxis.envs.truth.waves", 0.15),
     Part("wedge", "phonotaxis.envs.truth.wedge_error", 0.1),
     Part("door", "phonotaxis.envs.truth.door", 0.2),
     Part("furnished", "phonotaxis.envs.truth.furnished", 0.25),

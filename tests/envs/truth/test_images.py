@@ -94,3 +94,17 @@ def test_air_takes_what_its_table_says() -> None:
     for band, centre_hz in ((3, 1000.0), (5, 4000.0)):
         expected = np.exp(-float(amplitude_exponent_per_m()[band]) * metres)
         assert spectrum[np.argmin(np.abs(frequency_hz - centre_hz))] == pytest.approx(expected, rel=0.005)
+
+
+def test_air_that_was_taken_can_be_given_back() -> None:
+    """Half of it, in dB: the late part is louder by that much, octave by octave; all of it is where it was."""
+    response = np.random.Generator(np.random.PCG64(5)).standard_normal((1, RATE_HZ // 2))
+    aired = with_air(response, RATE_HZ)
+    assert np.linalg.norm(with_air(aired, RATE_HZ, -1.0) - response) < 0.02 * np.linalg.norm(response)
+    half = with_air(aired, RATE_HZ, -0.5)
+    late = slice(round(0.4 * RATE_HZ), round(0.45 * RATE_HZ))
+    spectra = [np.abs(np.fft.rfft(each[0, late])) ** 2 for each in (half, aired)]
+    at_4000 = slice(round(3600 * 0.05), round(4600 * 0.05))
+    louder_db = 10.0 * np.log10(spectra[0][at_4000].sum() / spectra[1][at_4000].sum())
+    metres = 0.425 * 343.2
+    assert louder_db == pytest.approx(0.5 * 22.9e-3 * metres, abs=0.1)
