@@ -66,14 +66,14 @@ def test_each_episode_begins_anew(golden: Path, bundle: Bundle, ranges: dict[str
 
 
 def test_it_decides_nearly_as_in_full_precision(golden: Path, bundle: Bundle, ranges: dict[str, float]) -> None:
-    """Within a fiftieth of the logits' span, a two-hundredth on average; ranges five times too wide break both.
+    """Within a fiftieth of the logits' span, a two-hundredth on average; ranges ten times too wide break both.
 
     Measured: 0.042 and 0.014 of a span of 8.2.
     """
     largest, mean, span = _apart(golden, bundle, ranges)
     assert 0.0 < mean < span / 200
     assert largest < span / 50
-    largest, mean, _ = _apart(golden, bundle, {name: 5.0 * value for name, value in ranges.items()})
+    largest, mean, _ = _apart(golden, bundle, {name: 10.0 * value for name, value in ranges.items()})
     assert mean > span / 200
     assert largest > span / 50
 

@@ -128,7 +128,7 @@ def test_a_policy_says_what_it_says_elsewhere(task: AudioGoalTask, policy: Polic
             array[:2] = world.observation[name]
         with torch.no_grad():
             said = policy.step(policy.features(observation), state, observation["episode_start"])
-        said = PolicyOutput(*(value[:2] for value in said))
+        said = PolicyOutput(*(value[:2] for value in said.tensors().values()))
         state[:2] = said.state
         actions = decider.decide(world)
         assert np.array_equal(actions, said.logits.argmax(dim=1).numpy())

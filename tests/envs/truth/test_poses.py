@@ -174,7 +174,7 @@ def test_furnished_rows_with_and_without_a_second_answer() -> None:
         return furnished.Heard(float(rng.normal()) if kind == 0 else np.nan, float(rng.normal()), float(rng.normal()))
 
     poses = [furnished.ApartmentPose((0.0, 0.0, 1.0), (1.0, 0.0, 1.0), kind) for kind in (0, 0, 0, 1, 2)]
-    decays = np.full((3, 2, 5), 0.5)
+    decays = np.full((4, 2, 5), 0.5)
     decays[0] *= 1.03
     both = [
         furnished.Compared(
@@ -182,7 +182,7 @@ def test_furnished_rows_with_and_without_a_second_answer() -> None:
             [heard(pose.bends) for pose in poses],
             [heard(pose.bends, silent=pose.bends == 2 and not again) for pose in poses],
             [heard(pose.bends) for pose in poses] if again else None,
-            decays if again else np.where(np.arange(3)[:, None, None] == 2, np.nan, decays),
+            decays if again else np.where(np.arange(4)[:, None, None] == 2, np.nan, decays),
             (1, 2),
         )
         for again in (True, False)
