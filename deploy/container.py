@@ -156,6 +156,7 @@ class Container:
             self._writer.start(profile=PROFILE, library="phonotaxis")
             self._writer.add_metadata(METADATA_NAME, metadata)
             self._channels = self._register()
+            self._writer.flush()  # otherwise the checksum of a file without a message leaves the channels out
         except OSError:
             self.file.close()
             with contextlib.suppress(OSError):

@@ -247,6 +247,16 @@ def test_files_rotate_by_time(open_writer: Any) -> None:
     assert numbers(read_episode(writer.path)) == list(range(30))
 
 
+def test_a_part_that_ends_where_it_begins_is_whole(open_writer: Any) -> None:
+    """Time rotates with a recording's last record, and nothing comes after it."""
+    writer = open_writer()
+    writer.close()
+    episode = read_episode(writer.path)
+    assert episode.scan.complete
+    assert episode.scan.checksum_ok
+    assert numbers(episode) == []
+
+
 def test_retention_is_kept_while_writing(open_writer: Any, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
