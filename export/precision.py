@@ -3,7 +3,8 @@
 The front ends stay in full precision, as does everything between the products: normalisation, gates, the recurrent
 state, which would lose small updates. So do the last layers before the outputs: they are tiny, and in half precision
 logits would tie. In eight bits the encoders of sound and sight stay too: their inputs have long tails, which one scale
-can't hold, and they are an eighth of the weights (flipped actions fall by half and more).
+can't hold, and they are an eighth of the weights (flipped actions fall by half and more). So does the map, whose belief
+outlives many steps.
 
 Eight bits follow the scheme that ONNX Runtime and TensorRT both take: QuantizeLinear and DequantizeLinear around each
 product, symmetric, int8, one scale for an activation and one for each output of a weight.

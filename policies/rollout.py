@@ -62,7 +62,7 @@ class PolicyDecider:
             seen[names.GOAL] = np.zeros((active.size, self.policy.contract.goal.size), dtype=np.float32)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
-        logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:5])
+        logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:-1])
         self.output = PolicyOutput(logits, value, bearing, distance, state)
         self.state[active] = self.output.state
         self.bearing_rad[:] = np.nan
