@@ -29,8 +29,8 @@ RINGS = ((0.0, 16), (60.0, 8), (90.0, 1))  # elevation in degrees, and direction
 SAME_M = 0.002  # two orders whose distances between microphones differ by less are one
 SLACK = 0.01  # of a frame's difference, at least; more where microphones that stand a little off explain more
 OFF_M = 0.001  # along each axis: what a board's drawing and its soldering leave open
-# In 32 minutes of walks by `tools/channel_order.py --worlds 64 --steps 120 --tries 1 --seed 1` a ReSpeaker's sum in order
-# reached 0.11; what an exchange adds is noticed after some six frames, an inversion after one or two.
+# In 32 minutes of walks by `tools/channel_order.py --worlds 64 --steps 120 --tries 1 --seed 1` a ReSpeaker's sum in
+# order reached 0.11; what an exchange adds is noticed after some six frames, an inversion after one or two.
 CERTAIN = 0.15
 LEAST_FIT = 0.15  # of the way from what independent noise fits to a perfect fit: below, there are no waves to judge by
 _PAIRS_OF_BINS = 2  # a window's main lobe is four bins wide: every other one says nearly all
