@@ -197,9 +197,8 @@ class Loop:
     def _tell_drift(self, at_ns: int, last: bool = False) -> None:
         report = self._watches.timing.drift(at_ns, last)
         if report is not None:
-            self._log.health(at_ns, report.level, DRIFT_EVENT, report.text, **report.data)
-            self.summary.audio_drift_ppm = self._watches.timing.drift_ppm
-            self.summary.audio_drift_std_ppm = self._watches.timing.drift_std_ppm
+            self._log.health(at_ns, report.level, DRIFT_EVENT, report.text, ppm=report.ppm, std_ppm=report.std_ppm)
+            self.summary.audio_drift_ppm, self.summary.audio_drift_std_ppm = report.ppm, report.std_ppm
 
     def finish(self) -> None:
         """Log what is known of the clocks, when the run has ended."""

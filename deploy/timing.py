@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.clock import NS_PER_S
@@ -23,12 +22,14 @@ class DriftReport:
     Attributes:
         level: of the health event.
         text: for people.
-        data: `ppm` and its standard error, `std_ppm`.
+        ppm: how much faster than nominal the converter runs.
+        std_ppm: its standard error.
     """
 
     level: str
     text: str
-    data: dict[str, Any]
+    ppm: float
+    std_ppm: float
 
 
 class Timing:
@@ -36,8 +37,6 @@ class Timing:
 
     Attributes:
         limit_ms: by how much they may be wrong before nothing is done by them.
-        drift_ppm: how much faster than nominal the converter runs; 0 before it is known.
-        drift_std_ppm: its standard error; infinite before it is known.
     """
 
     def __init__(self, robot: RobotConfig, turning_radps: float) -> None:
@@ -46,7 +45,6 @@ class Timing:
         self._sound, self._image = SyncWatch("sound", self.limit_ms), SyncWatch("image", self.limit_ms)
         self._drift = Drift(robot.sample_rate_hz)
         self._told_ns: int | None = None
-        self.drift_ppm, self.drift_std_ppm = 0.0, float("inf")
 
     @property
     def error_ms(self) -> float:
@@ -78,11 +76,12 @@ class Timing:
         found = self._drift.fit()
         if found is None:
             return None
-        self.drift_ppm, self.drift_std_ppm = found
-        text = f"the converter runs {found[0]:+.1f} ppm against the computer's clock (standard error {found[1]:.1f})"
-        odd = abs(found[0]) - 2.0 * found[1] > ODD_PPM
+        ppm, std_ppm = found
+        text = f"the converter runs {ppm:+.1f} ppm against the computer's clock (standard error {std_ppm:.1f})"
+        odd = abs(ppm) - 2.0 * std_ppm > ODD_PPM
         return DriftReport(
             "warning" if odd else "info",
             text + (": no quartz does; is its rate another one, or are samples lost?" if odd else ""),
-            {"ppm": found[0], "std_ppm": found[1]},
+            ppm,
+            std_ppm,
         )

@@ -117,10 +117,10 @@ def test_times_are_told_once_a_minute_and_in_the_end() -> None:
     assert len(told) == 2
     assert told[1].level == "warning"
     assert "no quartz does" in told[1].text
-    assert told[1].data["ppm"] == pytest.approx(2500.0, rel=1e-3)
+    assert told[1].ppm == pytest.approx(2500.0, rel=1e-3)
     last = timing.drift(at_ns, last=True)
     assert last is not None
-    assert timing.drift_ppm == pytest.approx(2500.0, rel=1e-3)
+    assert last.ppm == pytest.approx(2500.0, rel=1e-3)
     frame = DepthFrame(np.zeros((2, 2), np.float32), at_ns)
     assert timing.image(frame, at_ns) == ""
     assert "in the future" in timing.image(DepthFrame(frame.depth_m, at_ns + 400 * MS), at_ns)
