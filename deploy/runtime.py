@@ -26,6 +26,7 @@ from phonotaxis.deploy.devices import DeviceError, open_sensors
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
+from phonotaxis.deploy.interrupts import put_off_interrupts
 from phonotaxis.deploy.loop import Loop, RunEnd
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
@@ -133,6 +134,7 @@ def _guarded(loop: Loop, log: EpisodeWriter, duration_s: float) -> RunSummary:
     except EngineError as error:
         summary.outcome, summary.message = "engine_failed", str(error)
     finally:
+        put_off_interrupts()
         gc.unfreeze()
     loop.finish()
     level = "info" if summary.outcome in ENDED_WELL else "error"

@@ -1,0 +1,26 @@
+"""Ctrl-C and a service manager's stop, while a run is ending."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def put_off_interrupts() -> None:
+    """Let one Ctrl-C or SIGTERM pass from here on: what it asks for is under way. The next acts as it did before.
+
+    Without it a stop that comes while a run ends for another reason would take the summary with it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # no other thread may set handlers, and none is interrupted
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def once(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in _SIGNALS:
+        signal.signal(number, once)
