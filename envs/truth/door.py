@@ -35,7 +35,7 @@ from phonotaxis.envs.truth.srp import srp_azimuth_rad, steady_noise, wasserstein
 RATE_HZ = 16000
 LENGTH_S, EARLY_S = 0.25, 0.03
 SEED = 20261124
-SOURCES, LISTENERS = 2, 6  # in each scene; listeners for each source
+SOURCES, LISTENERS = 4, 14  # in each scene; listeners for each source
 DRAWS = 4  # of the simulator's late field
 OTHER_NOISE = 100  # added to a noise's seed for another one
 FROM_WALLS_M = 0.5
