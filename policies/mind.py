@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -69,23 +71,29 @@ class Mind(nn.Module):
         Returns:
             What is read, float32 [batch, size]; the state; the belief, where there is a map.
         """
-        return self._keep(perceived, state, episode_start, "step")
+        into_map = None if self.map is None else self.map.step
+        return self._keep(perceived, state, episode_start, self.memory.step, into_map)
 
     def unroll(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief | None]:
         """Take several steps: as `step` one by one, up to rounding; leading [time] but for the state before."""
-        return self._keep(perceived, state, episode_start, "unroll")
+        into_map = None if self.map is None else self.map.unroll
+        return self._keep(perceived, state, episode_start, self.memory.unroll, into_map)
 
     def _keep(
-        self, perceived: Tensor, state: Tensor, episode_start: Tensor, how: str
+        self,
+        perceived: Tensor,
+        state: Tensor,
+        episode_start: Tensor,
+        into_memory: Callable[[Tensor, Tensor, Tensor], Tensor],
+        into_map: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Belief]] | None,
     ) -> tuple[Tensor, Tensor, Belief | None]:
-        """Take what is perceived into map and memory, by the method of both that is called `how`."""
-        into_memory = getattr(self.memory, how)
-        if self.map is None:
+        """Take what is perceived into the map, where there is one, and into memory, by a step or several of each."""
+        if into_map is None:
             kept = into_memory(perceived, state, episode_start)
             return self._read(perceived, kept), kept, None
         moment, news = perceived.split(self._parts, dim=-1)
         remembered, known = state.split(self._states, dim=-1)
-        told, known, believed = getattr(self.map, how)(news, known, episode_start)
+        told, known, believed = into_map(news, known, episode_start)
         moment = torch.relu(moment + told)
         remembered = into_memory(moment, remembered, episode_start)
         return self._read(moment, remembered), torch.cat([remembered, known], dim=-1), believed
