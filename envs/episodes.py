@@ -196,15 +196,14 @@ def _draw_start(
     task, scene = library.task, library.scenes[scene_slot]
     distance = library.walks[field_slot].distance_m
     allowed = library.walkable(scene_slot) & (distance >= task.min_distance_m) & (distance <= task.max_distance_m)
-    cells = np.argwhere(allowed)
-    if len(cells) == 0:
+    cells = np.flatnonzero(allowed)
+    if cells.size == 0:
         return None
     source = library.fields[field_slot].source_m
     plan = library.scene_sounds[scene_slot].plan
     best = None
     for _ in range(_TRIES if hidden else 1):
-        row, column = cells[rng.integers(len(cells))]
-        best = scene.centre_of(int(row), int(column))
+        best = scene.centre_of(*divmod(int(cells[rng.integers(cells.size)]), allowed.shape[1]))
         if not hidden or not line_of_sight(
             plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, best[0], best[1], 0.5, *source
         ):

@@ -34,10 +34,12 @@ from phonotaxis.envs.acoustics.waves import (
     waves_to,
 )
 from phonotaxis.envs.scenes.plan import Plan
+from phonotaxis.envs.threads import ALONE, Crew
 
 ECHOES = 24  # of a region, each heard as often as floor and ceiling mirror it
 ECHO_FIELDS = 5 + BANDS  # x and y of the last image, metres before it, x and y of how it leaves the source, gains
 _ARRIVALS = 32  # waves that an edge sends on
+_DEALT = 8
 
 
 def find_echoes(
@@ -47,8 +49,9 @@ def find_echoes(
     way: tuple[np.ndarray, np.ndarray],
     centre_m: np.ndarray,
     shortest_m: np.ndarray,
+    crew: Crew = ALONE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the echoes of a source in all regions.
+    """Find the echoes of a source in all regions; the bits don't depend on who does it.
 
     Args:
         scenery: of the scene.
@@ -57,6 +60,7 @@ def find_echoes(
         way: of `ways_to_source`.
         centre_m: float32 [regions, 2], where a region is listened to, world.
         shortest_m: float32 [regions], the shortest way there, plan view.
+        crew: who listens.
 
     Returns:
         float32 [regions, ECHOES, ECHO_FIELDS], the strongest first: gains are pressures relative to a free wave over
@@ -72,21 +76,29 @@ def find_echoes(
     )
     echo = np.zeros((len(centre_m), ECHOES, ECHO_FIELDS), dtype=np.float32)
     echoes = np.zeros(len(centre_m), dtype=np.int32)
-    _find(scenery, waves, *way, centre_m, shortest_m, echo, echoes)
+    _bend(scenery, waves, *way, len(centre_m))
+    # Neighbours have about as much to hear: dealt out in turns, every share has of all.
+    order = np.argsort(np.arange(len(echoes)) % _DEALT, kind="stable")
+    crew.share(lambda share: _listen(share, scenery, waves, centre_m, shortest_m, echo, echoes), order)
     return echo, echoes
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _find(scenery, waves, edge_m, edge_next, centre_m, shortest_m, echo, echoes):
-    """Fill the echoes; edges come first, the nearest to the source before others, so that a wave bends at several."""
-    edges, regions = scenery.edges, echoes.size
+def _bend(scenery, waves, edge_m, edge_next, regions):
+    """Fill what the edges send on, the nearest to the source before others, so that a wave bends at several."""
+    edges = scenery.edges
     for edge in np.argsort(edge_m, kind="mergesort"):
         if edge_next[edge] < FROM_SOURCE:
             break
         place = Place(regions + edge, edges.at_m[edge], edges.open_m[edge], float(edge_m[edge]), False)
         waves.found[edge] = waves_to(scenery, waves, place, waves.wave[edge])
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _listen(regions, scenery, waves, centre_m, shortest_m, echo, echoes):
+    """Fill the echoes of some regions with what comes from the source's images and from edges."""
     found = np.empty((ECHOES, COLUMNS))
-    for region in range(regions):
+    for region in regions:
         beside_m = np.empty((2, 2))
         beside_m[0, :], beside_m[1, :] = centre_m[region], centre_m[region]
         if edge_seen(scenery.plan, waves.open_m, beside_m[0, 0], beside_m[0, 1]):

@@ -105,7 +105,7 @@ def source_field(
     _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
     scenery = Scenery(sound.plan, sound.faces[:MOST_FACES], sound.edges, sound.edge_images, sound.heard)
     way = (edge_m, edge_next)
-    echo, echoes = find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m)
+    echo, echoes = find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m, crew)
     take_out(late.energy, sound.plan, sound.mirrored, echo, echoes, sound.centre_m, z, sends)
     reached = np.isfinite(late.first_m)
     first_m[reached] = np.maximum(first_m, late.first_m)[reached]  # no pulse comes before the rays it stands for

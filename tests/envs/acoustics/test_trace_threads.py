@@ -10,7 +10,7 @@ import pytest
 
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import library as library_module
-from phonotaxis.envs.acoustics.field import SourceField, scene_sound
+from phonotaxis.envs.acoustics.field import SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.tracer import CHUNKS, LateField, trace_late_field
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.threads import Crew, cores
@@ -29,6 +29,14 @@ def test_threads_do_not_change_a_bit_of_a_field(two_rooms: Scene) -> None:
         more = traced(two_rooms, threads)
         assert more.energy.tobytes() == one.energy.tobytes()
         assert more.directions.tobytes() == one.directions.tobytes()
+
+
+def test_threads_do_not_change_a_bit_of_the_echoes(two_rooms: Scene) -> None:
+    one = source_field(two_rooms, (2.0, 2.0, 1.0), 0.2)
+    assert one.echoes.any()
+    more = source_field(two_rooms, (2.0, 2.0, 1.0), 0.2, crew=Crew(3))
+    assert more.echoes.tobytes() == one.echoes.tobytes()
+    assert more.echo.tobytes() == one.echo.tobytes()
 
 
 @pytest.mark.parametrize("rays", [1, CHUNKS - 1, CHUNKS + 1])
