@@ -36,6 +36,7 @@ function makePage(shown) {
       picture.src = shown.frames[frame].src;
       picture.dataset.index = String(frame);
     }
+    picture.hidden = frame < 0;
     pictureAge.textContent = frame >= 0 ? `${(Math.max(0, time - shown.frames[frame].t) * 1000).toFixed(0)} ms old` : "none yet";
     state.replaceChildren(stateOf(shown, time));
     strips.show(time);
@@ -87,7 +88,8 @@ function makePage(shown) {
   window.addEventListener("resize", paint);
   paint();
   const wanted = /^#t=([0-9.]+)$/.exec(window.location.hash);
-  seek(wanted ? Number(wanted[1]) - shown.from_s : 0);
+  const begins = [shown.steps.rows, shown.frames].map((rows) => (rows.length ? rows[0].t : 0)); // something to look at
+  seek(wanted ? Number(wanted[1]) - shown.from_s : Math.max(...begins));
 }
 
 function summary(shown) {
