@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 
 def robot_key(robot: RobotConfig) -> str:
-    """Return a name for files of this robot on this machine: its own name, and a hash of its devices."""
+    """Return a name for files of this robot on this machine: its own name, and a hash of where its drive is reached.
+
+    Nothing else of its devices: the emergency stop stays latched when a latency is measured or a camera exchanged.
+    """
     if isinstance(robot, PlainRobot):
         return str(robot.key)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in robot.name)[:32]
-    return f"{name}-{hashlib.sha256(robot.devices.model_dump_json().encode()).hexdigest()[:8]}"
+    drive = getattr(robot.devices, "drive", robot.devices)  # the simulated robot is one device
+    where = drive.model_dump_json(include={"kind", "port", "topic", "socket"})
+    return f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
 
 
 def latch_path(robot: RobotConfig) -> Path:

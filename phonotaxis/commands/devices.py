@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from phonotaxis.configs.devices import HardwareDevices
     from phonotaxis.configs.robot import RobotConfig
+    from phonotaxis.deploy.devices import AudioBlock, DepthFrame
 
 Robot = Annotated[str, typer.Option(help="Your robot's .yaml file.")]
 
@@ -151,17 +152,50 @@ def camera(
 def sync(
     robot: Robot,
     seconds: Annotated[float, typer.Option(help="To watch and listen.", min=5.0)] = 40.0,
+    store: Annotated[bool, typer.Option(help="Write the result into the robot's file, or only print it.")] = True,
     json: Json = False,
 ) -> None:
-    """Measure how late the image is against the sound: clap before the camera, at least 20 times.
+    """Measure how late the image is against the sound, and store it: clap before the camera, at least 20 times.
 
-    Write what it says into the robot's file: devices.camera.latency_ms is taken off the image's capture times.
+    It is written into the robot's file, where `run` finds it: devices.camera.latency_ms is taken off the image's
+    capture times, devices.microphones.latency_ms off the sound's. All else in the file stays as it is.
     """
-    from phonotaxis.deploy.jetson.cameras import LiveCamera
-    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
-    from phonotaxis.deploy.jetson.sync import image_onsets, offset_between, sound_onsets
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.deploy.jetson import sync as measured
 
     config = _hardware(robot)
+    blocks, frames = _watch_and_listen(config, seconds)
+    sound = measured.sound_onsets(blocks, config.array.channel_map[0], config.sample_rate_hz)
+    offset = measured.offset_between(sound, measured.image_onsets(frames))
+    measured.check_spread(offset, measured.frame_ms(frames))
+    latencies = measured.corrected(_devices(config), offset)
+    refusal = ""
+    if store:
+        try:
+            measured.store(Path(robot), config, latencies)
+        except ConfigError as error:
+            refusal = str(error)
+    found = {
+        "image_late": Figure(offset.image_late_ms, "ms"),
+        "spread": Figure(offset.spread_ms, "ms"),
+        "events": Figure(offset.events),
+        **{f"{keys[1]}_latency": Figure(value, "ms") for keys, value in latencies.items()},
+        "stored": Figure(store and not refusal),
+    }
+    emit("devices sync", found, json)
+    if store and not refusal:
+        say(f"stored in {robot}")
+    else:
+        say(f"write into {robot}: {measured.by_hand(latencies)}")
+    if refusal:
+        say(f"phonotaxis: {refusal}")
+        raise typer.Exit(1)
+
+
+def _watch_and_listen(config: RobotConfig, seconds: float) -> tuple[list[AudioBlock], list[DepthFrame]]:
+    from phonotaxis.deploy.jetson.cameras import LiveCamera
+    from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+
     device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
     blocks, frames = [], []
     try:
@@ -176,20 +210,7 @@ def sync(
             eye.close()
     finally:
         device.close()
-    sound = sound_onsets(blocks, config.array.channel_map[0], config.sample_rate_hz)
-    offset = offset_between(sound, image_onsets(frames))
-    latency_ms = _devices(config).camera.latency_ms + offset.image_late_ms
-    found = {
-        "image_late": Figure(offset.image_late_ms, "ms"),
-        "spread": Figure(offset.spread_ms, "ms"),
-        "events": Figure(offset.events),
-        "camera_latency_ms": Figure(latency_ms, "ms"),
-    }
-    emit("devices sync", found, json)
-    if latency_ms >= 0:
-        say(f"write into {robot}: devices: {{camera: {{latency_ms: {latency_ms:.1f}}}}}")
-    else:
-        say(f"the sound is late by {-latency_ms:.1f} ms: raise devices.microphones.latency_ms by that")
+    return blocks, frames
 
 
 def _hardware(robot: str) -> RobotConfig:
@@ -227,7 +248,10 @@ GROUP = Group(
         Command(
             "sync",
             sync,
-            (("phonotaxis devices sync --robot my_robot.yaml", "clap 20 times before the camera"),),
+            (
+                ("phonotaxis devices sync --robot my_robot.yaml", "clap 20 times before the camera"),
+                ("phonotaxis devices sync --robot my_robot.yaml --no-store", "and leave the robot's file alone"),
+            ),
             needs_arguments=True,
         ),
         Command(

@@ -93,6 +93,20 @@ def test_the_latch_survives_a_restart_and_only_a_person_releases_it(robot: Robot
     assert not latch_path(robot).exists()
 
 
+def test_the_latch_holds_when_another_device_is_calibrated_or_exchanged() -> None:
+    def rover(port: str = "/dev/ttyDRIVE", **camera: Any) -> RobotConfig:
+        devices = {
+            "kind": "hardware",
+            "camera": {"pipeline": "videotestsrc", **camera},
+            "drive": {"kind": "waveshare", "port": port},
+        }
+        fields = {"name": "rover", "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices}
+        return RobotConfig.model_validate(fields)
+
+    assert latch_path(rover()) == latch_path(rover(latency_ms=31.2)) == latch_path(rover(pipeline="v4l2src"))
+    assert latch_path(rover()) != latch_path(rover("/dev/ttyTHS1"))  # another robot of this name
+
+
 def test_a_latch_that_cant_be_read_or_written_holds_all_the_same(robot: RobotConfig) -> None:
     path = latch_path(robot)
     path.parent.mkdir(parents=True)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from phonotaxis import cli
+from phonotaxis.configs.devices import HardwareDevices
+from phonotaxis.configs.robot import load_robot
 from phonotaxis.envs.hil.claps import Claps
 
 Typed = Callable[..., tuple[int, dict[str, Any], str]]
@@ -65,15 +67,25 @@ def test_a_frame_becomes_a_png_in_millimetres(robot: Path, tmp_path: Path, typed
     assert found["known"] == 1.0
 
 
-def test_an_offset_is_measured_and_where_to_write_it_is_said(pulse: Any, bench: Any, robot: Path, typed: Typed) -> None:
+def test_an_offset_is_measured_and_stored_where_a_run_finds_it(
+    pulse: Any, bench: Any, robot: Path, typed: Typed
+) -> None:
     bench.pause()
+    before = robot.read_text()
     claps = Claps(pulse, bench.camera, late_ms=30.0)
+    code, found, err = typed("devices", "sync", "--robot", robot, "--seconds", 10, "--no-store")
+    assert code == 0, err
+    assert (found["stored"], robot.read_text()) == (False, before)
+    assert f"write into {robot}: devices: {{camera: {{latency_ms: " in err
     code, found, err = typed("devices", "sync", "--robot", robot, "--seconds", 10)
     claps.close()
     assert code == 0, err
     assert found["events"] >= 20
     assert found["image_late"] == pytest.approx(30.0, abs=15.0)  # three times the goal of 5 ms
-    assert f"write into {robot}: devices: {{camera: {{latency_ms: " in err
+    assert (found["stored"], err.strip()) == (True, f"stored in {robot}")
+    devices = load_robot(robot).devices
+    assert isinstance(devices, HardwareDevices)
+    assert devices.camera.latency_ms == found["camera_latency"] == round(found["image_late"], 1)
 
 
 def test_a_simulated_robot_has_no_devices_to_try(typed: Typed) -> None:
