@@ -26,11 +26,13 @@ class Microphones(Frozen):
         device: a part of PortAudio's name for it; empty takes the array's `device_name`.
         block_ms: how much sound the driver hands over at a time.
         latency_ms: from the converter to the driver, taken off capture times.
+        resample: a device that can't do the policy's rate runs at a higher one and is resampled; otherwise refused.
     """
 
     device: str = ""
     block_ms: float = Field(default=10.0, ge=2.0, le=100.0)
     latency_ms: float = Field(default=0.0, ge=0.0, le=500.0)
+    resample: bool = True
 
 
 class CameraPipeline(Frozen):

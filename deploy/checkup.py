@@ -107,7 +107,9 @@ def _microphones(robot: RobotConfig) -> Check:
     faults = list(check_channels(samples, robot.array, robot.sample_rate_hz).faults)
     if abs(share - 1.0) > 0.1:
         faults.insert(0, f"{share:.0%} of the samples that {robot.sample_rate_hz} Hz would give in {LISTEN_S:g} s")
-    return Check("microphones", not faults, "; ".join(faults) or f"{len(samples)} channels, all well")
+    return Check(
+        "microphones", not faults, "; ".join(faults) or f"{len(samples)} channels, all well; {device.rate_told}"
+    )
 
 
 def _camera(robot: RobotConfig) -> Check:

@@ -70,7 +70,7 @@ class OdometrySample:
 
 
 class MicrophoneArrayDevice(Protocol):
-    """A microphone array. Its samples are counted, never resampled or dropped in silence."""
+    """A microphone array. Its samples are counted, and neither resampled nor dropped in silence."""
 
     def read_block(self, timeout_s: float) -> AudioBlock | None:
         """Return the next unread block, or None when none came in time.

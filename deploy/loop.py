@@ -79,6 +79,7 @@ class Loop:
             RunEnd: something ended the run before it.
         """
         heard_ns, alive_ns = now_ns(), 0
+        self._tell_rate(heard_ns)
         notify("READY=1")
         while now_ns() < deadline_ns:
             if now_ns() - alive_ns > NS_PER_S:
@@ -97,6 +98,12 @@ class Loop:
             self._tell_guardian(now_ns(), fresh=True)
             if now_ns() - heard_ns > AUDIO_LOST_NS:
                 raise RunEnd("audio_lost", "no audio for 30 s: check that the microphones are connected")
+
+    def _tell_rate(self, at_ns: int) -> None:
+        told = getattr(self._sensors.microphones, "rate_told", "")
+        if told:
+            rate_hz = getattr(self._sensors.microphones, "device_rate_hz", 0)
+            self._log.health(at_ns, "info", "microphones_rate", told, device_rate_hz=rate_hz)
 
     def _take_sensors(self) -> None:
         at_ns = now_ns()

@@ -1,4 +1,6 @@
-"""Live microphones: PyAudio's callback into a ring of blocks, whose samples are counted and never resampled.
+"""Live microphones: PyAudio's callback into a ring of blocks, whose samples are counted.
+
+They are resampled only where the device can't do the policy's rate; the count of the device's samples stays the clock.
 
 PortAudio is a poor witness of faults. When the sound server dies, or the array is unplugged, callbacks cease
 and nothing else happens; `stop_stream` then never returns. So the age of the last callback is watched, and the
@@ -22,6 +24,7 @@ from phonotaxis.deploy.arrival import ArrivalClock
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.jetson import portaudio, sound_server
+from phonotaxis.deploy.jetson.resampling import Resampler, other_rates_hz
 
 SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
 FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
@@ -33,7 +36,8 @@ class LiveMicrophones:
     """A microphone array on a sound card.
 
     Attributes:
-        lost: samples that never came, found by their arrival or by a restart of the device.
+        device_rate_hz: at which the device runs.
+        lost: samples (at the policy's rate) that never came, found by their arrival or by a restart of the device.
         restarts: of the device.
         fault: why there is no sound now; empty where there is.
     """
@@ -46,10 +50,13 @@ class LiveMicrophones:
         """
         self._name = config.device or array.device_name
         self._channels, self._rate_hz = array.device_channels, sample_rate_hz
-        self._block = max(1, round(config.block_ms * 1e-3 * sample_rate_hz))
-        self._latency_ns = int(config.latency_ms * 1e6)
-        self._queue: queue.Queue[AudioBlock] = queue.Queue(int(_QUEUED_S * sample_rate_hz / self._block))
-        self._next = 0
+        self._rates_hz = [sample_rate_hz, *(other_rates_hz(sample_rate_hz) if config.resample else ())]
+        self._block_s, self._latency_ns = config.block_ms * 1e-3, int(config.latency_ms * 1e6)
+        self._queue: queue.Queue[AudioBlock] = queue.Queue(int(_QUEUED_S / self._block_s))
+        self._resampler: Resampler | None = None
+        self.device_rate_hz = 0
+        self._next = 0  # sample of the device
+        self._delivered = 0  # samples at the policy's rate
         self.lost, self.restarts, self.fault = 0, 0, ""
         self._closing = threading.Event()
         self._audio: Any = None
@@ -70,41 +77,64 @@ class LiveMicrophones:
         audio = portaudio.start()
         try:
             card = portaudio.choose(portaudio.sound_cards(audio), self._name, self._channels)
-            form = {"input_device": card.index, "input_channels": self._channels, "input_format": pyaudio.paInt16}
             with portaudio.quiet():
-                audio.is_format_supported(self._rate_hz, **form)
+                rate_hz = self._agree(audio, card.index)
                 self._generation += 1
                 self._resume()
                 self._audio, self._stream = (
                     audio,
                     audio.open(
-                        rate=self._rate_hz,
+                        rate=rate_hz,
                         channels=self._channels,
                         format=pyaudio.paInt16,
                         input=True,
                         input_device_index=card.index,
-                        frames_per_buffer=self._block,
+                        frames_per_buffer=max(1, round(self._block_s * rate_hz)),
                         stream_callback=self._callback_of(self._generation, pyaudio.paContinue),
                     ),
                 )
         except (OSError, ValueError) as error:
             audio.terminate()
             raise DeviceError(
-                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rate_hz} Hz ({error}); "
-                "correct sample_rate_hz and the array, or close the program that holds it"
+                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rate_hz} Hz "
+                f"({error.args[0]}); correct sample_rate_hz and the array, or close the program that holds it"
             ) from None
         except DeviceError:
             audio.terminate()
             raise
 
+    def _agree(self, audio: Any, index: int) -> int:
+        """Find the rate that the device can do; once found it stays, for samples are counted in it.
+
+        Raises:
+            ValueError: there is none.
+            DeviceError: it isn't the policy's, and soxr isn't installed.
+        """
+        import pyaudio
+
+        form = {"input_device": index, "input_channels": self._channels, "input_format": pyaudio.paInt16}
+        refused: ValueError | None = None
+        for rate_hz in [self.device_rate_hz] if self.device_rate_hz else self._rates_hz:
+            try:
+                audio.is_format_supported(rate_hz, **form)
+            except ValueError as error:
+                if pyaudio.paInvalidSampleRate not in error.args:
+                    raise
+                refused = refused or error
+                continue
+            if rate_hz != self._rate_hz and self._resampler is None:
+                self._resampler = Resampler(rate_hz, self._rate_hz, self._channels)
+            self.device_rate_hz = rate_hz
+            return rate_hz
+        raise refused or ValueError("no rate to ask for")
+
     def _resume(self) -> None:
         """Count on from where the time is: every sample keeps its place, however long nothing was heard."""
         at_ns = now_ns()
         if self._next:
-            missing = int((at_ns - self._heard_ns) * self._rate_hz // NS_PER_S)
-            self._next += missing
-            self.lost += missing
-        self._clock, self._heard_ns, self._opened_at = ArrivalClock(self._rate_hz), at_ns, self._next
+            self._flush()
+            self._next += int((at_ns - self._heard_ns) * self.device_rate_hz // NS_PER_S)
+        self._clock, self._heard_ns, self._opened_at = ArrivalClock(self.device_rate_hz), at_ns, self._next
 
     def _watch_server(self) -> None:
         """Take nothing more from this stream once it is another device's."""
@@ -127,14 +157,34 @@ class LiveMicrophones:
 
     def _take(self, data: bytes, frames: int, at_ns: int) -> None:
         self._heard_ns = at_ns
-        lost = self._clock.arrive(self._next + frames, at_ns)
-        self.lost += lost
-        self._next += lost
-        samples = np.frombuffer(data, dtype=np.int16).reshape(-1, self._channels).T
-        capture_ns = self._clock.captured_ns(self._next) - self._latency_ns
-        with contextlib.suppress(queue.Full):  # the age of what is read has stopped the robot long before
-            self._queue.put_nowait(AudioBlock(np.ascontiguousarray(samples), self._next, capture_ns))
+        self._next += self._clock.arrive(self._next + frames, at_ns)
+        samples = np.ascontiguousarray(np.frombuffer(data, dtype=np.int16).reshape(-1, self._channels).T)
+        if self._resampler is None:
+            self._put(samples, self._next)
+        else:
+            for resampled, first_sample in self._resampler.take(samples, self._next):
+                self._put(resampled, first_sample)
         self._next += frames
+
+    def _flush(self) -> None:
+        """Deliver what is still in the resampler, by the clock that it came by."""
+        if self._resampler is not None:
+            for resampled, first_sample in self._resampler.flush():
+                self._put(resampled, first_sample)
+
+    def _put(self, samples: np.ndarray, first_sample: int) -> None:
+        """Hand over samples at the policy's rate; the first one of both rates is the same."""
+        self.lost += first_sample - self._delivered
+        self._delivered = first_sample + samples.shape[1]
+        capture_ns = self._clock.captured_ns(0) + first_sample * NS_PER_S // self._rate_hz - self._latency_ns
+        with contextlib.suppress(queue.Full):  # the age of what is read has stopped the robot long before
+            self._queue.put_nowait(AudioBlock(samples, first_sample, capture_ns))
+
+    @property
+    def rate_told(self) -> str:
+        """At which rate the device runs, and what follows."""
+        told = f"the microphones run at {self.device_rate_hz} Hz"
+        return told if self._resampler is None else f"{told}, resampled to {self._rate_hz} Hz by soxr"
 
     def _keep_open(self) -> None:
         while not self._closing.wait(RETRY_S):
@@ -147,12 +197,12 @@ class LiveMicrophones:
     def _restart(self, silent_ns: int) -> None:
         self.fault = self.fault or f"no sound from '{self._name}' for {silent_ns * 1e-9:.1f} s"
         self._drop()
-        before = self._heard_ns, self._next, self.lost
+        before = self._heard_ns, self._next
         try:
             self._open()
         except DeviceError as error:
             self.fault = str(error)
-            self._heard_ns, self._next, self.lost = before  # still silent: try again
+            self._heard_ns, self._next = before  # still silent: try again
             return
         self.restarts += 1
         self._watch_server()

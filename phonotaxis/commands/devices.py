@@ -67,11 +67,13 @@ def microphones(
     from phonotaxis.deploy.jetson.channel_check import check_channels
 
     config = _hardware(robot)
-    samples = _record_with_meter(config, seconds)
+    samples, device_rate_hz = _record_with_meter(config, seconds)
     known = None if azimuth is None else float(np.deg2rad(azimuth))
     report = check_channels(samples, config.array, config.sample_rate_hz, known)
     found = {f"channel_{i}_level": Figure(float(level), "dBFS") for i, level in enumerate(report.level_dbfs)}
     found["azimuth"] = Figure(None if report.azimuth_rad is None else float(np.rad2deg(report.azimuth_rad)), "deg")
+    found["device_rate"] = Figure(device_rate_hz, "Hz")
+    found["resampled"] = Figure(device_rate_hz != config.sample_rate_hz)
     found["faults"] = Figure(len(report.faults))
     emit("devices microphones", found, json)
     for fault in report.faults:
@@ -80,7 +82,7 @@ def microphones(
         raise typer.Exit(1)
 
 
-def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
+def _record_with_meter(config: RobotConfig, seconds: float) -> tuple[np.ndarray, int]:
     import numpy as np
     from rich.console import Console
     from rich.live import Live
@@ -103,7 +105,7 @@ def _record_with_meter(config: RobotConfig, seconds: float) -> np.ndarray:
         device.close()
     if not blocks:
         raise DeviceError(device.fault or "no sound came; is the array muted or suspended?")
-    return np.concatenate(blocks, axis=1)
+    return np.concatenate(blocks, axis=1), device.device_rate_hz
 
 
 def _meter(samples: np.ndarray) -> str:

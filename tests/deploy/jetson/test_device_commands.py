@@ -49,6 +49,7 @@ def test_an_array_that_is_well_and_one_with_a_dead_channel(bench: Any, robot: Pa
     code, found, err = typed("devices", "microphones", "--robot", robot, "--seconds", 1)
     assert code == 0, err
     assert found["faults"] == 0
+    assert (found["device_rate"], found["resampled"]) == (16000, False)
     assert -40.0 < found["channel_1_level"] < -10.0
     bench.dead = [3]
     code, found, err = typed("devices", "microphones", "--robot", robot, "--seconds", 1)
