@@ -81,6 +81,20 @@ DriveDeviceConfig = Annotated[Union[WaveshareDrive, Ros2Drive], Field(discrimina
 WAVESHARE_DEAD_MAN_MS = 200.0  # at most: longer, and a robot at 1 m/s drives on for more than its own length
 
 
+class ArmButtonConfig(Frozen):
+    """A button that arms the robot while it is held, and disarms when it is pressed: a Linux input device.
+
+    Attributes:
+        device: its path, best one that stays, of /dev/input/by-id or by udev.
+        key_code: of linux/input-event-codes.h, as `phonotaxis devices button` shows it, e.g. 28 for Enter.
+        hold_s: to arm; a bump is shorter.
+    """
+
+    device: str = Field(pattern="^/")
+    key_code: int = Field(ge=1, le=767)
+    hold_s: float = Field(default=1.0, ge=0.5, le=10.0)
+
+
 class HardwareDevices(Frozen):
     """The devices of a real robot."""
 

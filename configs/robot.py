@@ -15,7 +15,13 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, Frozen
 from phonotaxis.configs.contract import PinholeCamera
-from phonotaxis.configs.devices import WAVESHARE_DEAD_MAN_MS, Devices, HardwareDevices, SimulatedDevices
+from phonotaxis.configs.devices import (
+    WAVESHARE_DEAD_MAN_MS,
+    ArmButtonConfig,
+    Devices,
+    HardwareDevices,
+    SimulatedDevices,
+)
 
 
 class CameraConfig(Frozen):
@@ -126,6 +132,7 @@ class RobotConfig(Frozen):
     odometry: OdometryConfig | None = OdometryConfig()
     safety: SafetyLimits = SafetyLimits()
     devices: Devices = SimulatedDevices()
+    arm_button: ArmButtonConfig | None = None  # a person arms by the guardian's socket, and by this where there is one
     log: LogConfig = LogConfig()
     trusted_signers: tuple[str, ...] = ()  # public keys; where there are any, only policies they signed are run
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.compatibility import check_compatible
-from phonotaxis.configs.devices import HardwareDevices
+from phonotaxis.configs.devices import ArmButtonConfig, HardwareDevices
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.deploy.input_device import InputDevice
 from phonotaxis.export.bundle import BundleError, read_bundle
 from phonotaxis.export.engines import EngineError, open_engine
 
@@ -60,6 +61,8 @@ def check_robot(robot: RobotConfig, policy: Path | None = None, wheels_lifted: b
     yield _priority()
     yield _guarded("microphones", lambda: _microphones(robot))
     yield _guarded("camera", lambda: _camera(robot))
+    if robot.arm_button is not None:
+        yield _button(robot.arm_button)
     yield _guarded("drive", lambda: _drive(robot, wheels_lifted))
 
 
@@ -129,6 +132,14 @@ def _camera(robot: RobotConfig) -> Check:
     age_ms, known = (at_ns - frame.capture_ns) * 1e-6, float((frame.depth_m > 0).mean())
     ok = 0.0 <= age_ms <= robot.camera.max_age_ms and known > 0.0
     return Check("camera", ok, f"a frame {age_ms:.0f} ms old, {known:.0%} of its pixels known")
+
+
+def _button(config: ArmButtonConfig) -> Check:
+    device = InputDevice(config.device, "arm button", now_ns())
+    device.close()
+    if device.notices:
+        return Check("arm_button", False, f"{device.notices[0][1]}: plug it in, or let this user read it (udev)")
+    return Check("arm_button", True, f"{config.device}: hold key {config.key_code} for {config.hold_s:g} s to arm")
 
 
 def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:

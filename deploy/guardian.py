@@ -9,8 +9,8 @@ cuts the power of its motors.
 
 Messages are JSON, one a packet, over a SOCK_SEQPACKET socket that only this user can reach. To the guardian:
 `arm`, `disarm`, `sensors` (ages and clearance), `command` (setpoint), `stop` (the policy ends the goal) and
-`quit`. From it: `ready`, then `status` at every change and at least ten times a second, and `odometry` where
-the drive delivers any. A person reaches it beside the runtime: `control.py`.
+`quit`. From it: `ready`, then `status` at every change and at least ten times a second, `odometry` where the drive
+delivers any, and a `notice` of the arm button's. A person reaches it beside the runtime: `control.py`, `arm_button.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonotaxis.configs.config_error import ConfigError
+from phonotaxis.deploy.arm_button import ArmButton
+from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, DriveGone, OdometrySample, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
@@ -219,6 +221,11 @@ class Guardian:
             self._take_motions()
 
     @property
+    def armed(self) -> bool:
+        """Whether commands are let through."""
+        return self._filter.armed
+
+    @property
     def drive_descriptor(self) -> int:
         """What becomes readable when the drive has said something; -1 where nothing does."""
         return self._drive.fileno()
@@ -270,12 +277,13 @@ def main(arguments: list[str] | None = None) -> int:
     from phonotaxis.deploy.traced_guardian import TracedGuardian  # it stands on this module
 
     guardian = TracedGuardian(robot, drive, EmergencyStop(latch_path(robot)), options.shadow)
+    button = ArmButton(robot.arm_button, now_ns()) if robot.arm_button is not None else None
     refused = be_punctual()
     ready = {"type": "ready", "dead_man_ms": drive.dead_man_ms, "forbidden": forbidden_modules(), "refused": refused}
     say(link, ready)
     freeze_garbage()
     try:
-        how = serve(link, guardian, control, guardian.trace)
+        how = serve(link, guardian, control, guardian.trace, button)
     except DeviceError as error:
         print(f"guardian: {error}", file=sys.stderr)
         how = "drive gone"
@@ -284,6 +292,8 @@ def main(arguments: list[str] | None = None) -> int:
             brake(guardian, "runtime ended")
         drive.close()
         control.close()
+        if button is not None:
+            button.close()
         link.close()
     return 0 if how == "quit" else 1
 

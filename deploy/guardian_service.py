@@ -16,6 +16,7 @@ from phonotaxis.deploy.devices import DeviceError
 from phonotaxis.deploy.guardian_trace import GuardianTrace
 
 if TYPE_CHECKING:
+    from phonotaxis.deploy.arm_button import ArmButton
     from phonotaxis.deploy.guardian import Guardian
 
 TICK_S = 0.02
@@ -26,7 +27,11 @@ MAX_BACKLOG = 256  # messages handled at a time
 
 
 def serve(
-    link: socket.socket, guardian: Guardian, control: Control | None = None, trace: GuardianTrace | None = None
+    link: socket.socket,
+    guardian: Guardian,
+    control: Control | None = None,
+    trace: GuardianTrace | None = None,
+    button: ArmButton | None = None,
 ) -> str:
     """Run until the runtime quits or its connection ends; returns which.
 
@@ -53,6 +58,8 @@ def serve(
             at_once = acted
         if control is not None:
             at_once = _obey(control, readable, guardian) or at_once
+        if button is not None:
+            at_once = _pressed(link, button, guardian) or at_once
         if guardian.quit:
             return "quit"
         at_ns = now_ns()
@@ -98,6 +105,18 @@ def _obey(control: Control, readable: list[Any], guardian: Guardian) -> bool:
         done, text = guardian.person(request, at_ns)
         control.answer(person, done, text, guardian.status(at_ns))
     return bool(requests)
+
+
+def _pressed(link: socket.socket, button: ArmButton, guardian: Guardian) -> bool:
+    """Do what a person at the button asks for; it is read each time, since who polls a device may wait for it."""
+    at_ns = now_ns()
+    request = button.request(guardian.armed, at_ns)
+    if request:
+        done, text = guardian.person(request, at_ns)
+        button.notices.append(("info" if done else "warning", f"arm button: {text}"))
+    while button.notices and say(link, {"type": "notice", "level": button.notices[0][0], "text": button.notices[0][1]}):
+        del button.notices[0]
+    return bool(request)
 
 
 def _tell_motions(link: socket.socket, guardian: Guardian) -> None:

@@ -157,6 +157,8 @@ class Loop:
                 self._take_motion(_motion(message), at_ns)
             elif message.get("type") == "status":
                 self._take_status(message, at_ns)
+            elif message.get("type") == "notice":
+                self._log.health(at_ns, message["level"], "arm_button", message["text"])
         if at_ns - self._guardian_ns > GUARDIAN_SILENT_NS:
             raise GuardianError("the guardian has said nothing for a second; the drive's dead man stops the robot")
 
@@ -168,7 +170,7 @@ class Loop:
             self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
         was_armed, self._status = self._status.get("armed", False), status
         if status["armed"] and not self._armed:
-            self._armed_by("a person over the guardian's socket")
+            self._armed_by("a person at the guardian's socket or button")
         if was_armed and not status["armed"]:
             self._armed = False
             text = f"the guardian disarmed ({reason}); look at the robot, then arm it again"

@@ -151,6 +151,34 @@ def camera(
     emit("devices camera", found, json)
 
 
+def button(
+    device: Annotated[str, typer.Argument(help="The input device, /dev/input/by-id/... or event*.")],
+    seconds: Annotated[float, typer.Option(help="To wait for presses.", min=0.5)] = 10.0,
+    json: Json = False,
+) -> None:
+    """Show the key codes of a button that is pressed: what a robot's file has under arm_button."""
+    from phonotaxis.deploy.clock import now_ns
+    from phonotaxis.deploy.devices import DeviceError
+    from phonotaxis.deploy.input_device import EV_KEY, PRESSED, InputDevice
+
+    codes = []
+    source = InputDevice(device, "input device", now_ns())
+    try:
+        deadline_s = time.monotonic() + seconds
+        while not source.notices and time.monotonic() < deadline_s:
+            for kind, code, value in source.events(now_ns()):
+                if (kind, value) == (EV_KEY, PRESSED):
+                    codes.append(code)
+                    say(f"key code {code}")
+            time.sleep(0.02)
+    finally:
+        source.close()
+    if source.notices:
+        raise DeviceError(source.notices[0][1])
+    listed = ", ".join(str(code) for code in sorted(set(codes)))
+    emit("devices button", {"presses": Figure(len(codes)), "key_codes": Figure(listed)}, json)
+
+
 def sync(
     robot: Robot,
     seconds: Annotated[float, typer.Option(help="To watch and listen.", min=5.0)] = 40.0,
@@ -235,7 +263,7 @@ def _devices(config: RobotConfig) -> HardwareDevices:
 
 GROUP = Group(
     "devices",
-    "Microphones, cameras and ports: list them, and try what a robot's file names.",
+    "Microphones, cameras, ports and buttons: list them, and try what a robot's file names.",
     (
         Command("list", list_devices, (("phonotaxis devices list", "what is plugged in"),)),
         Command(
@@ -260,6 +288,12 @@ GROUP = Group(
             "camera",
             camera,
             (("phonotaxis devices camera --robot my_robot.yaml", "one frame to frame.png"),),
+            needs_arguments=True,
+        ),
+        Command(
+            "button",
+            button,
+            (("phonotaxis devices button /dev/input/by-id/usb-MY_BUTTON-event-kbd", "press it: its key code"),),
             needs_arguments=True,
         ),
     ),

@@ -44,6 +44,7 @@ def test_an_unmodified_robot_hears_sees_drives_and_stops(loop: Any) -> None:
     episode = done.episode
     said = [(event["event"], event["message"]) for event in read_episode(episode.path).health()]
     assert episode.outcome == "goal_reached", said
+    assert ("microphones_rate", "the microphones run at 16000 Hz") in said
     assert episode.summary["loaded_modules_forbidden"] == []
     assert episode.windows[-1].result.pose[0] > 0.3  # it did drive
     assert (episode.events[-1].v_mps, episode.events[-1].w_radps) == (0.0, 0.0)

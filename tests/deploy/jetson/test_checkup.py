@@ -15,6 +15,7 @@ def test_a_robot_that_is_well_passes_with_its_dead_man_proven(bench: Any) -> Non
     failed = {name: check.text for name, check in checks.items() if not check.ok and name != "real_time"}
     assert failed == {}
     assert "without commands the wheels stood after" in checks["drive"].text
+    assert checks["microphones"].text.endswith("all well; the microphones run at 16000 Hz")
 
 
 def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
