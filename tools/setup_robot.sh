@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Install what the robot's devices, and the tests of them, need from the operating system: PulseAudio, which stands in
-# for a microphone array, PortAudio, and GStreamer with its introspection data. Does nothing when all of it is there.
+# Install what the robot's devices, and the tests of them, need from the operating system: PulseAudio and JACK, which
+# stand in for microphone arrays, PortAudio, and GStreamer with its introspection data. Does nothing when all of it is there.
 set -euo pipefail
 
 packages=(
     pulseaudio pulseaudio-utils libasound2-plugins  # a sound server with virtual sources, and ALSA's way to it
+    jackd2                                          # an ALSA device with one sample rate alone
     portaudio19-dev gcc python3-dev                 # PyAudio is built from source against PortAudio
     gstreamer1.0-plugins-base gstreamer1.0-tools gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
     libgirepository1.0-dev libcairo2-dev pkg-config # so is PyGObject, against these
@@ -14,9 +15,9 @@ fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
     # another distribution: what is built from source decides, and its error would be long
-    for tool in pulseaudio gst-inspect-1.0 pkg-config; do
+    for tool in pulseaudio jackd gst-inspect-1.0 pkg-config; do
         command -v "$tool" > /dev/null || fail "'$tool' not found, and this system has no apt-get to get it with." \
-            "Install PulseAudio, PortAudio, GStreamer and GObject introspection with their headers; in Debian's names:" \
+            "Install PulseAudio, JACK, PortAudio, GStreamer and GObject introspection with their headers; in Debian's names:" \
             "  ${packages[*]}"
     done
     exit 0

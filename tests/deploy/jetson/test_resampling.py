@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from phonotaxis.configs.devices import Microphones
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.jetson import microphones as live
 from phonotaxis.deploy.jetson import portaudio
-from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+from phonotaxis.deploy.jetson.microphones import LiveMicrophones, record
 from phonotaxis.deploy.jetson.resampling import Resampler, other_rates_hz
 from phonotaxis.envs.hil.pipes import Pipe, interleaved
 from phonotaxis.envs.hil.pulse import PIPE_CHANNELS, Pulse
@@ -270,3 +273,66 @@ def test_what_a_48_khz_array_records_is_all_there(fast_pulse: Pulse) -> None:
     # to rounding, up to the last samples, whose filter reaches what had not been played yet
     np.testing.assert_allclose(got[:, : RATE + RATE // 2], wanted[:, : RATE + RATE // 2], atol=0.51)
     assert device.lost == 0
+
+
+@pytest.fixture
+def jack_array(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a JACK server at 48 kHz: its ALSA device does no other rate, and delivers silence as time goes on."""
+    if shutil.which("jackd") is None:
+        pytest.fail("no jackd: tools/setup_robot.sh installs it")
+    ports = " ".join(f"{number} system:capture_{number + 1}" for number in range(6))
+    (folder / "asound.conf").write_text(
+        "</usr/share/alsa/alsa.conf>\n"
+        f'pcm."jack-array" {{ type jack playback_ports {{ }} capture_ports {{ {ports} }} hint {{ show on }} }}\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(folder / "asound.conf"))
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", folder.name)
+    command = [
+        "jackd",
+        "-n",
+        folder.name,
+        "--no-realtime",
+        "-d",
+        "dummy",
+        "-r",
+        "48000",
+        "-p",
+        "480",
+        "-C",
+        "6",
+        "-P",
+        "0",
+    ]
+    with (folder / "jack.log").open("wb") as log:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        deadline_s = time.monotonic() + 15.0
+        while not _listed("jack-array") and time.monotonic() < deadline_s:
+            assert server.poll() is None, (folder / "jack.log").read_text()
+            time.sleep(0.1)
+        yield "jack-array"
+    finally:
+        server.terminate()
+        server.wait(10.0)
+
+
+def _listed(name: str) -> bool:
+    audio = portaudio.start()
+    try:
+        return name in [card.name for card in portaudio.sound_cards(audio)]
+    finally:
+        audio.terminate()
+
+
+def test_an_alsa_device_that_refuses_the_rate_is_opened_at_its_own(jack_array: str) -> None:
+    with pytest.raises(DeviceError, match=r"16000 Hz \(Invalid sample rate\)"):
+        LiveMicrophones(Microphones(device=jack_array, resample=False), _array(), RATE)
+    device = LiveMicrophones(Microphones(device=jack_array), _array(), RATE)
+    try:
+        assert device.rate_told == "the microphones run at 48000 Hz, resampled to 16000 Hz by soxr"
+        record(device, 0.5)
+        samples = record(device, 2.0)
+    finally:
+        device.close()
+    assert samples.shape == (6, pytest.approx(2 * RATE, rel=0.1))
+    assert not samples.any()
