@@ -125,7 +125,7 @@ def corrected(devices: HardwareDevices, offset: Offset) -> dict[Keys, float]:
 
     Neither may be negative; where the sound is the later one, it is the microphones' latency that grows.
     """
-    camera_ms = round(devices.camera.latency_ms + offset.image_late_ms, 1)
+    camera_ms = round(devices.camera.latency_ms + offset.image_late_ms, 1) + 0.0  # no -0.0
     if camera_ms >= 0:
         return {CAMERA_KEYS: camera_ms}
     return {CAMERA_KEYS: 0.0, MICROPHONES_KEYS: round(devices.microphones.latency_ms - camera_ms, 1)}
