@@ -10,6 +10,8 @@ import typer
 from phonotaxis.commands.command import Command, Json, Seed, say
 from phonotaxis.figures import emit
 
+PAIRS_PER_EPISODE = 5  # of the simulator alone, with and without the loop's latency, for each episode of the loop
+
 
 def hil(
     policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
@@ -29,8 +31,11 @@ def hil(
     """Drive the unmodified robot in the simulator, through the devices of this operating system, in real time.
 
     A virtual PulseAudio array, a GStreamer camera and a serial line with a Waveshare board at its end take the
-    place of the hardware; the robot's own process can't tell. The same episodes run in the simulator alone, so that
-    the gap between simulation and deployment is a number. Scenes and sounds are those that training doesn't have.
+    place of the hardware; the robot's own process can't tell. The same episodes run in the simulator alone, and four
+    more for each with and without the loop's latency, so that the gap between simulation and deployment is a number.
+    Scenes and sounds are those that training doesn't have.
+
+    As root, --faults also fills a disk of its own and sets this machine's wall clock two minutes ahead and back.
     """
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError
@@ -53,8 +58,8 @@ def hil(
     if faults:
         found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or ()))
     else:
-        seeds = [seed * 1_000_003 + number for number in range(episodes)]
-        found = figures(run_paired(chosen, bundle, seeds, seconds, out, say))
+        seeds = [seed * 1_000_003 + number for number in range(PAIRS_PER_EPISODE * episodes)]
+        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say))
     emit("hil", found, json)
 
 

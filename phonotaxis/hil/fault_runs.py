@@ -32,6 +32,7 @@ OUTAGE_S = 2.5  # longer than what disarms, so that what comes back moves nothin
 BACK_S = 4.0
 SEARCHES = 20  # seeds that are tried until the robot is on its way when the fault comes
 BUSY_S = 8.0  # under a fault that stops nothing
+MENDED_S = 2.0  # after its end
 HASTE = ("late tick", "runtime silent", "audio stale", "depth stale", "command expired")
 
 
@@ -63,9 +64,11 @@ class FaultResult:
 
     @property
     def missed(self) -> bool:
-        """Whether the median is beyond the goal, or there is none."""
-        if self.fault.goal_ms == GOES_ON or self.skipped:
+        """Whether the median is beyond the goal, or there is none; of what shall go unnoticed, whether it didn't."""
+        if self.skipped:
             return False
+        if self.fault.goal_ms == GOES_ON:
+            return self.fault.unnoticed and (not self.stopped_ms or self.late_steps + self.brakes > 0)
         return not self.stopped_ms or bool(np.median(self.stopped_ms) > self.fault.goal_ms)
 
 
@@ -131,7 +134,7 @@ def _repeat(
         with small_disk(episodes) if fault.small_disk else contextlib.nullcontext():
             world = WorldRobot(task, seed, library)
             goal = said(world, bundle)
-            seconds = MOVING_S + OUTAGE_S + BACK_S + BUSY_S
+            seconds = MOVING_S + OUTAGE_S + BACK_S + BUSY_S + MENDED_S
             episode = run_episode(world, policy.path, episodes, seconds, _script(fault), goal)
             if episode.facts.get("moved"):
                 _note(result, episode)
@@ -160,8 +163,13 @@ def _script(fault: Fault) -> Callable[[Running], dict[str, Any]]:
 def _watch(fault: Fault, running: Running, at_ns: int) -> dict[str, Any]:
     facts: dict[str, Any] = {"moved": True, "at_ns": at_ns, "interrupted": True}
     if fault.goal_ms == GOES_ON:
-        time.sleep(BUSY_S)
-        return {**facts, "stopped_ms": float("nan")}
+        try:
+            time.sleep(BUSY_S)
+        finally:
+            if fault.mend is not None:
+                fault.mend(running)
+        time.sleep(MENDED_S)
+        return {**facts, "stopped_ms": float("nan"), "until_ns": time.monotonic_ns()}
     stopped_ns = _standing(running, at_ns)
     facts["stopped_ms"] = float("inf") if stopped_ns is None else max(0.0, (stopped_ns - at_ns) * 1e-6)
     if fault.mend is not None:
@@ -212,7 +220,8 @@ def _note_log(result: FaultResult, log: Episode, facts: dict[str, Any]) -> None:
     at_ns = facts["at_ns"]
     before = [block.capture_ns for block in log.audio() if block.capture_ns < at_ns]
     result.lost_ms.append((at_ns - max(before)) * 1e-6 if before else float("nan"))
-    result.brakes += sum(status["reason"] in HASTE and status["time_ns"] > at_ns for status in log.safety())
+    until_ns = facts.get("until_ns", at_ns)
+    result.brakes += sum(status["reason"] in HASTE and at_ns < status["time_ns"] <= until_ns for status in log.safety())
     if "mended_ns" in facts and result.fault.back:
         after = [time_ns for time_ns in _times(log, result.fault.back) if time_ns > facts["mended_ns"]]
         result.recovered_ms.append((min(after) - facts["mended_ns"]) * 1e-6 if after else float("inf"))

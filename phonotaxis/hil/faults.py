@@ -16,7 +16,7 @@ import numpy as np
 
 from phonotaxis.configs.robot import CameraConfig, SafetyLimits
 from phonotaxis.export.bundle import Bundle
-from phonotaxis.hil import broken_policy, disk
+from phonotaxis.hil import broken_policy, disk, wall_clock
 from phonotaxis.hil.loop import DEAD_MAN_MS, Running
 
 Happen = Callable[[Running], None]
@@ -44,6 +44,7 @@ class Fault:
         back: what comes again when the cause is gone: audio, depth or motion.
         policy: makes the policy that runs, of the one that was named; None takes that.
         small_disk: the log lies on a disk of its own.
+        unnoticed: no step may be late for it and the guardian may not brake.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Fault:
     back: str = ""
     policy: Callable[[Bundle, Path], Bundle] | None = None
     small_disk: bool = False
+    unnoticed: bool = False
 
 
 def _to_runtime(number: int) -> Happen:
@@ -149,6 +151,10 @@ def _stop_eating(running: Running) -> None:
         process.wait()
 
 
+def _steps_wall_clock(seconds: float) -> Happen:
+    return lambda running: wall_clock.step(seconds)
+
+
 _HEAR_AGAIN = _hears(_as_it_is)
 
 FAULTS = (
@@ -192,4 +198,18 @@ FAULTS = (
     Fault("disk_full", LOG_MS, _fill_disk, small_disk=True),
     Fault("log_folder_gone", LOG_MS, _remove_log_folder),
     Fault("core_eaten", GOES_ON, _eat_core, _stop_eating),
+    Fault(
+        "wall_clock_forward",
+        GOES_ON,
+        _steps_wall_clock(wall_clock.STEP_S),
+        _steps_wall_clock(-wall_clock.STEP_S),
+        unnoticed=True,
+    ),
+    Fault(
+        "wall_clock_back",
+        GOES_ON,
+        _steps_wall_clock(-wall_clock.STEP_S),
+        _steps_wall_clock(wall_clock.STEP_S),
+        unnoticed=True,
+    ),
 )

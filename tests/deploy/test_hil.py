@@ -16,9 +16,10 @@ import pytest
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 from phonotaxis.hil.disk import small_disk
-from phonotaxis.hil.fault_runs import chosen_faults
+from phonotaxis.hil.fault_runs import HASTE, chosen_faults
 from phonotaxis.hil.faults import FAULTS, GOES_ON
 from phonotaxis.hil.loop import Running, run_episode
+from phonotaxis.hil.wall_clock import STEP_S
 
 
 @pytest.fixture
@@ -144,6 +145,53 @@ def test_a_device_comes_back_and_arming_stays_a_persons(loop: Any, name: str) ->
     assert f"{kind}_device_fault" in said
     assert f"{kind}_device_recovered" in said
     assert "disarmed" in said
+
+
+@pytest.mark.parametrize("name", ["wall_clock_forward", "wall_clock_back"])
+def test_a_step_of_the_wall_clock_goes_unnoticed(loop: Any, name: str) -> None:
+    (fault,) = chosen_faults([name])
+    away_s = STEP_S if name == "wall_clock_forward" else -STEP_S
+
+    def offset_s() -> float:
+        return time.time() - time.monotonic()
+
+    def script(running: Running) -> dict[str, Any]:
+        _moving(running)
+        before_s, at_ns = offset_s(), time.monotonic_ns()
+        try:
+            fault.happen(running)
+        except PermissionError as error:
+            running.stage.stop.set()
+            return {"unable": str(error)}
+        try:
+            stepped_s = offset_s() - before_s
+            time.sleep(3.0)
+        finally:
+            assert fault.mend is not None
+            fault.mend(running)
+        time.sleep(1.0)
+        facts = {"at_ns": at_ns, "until_ns": time.monotonic_ns(), "stepped_s": stepped_s}
+        running.stage.stop.set()
+        return {**facts, "left_s": offset_s() - before_s}
+
+    episode = loop(30.0, script).episode
+    facts = episode.facts
+    if "unable" in facts:
+        assert "needs root" in facts["unable"]
+        return
+    assert facts["stepped_s"] == pytest.approx(away_s, abs=1.0)
+    assert facts["left_s"] == pytest.approx(0.0, abs=1.0)
+    log = read_episode(episode.path)
+
+    def during(time_ns: int) -> bool:
+        return facts["at_ns"] < time_ns <= facts["until_ns"]
+
+    first = [block.first_sample for block in log.audio()]
+    assert first == list(range(first[0], first[-1] + 1, first[1] - first[0]))
+    heard_ns = [block.capture_ns for block in log.audio()]
+    assert max(np.diff(heard_ns)) < 0.5e9  # a step of the clock would stand here as 120 s
+    assert sum(during(step["decided_ns"]) for step in log.steps()) >= 10  # of 16 in 4 s
+    assert not [status for status in log.safety() if during(status["time_ns"]) and status["reason"] in HASTE]
 
 
 def test_a_full_disk_ends_the_run_in_words(loop: Any, tmp_path: Path) -> None:

@@ -20,17 +20,18 @@ def _measured(*latency_ms: float) -> Measured:
 
 def test_the_gap_and_how_much_of_it_the_latency_explains() -> None:
     paired = Paired(
-        simulated=[True] * 9 + [False],
-        late=[True] * 8 + [False] * 2,
+        simulated=[True] * 9 + [False] + [True] * 10,  # the loop's ten, and ten more
+        late=[True] * 9 + [False] + [True] * 8 + [False] * 2,
         looped=[True] * 7 + [False] * 3,
         measured=[_measured(10.0, 20.0), _measured(90.0)],
         cpu_share=[0.2, 0.4],
     )
     found = {name: figure.value for name, figure in figures(paired).items()}
     assert found["success_simulated"] == pytest.approx(0.9)
-    assert found["success_simulated_late"] == pytest.approx(0.8)
     assert found["success_loop"] == pytest.approx(0.7)
-    assert found["explained_gap_points"] == pytest.approx(10.0)
+    assert found["latency_cost_points"] == pytest.approx(10.0)  # two of twenty
+    assert found["explained_gap_points"] == pytest.approx(10.0)  # the loop loses 20
+    assert found["latency_pairs"] == 20
     assert found["latency_ms_p50"] == 20.0
     assert median_latency_s(paired.measured) == pytest.approx(0.02)
     assert median_latency_s([_measured()]) == 0.0
@@ -50,6 +51,10 @@ def test_a_fault_misses_by_its_median_and_where_nothing_stopped() -> None:
     busy = FaultResult(BY_NAME["core_eaten"], [float("nan")], late_steps=2, brakes=1)
     unable = FaultResult(BY_NAME["disk_full"], skipped="needs root")
     assert [result.missed for result in (kept, late, never, busy, unable)] == [False, True, True, False, False]
+    stepped = BY_NAME["wall_clock_back"]
+    calm, braked = FaultResult(stepped, [float("nan")]), FaultResult(stepped, [float("nan")], brakes=1)
+    slow, undone = FaultResult(stepped, [float("nan")], late_steps=1), FaultResult(stepped)
+    assert [result.missed for result in (calm, braked, slow, undone)] == [False, True, True, True]
     found = {name: figure.value for name, figure in fault_figures([kept, late, busy]).items()}
     assert found["camera_gone.stopped_ms"] == goal_ms - 1
     assert found["camera_gone.recovered_ms"] == 250.0
