@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from phonotaxis.configs.atomic_file import replace_file
 from phonotaxis.configs.config_error import ConfigError
 
 Keys = tuple[str, ...]
@@ -88,18 +87,7 @@ def replace_text(path: Path, text: str) -> None:
         OSError: it can't be written; the old one stays.
     """
     path = path.resolve()
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        was = path.stat()
-        shutil.copymode(path, name)
-        if (was.st_uid, was.st_gid) != (os.getuid(), os.getgid()):
-            os.chown(name, was.st_uid, was.st_gid)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    was = path.stat()
+    owner = was.st_uid, was.st_gid
+    own = owner == (os.getuid(), os.getgid())
+    replace_file(path, text.encode(), mode=stat.S_IMODE(was.st_mode), owner=None if own else owner)

@@ -68,6 +68,7 @@ class EmergencyStop:
         fact = json.dumps({"reason": reason, "wall_clock_s": time.time()})
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # in its place, not beside it: from its first moment the file latches, whatever is in it yet
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(fact)

@@ -9,14 +9,14 @@ counts. What is not known is the time a computer was off, where its clock was no
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from phonotaxis.configs.atomic_file import remove_parts, replace_file
 
 LEDGER = ".episodes.json"
 MAX_LEDGER_BYTES = 64_000_000
@@ -110,25 +110,15 @@ class EpisodeAges:
         del self._entries[name]
 
     def save(self) -> None:
-        """Write the ledger, whole or not at all.
+        """Write the ledger, whole or not at all; for one process at a time, see `retention`.
 
         Raises:
             OSError: it can't be written; on a full disk, say.
         """
         entries = {name: [entry.number, entry.ran_ns, entry.wall_ns] for name, entry in self._entries.items()}
         ledger = {"boot": self._now.boot, "up_ns": self._now.up_ns, "next": self._next, "episodes": entries}
-        beside = self._path.with_name(f"{LEDGER}.new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(ledger, file, separators=(",", ":"))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise
+        remove_parts(self._path)  # robots lose their power
+        replace_file(self._path, json.dumps(ledger, separators=(",", ":")).encode())
 
 
 def _read(path: Path) -> tuple[str, int, int, dict[str, _Entry]]:

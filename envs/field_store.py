@@ -24,6 +24,7 @@ import numpy as np
 import scipy
 from numba.core.codegen import get_host_cpu_features
 
+from phonotaxis.configs.atomic_file import PART, replace_file
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.echoes import ECHO_FIELDS, ECHOES
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound
@@ -35,7 +36,7 @@ from phonotaxis.envs.scenes.scene import Scene
 SUFFIX = ".field"
 GIB = 2**30
 _CHECKSUM_BYTES = 16
-_PART, _PART_S = ".part", 3600.0  # what a process that died left behind is older
+_PART_S = 3600.0  # what a process that died left behind is older
 _KEPT_SHARE = 0.9  # of the room, after pruning: so that it is done now and then, not at each file
 _SMALLEST_EDGE = -2  # FROM_SOURCE and UNREACHED are no edges
 
@@ -73,7 +74,7 @@ class FieldStore:
             raise FieldStoreError(
                 f"{folder}: fields can't be kept there ({error.strerror}); name a folder that can be written to"
             ) from None
-        for part in folder.glob("*" + _PART):
+        for part in folder.glob("*" + PART):
             _remove_if_old(part)
         self._bytes = sum(size for _, _, size in self._files())
         self._full = False
@@ -129,26 +130,16 @@ class FieldStore:
         """Keep a field. Where there is no more room on the disk it is not kept, and a warning says so once."""
         arrays = {**stored.field._asdict(), **stored.walk._asdict(), "key": np.array([stored.field.key])}
         del arrays["beam"]
+        data = _packed(arrays)
         try:
-            self._bytes += self._write(self.folder / (name + SUFFIX), _packed(arrays))
+            replace_file(self.folder / (name + SUFFIX), data, durable=False)
+            self._bytes += len(data)
         except OSError as error:
             if not self._full:
                 self._full = True
                 warnings.warn(f"{self.folder}: fields are no longer kept ({error.strerror})", stacklevel=2)
         if self._bytes > self.most_bytes:
             self._prune()
-
-    def _write(self, path: Path, data: bytes) -> int:
-        """Write a file beside its place and move it there; returns its bytes."""
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=_PART)
-        beside = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        return len(data)
 
     def _files(self) -> list[tuple[float, str, int]]:
         """List the fields by their last use: time, name, bytes."""

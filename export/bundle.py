@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from phonotaxis.configs.atomic_file import replace_file, sync_folder
 from phonotaxis.configs.contract import Contract, TensorSpec
 from phonotaxis.export.scan import (
     MAX_BYTES,
@@ -166,22 +165,8 @@ def write_bundle(path: str | Path, data: bytes) -> None:
     path = Path(path)
     open_bundle(data, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, data, mode=0o644)
+    sync_folder(path.parent)
 
 
 def _read(path: Path) -> bytes:

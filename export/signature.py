@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from phonotaxis.configs.atomic_file import replace_file
 
 SUFFIX = ".sig"
 _MAX_FILE_BYTES = 4096
@@ -55,9 +56,7 @@ def sign(bundle: Path, key: Path) -> Signed:
     secret = _secret_key(key)
     public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     path = bundle.with_name(bundle.name + SUFFIX)
-    part = bundle.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(base64.b64encode(secret.sign(bundle.read_bytes())) + b"\n")
-    os.replace(part, path)
+    replace_file(path, base64.b64encode(secret.sign(bundle.read_bytes())) + b"\n", mode=None)
     return Signed(path, base64.b64encode(public).decode())
 
 

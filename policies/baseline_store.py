@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from phonotaxis import __version__
 from phonotaxis.configs import base as configs_base
+from phonotaxis.configs.atomic_file import replace_file
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.paths import cache_dir
@@ -55,9 +55,7 @@ class BaselineStore:
         """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them."""
         path = self._path(task, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps([result.as_dict() for result in results]), encoding="utf-8")
-        part.replace(path)
+        replace_file(path, json.dumps([result.as_dict() for result in results]).encode(), mode=None, durable=False)
 
     def _path(self, task: AudioGoalTask, name: str) -> Path:
         parts = [self._code, name, task.model_dump_json(), sounds_digest(task)]

@@ -22,6 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from phonotaxis.configs.atomic_file import sync_folder
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.training import PolicyConfig
@@ -118,9 +119,9 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         part.mkdir()
         _write(part / _TENSORS, tensors)
         _write(part / _JSON, text.encode())
-        _sync(part)
+        sync_folder(part)
         part.rename(folder / name)
-        _sync(folder)
+        sync_folder(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -273,11 +274,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

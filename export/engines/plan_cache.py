@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from phonotaxis.configs.atomic_file import replace_file
 from phonotaxis.paths import cache_dir
 
 MAGIC = b"phonotaxis-plan-1\n"
@@ -75,16 +75,7 @@ class PlanCache:
         if os.stat(self.folder, follow_symlinks=False).st_uid == os.getuid():
             os.chmod(self.folder, 0o700)
         path = self.path(key)
-        handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)  # 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(pack(key, content))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        replace_file(path, pack(key, content))
         self._prune()
         return path
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from phonotaxis.configs.atomic_file import OWNER_ONLY, replace_file
 from phonotaxis.deploy.episode_reader import Episode
 from phonotaxis.deploy.replay_other import OtherReport
 from phonotaxis.deploy.replay_report import ReplayReport
@@ -46,14 +45,7 @@ def write_episode_page(
     """
     data = episode_page(gather(episode, report, other, from_s, to_s)).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, data, mode=OWNER_ONLY)
     return len(data)
 
 

@@ -106,6 +106,13 @@ def test_a_ledger_that_can_not_be_read_begins_anew(tmp_path: Path, odd: bytes) -
     assert stat.S_IMODE((tmp_path / LEDGER).stat().st_mode) == 0o600
 
 
+def test_what_a_cut_of_the_power_left_of_a_ledger_goes(tmp_path: Path) -> None:
+    made(tmp_path, "episode-1.mcap", 0)
+    (tmp_path / f".{LEDGER}.0123abcd.part").write_bytes(b"half")
+    assert prune_episodes(tmp_path, 1) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"episode-1.mcap", LEDGER}
+
+
 def test_two_runs_do_not_change_a_ledger_at_once(tmp_path: Path) -> None:
     for number in range(40):
         made(tmp_path, f"episode-{number}.mcap", 100 - number)
