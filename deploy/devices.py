@@ -70,7 +70,23 @@ class OdometrySample:
 
 
 class MicrophoneArrayDevice(Protocol):
-    """A microphone array. Its samples are counted, and neither resampled nor dropped in silence."""
+    """A microphone array. Its samples are counted, and neither resampled nor dropped in silence.
+
+    Attributes:
+        fault: why there is no sound now; empty where there is.
+    """
+
+    fault: str
+
+    @property
+    def device_rate_hz(self) -> int:
+        """The rate at which the device itself runs, samples per second; its blocks have the policy's."""
+        ...
+
+    @property
+    def rate_told(self) -> str:
+        """In words at which rate the device runs, and what follows; empty where a person need not know."""
+        ...
 
     def read_block(self, timeout_s: float) -> AudioBlock | None:
         """Return the next unread block, or None when none came in time.
@@ -86,7 +102,13 @@ class MicrophoneArrayDevice(Protocol):
 
 
 class DepthCameraDevice(Protocol):
-    """A depth camera."""
+    """A depth camera.
+
+    Attributes:
+        fault: why no frame comes now; empty where they come.
+    """
+
+    fault: str
 
     def latest(self) -> DepthFrame | None:
         """Return the newest frame, None before the first; it may have been returned before."""

@@ -100,10 +100,9 @@ class Loop:
                 raise RunEnd("audio_lost", "no audio for 30 s: check that the microphones are connected")
 
     def _tell_rate(self, at_ns: int) -> None:
-        told = getattr(self._sensors.microphones, "rate_told", "")
-        if told:
-            rate_hz = getattr(self._sensors.microphones, "device_rate_hz", 0)
-            self._log.health(at_ns, "info", "microphones_rate", told, device_rate_hz=rate_hz)
+        microphones = self._sensors.microphones
+        if told := microphones.rate_told:
+            self._log.health(at_ns, "info", "microphones_rate", told, device_rate_hz=microphones.device_rate_hz)
 
     def _take_sensors(self) -> None:
         at_ns = now_ns()
@@ -116,8 +115,8 @@ class Loop:
                 continue  # what is not believed does not renew its age
             self._clearance_m = self._clearance(frame.depth_m)
             self._depth_ns = frame.capture_ns
-        for name in ("microphones", "camera"):
-            self._complain(f"{name}_device", getattr(getattr(self._sensors, name), "fault", ""), at_ns)
+        self._complain("microphones_device", self._sensors.microphones.fault, at_ns)
+        self._complain("camera_device", self._sensors.camera.fault, at_ns)
         for sample in self._sensors.odometry.unread() if self._sensors.odometry is not None else ():
             self._take_motion(sample, at_ns)
 

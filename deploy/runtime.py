@@ -102,7 +102,7 @@ def run(
         try:
             sensors = open_sensors(robot)
             try:
-                if told_rate := getattr(sensors.microphones, "rate_told", ""):
+                if told_rate := sensors.microphones.rate_told:
                     say(told_rate)
                 runner = PolicyRunner(bundle.contract, opened)
                 loop = Loop(runner, builder, sensors, guardian, log, robot, watches, arm and not shadow, agreement)

@@ -23,10 +23,18 @@ class SimulatedSensors:
 
     A thread reads the wire into one queue. Depth and odometry become visible no later than the audio that
     followed them on the wire: `read_block` hands them on as it passes them.
+
+    Attributes:
+        device_rate_hz: of its microphones, which is the policy's.
+        rate_told: empty; nothing is resampled.
+        fault: empty; a robot that has gone is an error.
     """
 
-    def __init__(self, link: socket.socket) -> None:
+    rate_told = fault = ""
+
+    def __init__(self, link: socket.socket, device_rate_hz: int) -> None:
         self._link = link
+        self.device_rate_hz = device_rate_hz
         self._queue: queue.Queue[AudioBlock | DepthFrame | OdometrySample | DeviceError] = queue.Queue(_QUEUED_BLOCKS)
         self._frames: list[DepthFrame] = []
         self._latest: DepthFrame | None = None
@@ -99,7 +107,13 @@ class SimulatedSensors:
 
 
 class SimulatedCamera:
-    """The frames of a `SimulatedSensors`."""
+    """The frames of a `SimulatedSensors`.
+
+    Attributes:
+        fault: empty; see there.
+    """
+
+    fault = ""
 
     def __init__(self, sensors: SimulatedSensors) -> None:
         self._sensors = sensors
@@ -185,7 +199,7 @@ def open_sensors(robot: RobotConfig) -> Sensors:
     Raises:
         DeviceError: nobody listens at the configured socket.
     """
-    sensors = SimulatedSensors(_connect(robot, "sensors"))
+    sensors = SimulatedSensors(_connect(robot, "sensors"), robot.sample_rate_hz)
     odometry = SimulatedOdometry(sensors) if robot.odometry is not None else None
     return Sensors(sensors, SimulatedCamera(sensors), odometry)
 

@@ -41,6 +41,7 @@ def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
     assert all(step["depth_age_s"] == 0.0 for step in steps)
     events = [event["event"] for event in episode.health()]
     assert events.index("armed") < events.index("goal_reached")
+    assert "microphones_rate" not in events  # those of a simulated robot run at the policy's
 
     report = check(path, rig.bundle)
     assert report.ok, report
