@@ -27,6 +27,7 @@ from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discr
 from phonotaxis.configs.geometry import pixel_rays
 from phonotaxis.configs.robot import RobotConfig, simulated_robot
 from phonotaxis.deploy.control import Control, control_path
+from phonotaxis.deploy.devices import OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.guardian import Guardian, serve
 from phonotaxis.deploy.rollout import RolloutStep, write_rollout
@@ -215,6 +216,49 @@ class Rig:
     def episode(self) -> Path:
         (path,) = (self.folder / "episodes").glob("*.mcap")
         return path
+
+
+@dataclass
+class FakeDrive:
+    """A drive that does nothing and remembers what it was told.
+
+    Attributes:
+        got: speeds of each command, m/s and rad/s; who lets go of it stops it.
+        listened: how often it was listened to.
+        said: odometry that it delivers next.
+        fault: what a command raises once the drive got as many as it `lasts`; None while it is well.
+    """
+
+    dead_man_ms: float = 200.0
+    got: list[tuple[float, float]] = field(default_factory=list)
+    listened: int = 0
+    said: list[OdometrySample] = field(default_factory=list)
+    fault: Exception | None = None
+    lasts: int = 0
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        if self.fault is not None and len(self.got) >= self.lasts:
+            raise self.fault
+        self.got.append((v_mps, w_radps))
+
+    def fileno(self) -> int:
+        return -1
+
+    def listen(self) -> None:
+        self.listened += 1
+
+    def motions(self) -> list[OdometrySample]:
+        said, self.said = self.said, []
+        return said
+
+    def close(self) -> None:
+        self.got.append((0.0, 0.0))
+
+
+@pytest.fixture
+def fake_drive() -> type[FakeDrive]:
+    """Hand on the class above: test modules can't import this one."""
+    return FakeDrive
 
 
 @pytest.fixture

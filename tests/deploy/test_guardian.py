@@ -3,41 +3,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy.clock import SampleClock, now_ns
-from phonotaxis.deploy.devices import DeviceError, OdometrySample
+from phonotaxis.deploy.devices import DeviceError
 from phonotaxis.deploy.guardian import Guardian, brake, serve
 
 MS = 1_000_000
-
-
-@dataclass
-class FakeDrive:
-    dead_man_ms: float = 300.0
-    got: list[tuple[float, float]] = field(default_factory=list)
-    broken_after: int = 10**9
-
-    def command(self, v_mps: float, w_radps: float) -> None:
-        if len(self.got) >= self.broken_after:
-            raise DeviceError("unplugged")
-        self.got.append((v_mps, w_radps))
-
-    def fileno(self) -> int:
-        return -1
-
-    def listen(self) -> None:
-        pass
-
-    def motions(self) -> list[OdometrySample]:
-        return []
-
-    def close(self) -> None:
-        self.got.append((0.0, 0.0))
+Armed = Callable[[int], tuple[Guardian, Any]]
 
 
 def _sensors(at_ns: int) -> dict[str, Any]:
@@ -48,16 +25,22 @@ def _command(at_ns: int, sequence: int = 0) -> dict[str, Any]:
     return {"type": "command", "v_mps": 0.5, "w_radps": 0.25, "due_ns": at_ns, "sequence": sequence}
 
 
-def _armed(at_ns: int) -> tuple[Guardian, FakeDrive]:
-    drive = FakeDrive()
-    guardian = Guardian(load_robot("simulated"), drive)
-    guardian.handle(_sensors(at_ns), at_ns)
-    guardian.handle({"type": "arm"}, at_ns)
-    return guardian, drive
+@pytest.fixture
+def armed(fake_drive: Any) -> Armed:
+    """Give a function that makes an armed guardian and its drive."""
+
+    def make(at_ns: int) -> tuple[Guardian, Any]:
+        drive = fake_drive()
+        guardian = Guardian(load_robot("simulated"), drive)
+        guardian.handle(_sensors(at_ns), at_ns)
+        guardian.handle({"type": "arm"}, at_ns)
+        return guardian, drive
+
+    return make
 
 
-def test_it_starts_disarmed_and_moves_only_when_armed() -> None:
-    drive = FakeDrive()
+def test_it_starts_disarmed_and_moves_only_whenarmed(armed: Armed, fake_drive: Any) -> None:
+    drive = fake_drive()
     guardian = Guardian(load_robot("simulated"), drive)
     guardian.handle(_sensors(0), 0)
     guardian.handle(_command(0), 0)
@@ -72,8 +55,8 @@ def test_it_starts_disarmed_and_moves_only_when_armed() -> None:
     assert guardian.status(0)["armed"]
 
 
-def test_stop_brakes_disarms_and_stays_so() -> None:
-    guardian, drive = _armed(0)
+def test_stop_brakes_disarms_and_stays_so(armed: Armed) -> None:
+    guardian, drive = armed(0)
     guardian.handle(_command(0), 0)
     guardian.tick(0)
     guardian.handle({"type": "stop"}, 0)
@@ -89,8 +72,8 @@ def test_stop_brakes_disarms_and_stays_so() -> None:
     assert drive.got[-1] == (0.0, 0.0)
 
 
-def test_silence_disarms_for_good() -> None:
-    guardian, drive = _armed(0)
+def test_silence_disarms_for_good(armed: Armed) -> None:
+    guardian, drive = armed(0)
     guardian.handle(_command(0), 0)
     guardian.tick(200 * MS)
     assert drive.got[-1] == (0.5, 0.25)
@@ -114,22 +97,22 @@ def test_silence_disarms_for_good() -> None:
         ({"type": "sensors", "audio_ns": [], "depth_ns": 0, "clearance_m": 0}, TypeError),
     ],
 )
-def test_odd_messages_are_errors(message: dict[str, Any], error: type[Exception]) -> None:
+def test_odd_messages_are_errors(message: dict[str, Any], error: type[Exception], armed: Armed) -> None:
     with pytest.raises(error):
-        _armed(0)[0].handle(message, 0)
+        armed(0)[0].handle(message, 0)
 
 
 @pytest.mark.parametrize("packet", [b"{", b"[]", b"\xff", b'{"type": "fly"}'])
-def test_nonsense_on_the_wire_ends_the_service(packet: bytes) -> None:
+def test_nonsense_on_the_wire_ends_the_service(packet: bytes, armed: Armed) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         theirs.send(packet)
-        assert serve(ours, _armed(now_ns())[0]) == "connection ended"
+        assert serve(ours, armed(now_ns())[0]) == "connection ended"
 
 
-def test_it_serves_ticks_and_tells_until_the_connection_ends() -> None:
+def test_it_serves_ticks_and_tells_until_the_connection_ends(armed: Armed) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    guardian, drive = _armed(now_ns())
+    guardian, drive = armed(now_ns())
     thread = threading.Thread(target=serve, args=(ours, guardian))
     thread.start()
     time.sleep(0.2)
@@ -144,9 +127,9 @@ def test_it_serves_ticks_and_tells_until_the_connection_ends() -> None:
     assert not guardian.status(0)["armed"]
 
 
-def test_a_lost_drive_ends_the_service() -> None:
+def test_a_lost_drive_ends_the_service(fake_drive: Any) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    guardian = Guardian(load_robot("simulated"), FakeDrive(broken_after=2))
+    guardian = Guardian(load_robot("simulated"), fake_drive(fault=DeviceError("unplugged"), lasts=2))
     with ours, theirs, pytest.raises(DeviceError, match="unplugged"):
         serve(ours, guardian)
     brake(guardian, "drive gone")  # what is gone can't be braked, and that is no error here

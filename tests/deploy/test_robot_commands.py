@@ -21,27 +21,6 @@ from phonotaxis.hil.fault_runs import chosen_faults
 from phonotaxis.hil.faults import FAULTS
 
 
-class Wheels:
-    """A drive that does nothing and says nothing."""
-
-    dead_man_ms = 200.0
-
-    def command(self, v_mps: float, w_radps: float) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-    def listen(self) -> None:
-        pass
-
-    def motions(self) -> list[Any]:
-        return []
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
 def places(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -49,8 +28,8 @@ def places(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def guardian(places: None, serving: Any) -> Iterator[Guardian]:
-    with serving(load_robot("simulated"), Wheels()) as guardian:
+def guardian(places: None, serving: Any, fake_drive: Any) -> Iterator[Guardian]:
+    with serving(load_robot("simulated"), fake_drive()) as guardian:
         yield guardian
 
 
