@@ -265,6 +265,24 @@ class Contract(Frozen):
         state = TensorSpec(STATE_IN, self.state_shape, "float32", -np.inf, np.inf, "", "recurrent state")
         return (new, *others, state)
 
+    def seen(self, shown: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the policy sees of what is shown to it, in the simulator.
+
+        Args:
+            shown: arrays [worlds, *shape], by the names of `observations`; others are passed over.
+            rows: which of the worlds, int [n].
+
+        Returns:
+            Arrays [n, *shape] of `observations`, those that are shown; where no goal is named, it reads as zeros.
+        """
+        seen = {}
+        for spec in self.observations():
+            if spec.name in shown:
+                seen[spec.name] = shown[spec.name][rows]
+            elif spec.name == GOAL:
+                seen[GOAL] = np.zeros((len(rows), *spec.shape), dtype=spec.dtype)
+        return seen
+
     def feed(self, observation: Mapping[str, np.ndarray], state: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the exported graph is given in a step.
 

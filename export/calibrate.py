@@ -45,7 +45,7 @@ class Calibration:
             observation: arrays [all episodes, *shape].
             rows: which of them are going on, int [n].
         """
-        seen = {spec.name: observation[spec.name][rows] for spec in self._contract.observations()}
+        seen = self._contract.seen(observation, rows)
         wanted = [names.STATE_OUT, *self._watched]
         values = dict(zip(wanted, self._session.run(wanted, self._contract.feed(seen, self._state[rows]))))
         self._state[rows] = values[names.STATE_OUT]

@@ -32,7 +32,7 @@ class EngineDecider:
     def decide(self, world: World) -> np.ndarray:
         """Take the policy's action in every active world."""
         active = np.flatnonzero(world.active)
-        seen = {spec.name: world.observation[spec.name][active] for spec in self.contract.observations()}
+        seen = self.contract.seen(world.observation, active)
         said = in_blocks(self._engine.run, self.contract.feed(seen, self._state[active]))
         self._state[active] = said[names.STATE_OUT]
         self.bearing_rad[:] = np.nan

@@ -96,9 +96,8 @@ class OpenLoop:
             observation: arrays [episodes, *shape] of `contract.observations()`.
             rows: the episodes that are going on, int [n].
         """
-        specs = self._contract.observations()
         for row in rows.tolist():
-            seen = {spec.name: np.ascontiguousarray(observation[spec.name][row : row + 1]) for spec in specs}
+            seen = self._contract.seen(observation, np.array([row]))
             before = self._states[_REFERENCE][row].copy()
             expected = self._step(_REFERENCE, self._reference, seen, row)
             exact = None if self._witness is None else self._step(_WITNESS, self._witness, seen, row)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs.contract import TensorSpec
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.bearings import Bearings
@@ -57,9 +56,7 @@ class PolicyDecider:
     def decide(self, world: World) -> np.ndarray:
         """Take the policy's best action in every active world."""
         active = np.flatnonzero(world.active)
-        seen = {spec.name: world.observation[spec.name][active] for spec in self._observed(world)}
-        if self.policy.contract.goal is not None and names.GOAL not in seen:
-            seen[names.GOAL] = np.zeros((active.size, self.policy.contract.goal.size), dtype=np.float32)
+        seen = self.policy.contract.seen(world.observation, active)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
         logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:-1])
@@ -70,10 +67,6 @@ class PolicyDecider:
         actions = np.zeros(world.num_worlds, dtype=np.int64)
         actions[active] = self.policy.action(self.output.logits).numpy()
         return actions
-
-    def _observed(self, world: World) -> list[TensorSpec]:
-        """Return what is both read and shown; where a task names no goal, it reads as zeros."""
-        return [spec for spec in self.policy.contract.observations() if spec.name in world.observation]
 
     def _step(self, block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         observation = {name: torch.from_numpy(array) for name, array in block.items()}

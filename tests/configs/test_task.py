@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -98,3 +99,21 @@ def test_the_example_of_the_documentation_is_a_task(repository: Path) -> None:
     plain = AudioGoalTask()
     for name in ("modalities", "depth_noise", "drive", "air", "noise", "unit", "sources"):
         assert getattr(shown, name) != getattr(plain, name)
+
+
+def test_a_policy_sees_what_it_reads_of_what_is_shown_and_zeros_where_no_goal_is_named() -> None:
+    contract = task(goal="kind", modalities=["depth", "semantic"]).contract()
+    shown = {spec.name: np.zeros((3, *spec.shape), spec.dtype) for spec in contract.observations()}
+    shown["depth_age_s"][:, 0] = [1.0, 2.0, 3.0]
+    named = contract.seen(shown, np.array([2, 0]))
+    assert list(named) == [spec.name for spec in contract.observations()]
+    assert named["depth_age_s"].tolist() == [[3.0], [1.0]]
+    goal = shown.pop("goal")
+    goal[:] = 1.0
+    del shown["semantic"]
+    unnamed = contract.seen({**shown, "odour": goal}, np.array([1]))
+    assert list(unnamed) == [name for name in named if name != "semantic"]
+    assert (unnamed["goal"].shape, unnamed["goal"].dtype) == ((1, *goal.shape[1:]), np.float32)
+    assert not unnamed["goal"].any()
+    assert contract.seen({**shown, "goal": goal}, np.array([1]))["goal"].all()
+    assert "goal" not in task().contract().seen({**shown, "goal": goal}, np.array([1]))

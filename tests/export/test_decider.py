@@ -50,6 +50,15 @@ def test_it_decides_as_the_policy_does_step_by_step(policy: Policy, bundle: Bund
         world.step(np.maximum(actions, 1))
 
 
+def test_where_no_goal_is_named_a_bundle_that_can_be_told_one_reads_zeros(policy: Policy, bundle: Bundle) -> None:
+    assert policy.contract.goal is not None
+    unnamed = TASK.model_copy(update={"goal": "absent"})
+    assert "goal" not in World(unnamed, 1).observation
+    for decider in (EngineDecider(bundle, 2), PolicyDecider(policy, 2)):
+        found = [run_episodes(World(task, 2), decider, range(3)) for task in (unnamed, TASK)]
+        assert found[0] == found[1]
+
+
 def test_results_are_the_same_for_any_batch(bundle: Bundle) -> None:
     found = [run_episodes(World(TASK, n), EngineDecider(bundle, n), range(5)) for n in (1, 2, 5)]
     assert found[0] == found[1] == found[2]
