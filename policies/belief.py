@@ -139,7 +139,7 @@ class BeliefMap(nn.Module):
         when = episode_start.shape[:2]
         polar, trust, horizon, motion = perceived.split(self._parts, dim=-1)
         pose, weight, layers = state.split([POSE, 1, _LAYERS * self._cells**2], dim=1)
-        before, after = self.grid.walk(motion.detach(), pose, episode_start)
+        before, after, end = self.grid.walk(motion.detach(), pose, episode_start)
         cells = self.grid.about(before.flatten(0, 1), after.flatten(0, 1), episode_start.flatten(0, 1))
         polar = polar.flatten(0, 1).unflatten(1, (RANGES, self._azimuths))
         heard = over_polar(polar, cells, NEAREST_M).unflatten(0, when)
@@ -161,7 +161,7 @@ class BeliefMap(nn.Module):
         believed, known = torch.stack(beliefs), torch.stack(knowns)
         log_p = torch.log_softmax(believed.flatten(2), dim=2)
         read = self._read(log_p.flatten(0, 1), known.flatten(0, 1), after.flatten(0, 1), cells)
-        kept = [self.grid.wrapped(after), torch.stack(weights), believed.flatten(2), known.flatten(2)]
+        kept = [end, torch.stack(weights), believed.flatten(2), known.flatten(2)]
         belief = Belief(log_p, cells.x.flatten(1).unflatten(0, when), cells.y.flatten(1).unflatten(0, when))
         return read.unflatten(0, when), torch.cat(kept, dim=2), belief
 

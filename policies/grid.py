@@ -31,6 +31,20 @@ class Cells(NamedTuple):
     stays: Tensor
 
 
+class Walk(NamedTuple):
+    """Poses on a way, each float32 [time, batch, 3].
+
+    Attributes:
+        before: each step, on the grid.
+        after: each step, as far as it went; over the grid's edge, maybe.
+        end: `after` on the grid, with places from 0 to its side and yaw within a turn: where the next step begins.
+    """
+
+    before: Tensor
+    after: Tensor
+    end: Tensor
+
+
 class Grid(nn.Module):
     """A square grid without edge.
 
@@ -49,7 +63,7 @@ class Grid(nn.Module):
         self._turn_rad = contract.body.max_w_radps * contract.control_period_s
         self.register_buffer("centres_m", (torch.arange(cells) + 0.5) * cell_m, persistent=False)
 
-    def walk(self, motion: Tensor, pose: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor]:
+    def walk(self, motion: Tensor, pose: Tensor, episode_start: Tensor) -> Walk:
         """Follow the robot.
 
         Args:
@@ -58,9 +72,9 @@ class Grid(nn.Module):
             episode_start: float32 [time, batch, 1].
 
         Returns:
-            Poses before and after each step, float32 [time, batch, 3], the latter as far as the step went.
+            The poses on its way.
         """
-        befores, afters = [], []
+        befores, afters, ends = [], [], []
         for now in range(motion.shape[0]):
             pose = pose * (1.0 - episode_start[now])
             x, y, yaw = pose.split(1, dim=1)
@@ -69,14 +83,14 @@ class Grid(nn.Module):
             after = [x + cosine * ahead - sine * left, y + sine * ahead + cosine * left, yaw + turn * self._turn_rad]
             befores.append(pose)
             afters.append(torch.cat(after, dim=1))
-            pose = self.wrapped(afters[-1])
-        return torch.stack(befores), torch.stack(afters)
+            pose = self._wrapped(afters[-1])
+            ends.append(pose)
+        return Walk(torch.stack(befores), torch.stack(afters), torch.stack(ends))
 
-    def wrapped(self, pose: Tensor) -> Tensor:
-        """Return poses [..., 3] with places from 0 to the grid's side and yaw within a turn."""
-        place, yaw = pose[..., :2], pose[..., 2:]
+    def _wrapped(self, pose: Tensor) -> Tensor:
+        place, yaw = pose[:, :2], pose[:, 2:]
         place = place - self.side_m * torch.floor(place / self.side_m)
-        return torch.cat([place, yaw - 2.0 * math.pi * torch.floor(yaw / (2.0 * math.pi) + 0.5)], dim=-1)
+        return torch.cat([place, yaw - 2.0 * math.pi * torch.floor(yaw / (2.0 * math.pi) + 0.5)], dim=1)
 
     def about(self, before: Tensor, after: Tensor, episode_start: Tensor) -> Cells:
         """Say where the cells lie from the robot; poses float32 [moments, 3], of `walk`."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.policies.grid import Grid, azimuth, over_polar
+from phonotaxis.policies.grid import Grid, Walk, azimuth, over_polar
 
 CELLS, CELL_M = 8, 0.5
 
@@ -20,28 +20,38 @@ def grid(make_task: Callable[..., AudioGoalTask]) -> Grid:
     return Grid(make_task().contract(), CELLS, CELL_M)
 
 
-def walked(grid: Grid, moves: list[tuple[float, float, float]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the poses before and after moves in metres and radians."""
+def walked(grid: Grid, moves: list[tuple[float, float, float]]) -> Walk:
+    """Walk by moves in metres and radians."""
     units = torch.tensor([grid._step_m, grid._step_m, grid._turn_rad])
     motion = torch.tensor(moves)[:, None] / units
     return grid.walk(motion, torch.zeros(1, 3), torch.zeros(len(moves), 1, 1))
 
 
 def test_a_square_ends_where_it_began(grid: Grid) -> None:
-    _, after = walked(grid, [(0.4, 0.0, math.pi / 2)] * 4)
-    end = grid.wrapped(after[-1, 0])
+    end = walked(grid, [(0.4, 0.0, math.pi / 2)] * 4).end[-1, 0]
     torch.testing.assert_close(torch.minimum(end[:2], grid.side_m - end[:2]), torch.zeros(2), atol=1e-5, rtol=0)
     assert math.sin(float(end[2])) == pytest.approx(0.0, abs=1e-5)
     assert math.cos(float(end[2])) == pytest.approx(1.0)
 
 
+def test_a_step_ends_on_the_grid_where_the_next_begins(grid: Grid) -> None:
+    before, after, end = walked(grid, [(-0.3, 0.2, 1.0)] * 40)
+    assert torch.equal(before[1:], end[:-1])
+    assert float(end[..., :2].min()) >= 0.0
+    assert float(end[..., :2].max()) <= grid.side_m
+    assert float(end[..., 2].abs().max()) <= math.pi + 1e-6
+    rounds = (after - end) / torch.tensor([grid.side_m, grid.side_m, 2.0 * math.pi])
+    torch.testing.assert_close(rounds, torch.round(rounds), atol=1e-5, rtol=0)
+    assert rounds.abs().amax(dim=(0, 1)).tolist() == pytest.approx([1.0] * 3)  # each was left once at least
+
+
 def test_moves_sideways_are_to_the_left(grid: Grid) -> None:
-    _, after = walked(grid, [(0.0, 0.0, math.pi / 2), (0.1, 0.2, 0.0)])
+    after = walked(grid, [(0.0, 0.0, math.pi / 2), (0.1, 0.2, 0.0)]).after
     torch.testing.assert_close(after[-1, 0], torch.tensor([-0.2, 0.1, math.pi / 2]))
 
 
 def test_an_episode_starts_at_the_origin(grid: Grid) -> None:
-    _, after = grid.walk(torch.zeros(1, 2, 3), torch.ones(2, 3), torch.tensor([[[1.0], [0.0]]]))
+    after = grid.walk(torch.zeros(1, 2, 3), torch.ones(2, 3), torch.tensor([[[1.0], [0.0]]])).after
     assert after[0].tolist() == [[0.0] * 3, [1.0] * 3]
 
 
@@ -49,7 +59,7 @@ def test_a_place_keeps_its_cell(grid: Grid) -> None:
     """A cell's place, told from the robot wherever it is, is one place of the world, modulo the grid's side."""
     rng = np.random.default_rng(0)
     moves = [(0.3, float(rng.uniform(-0.1, 0.1)), float(rng.uniform(-1, 1))) for _ in range(40)]
-    before, after = walked(grid, moves)
+    before, after, _ = walked(grid, moves)
     cells = grid.about(before[:, 0], after[:, 0], torch.zeros(40, 1))
     cosine, sine = torch.cos(after[:, 0, 2, None, None]), torch.sin(after[:, 0, 2, None, None])
     x = after[:, 0, 0, None, None] + cosine * cells.x - sine * cells.y
@@ -63,7 +73,7 @@ def test_a_place_keeps_its_cell(grid: Grid) -> None:
 
 def test_cells_that_are_left_behind_begin_anew(grid: Grid) -> None:
     """Going straight, row by row; within a whole side every cell once."""
-    before, after = walked(grid, [(0.25, 0.0, 0.0)] * int(grid.side_m / 0.25))
+    before, after, _ = walked(grid, [(0.25, 0.0, 0.0)] * int(grid.side_m / 0.25))
     cells = grid.about(before[:, 0], after[:, 0], torch.zeros(len(after), 1))
     anew = 1.0 - cells.stays
     assert anew.sum(dim=0).tolist() == [[1.0] * CELLS] * CELLS
@@ -71,7 +81,7 @@ def test_cells_that_are_left_behind_begin_anew(grid: Grid) -> None:
 
 
 def test_turning_on_the_spot_leaves_all(grid: Grid) -> None:
-    before, after = walked(grid, [(0.0, 0.0, 0.7)] * 12)
+    before, after, _ = walked(grid, [(0.0, 0.0, 0.7)] * 12)
     assert grid.about(before[:, 0], after[:, 0], torch.zeros(12, 1)).stays.all()
 
 
