@@ -168,7 +168,7 @@ class Hearing:
         self._self_noise_gain[world] = 10.0 ** (variation.self_noise_shift_db / 20.0)
 
     def hear(self, worlds: np.ndarray) -> None:
-        """Render the next hop of some worlds at the poses in `listeners`, int64 [k], ascending."""
+        """Render the next hop of some worlds at the poses in `listeners`, int64 [k], each once."""
         for number, voice in enumerate(self.voices):
             for world in worlds[voice.listeners.moves[worlds] & (voice.gain[worlds] > 0.0)]:
                 self._move(number, int(world))

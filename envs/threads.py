@@ -7,12 +7,13 @@ spin while they wait, and set for everybody in the process how many there are.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-_SHARES = 2  # of each thread: who is done early takes another
+_ROUNDS = 2  # a share is this part of what each thread would have of the rest
 
 
 def cores() -> int:
@@ -24,10 +25,11 @@ class Crew:
     """Threads that share out worlds, or whatever else has numbers.
 
     Each share goes through all that its worlds hear and see in one thread, by kernels that don't hold Python's lock; so
-    threads meet once for all of it, and one that is held up by a busy machine holds up its share alone.
+    threads meet once for all of it. Shares get smaller toward the end (guided self-scheduling, Polychronopoulos and
+    Kuck 1987), so that all threads end together, whatever each share takes and whoever is held up by a busy machine.
 
     Args:
-        threads: how many; 1 does all work in the thread that asks for it.
+        threads: how many, with the one that asks, which works, too; 1 does all work in it.
 
     Raises:
         ValueError: no thread.
@@ -37,7 +39,7 @@ class Crew:
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, "phonotaxis-worlds") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1, "phonotaxis-worlds") if threads > 1 else None
 
     def share(self, work: Callable[[np.ndarray], None], numbers: np.ndarray) -> None:
         """Do some work for numbers, int [k]; it is called with each share of them, perhaps in several threads.
@@ -48,17 +50,43 @@ class Crew:
         if self._pool is None or numbers.size < 2:
             work(numbers)
             return
-        shares = np.array_split(numbers, min(numbers.size, _SHARES * self.threads))
-        jobs = [self._pool.submit(work, share) for share in shares]
+        left = deque(enumerate(_shares(numbers, self.threads)))
+        failed: dict[int, Exception] = {}
+
+        def take() -> None:
+            while left:
+                try:
+                    number, share = left.popleft()
+                except IndexError:  # another thread took the last
+                    return
+                try:
+                    work(share)
+                except Exception as error:
+                    failed[number] = error
+
+        jobs = [self._pool.submit(take) for _ in range(min(self.threads, len(left)) - 1)]
         try:
-            wait(jobs)
+            take()
+            begun = [job for job in jobs if not job.cancel()]  # who hasn't come yet isn't waited for
+            wait(begun)
         except BaseException:  # Ctrl-C: nobody may go on writing what the next call writes
-            for job in jobs:
-                job.cancel()
+            left.clear()
             wait(jobs)
             raise
-        for job in jobs:
+        for job in begun:
             job.result()
+        if failed:
+            raise failed[min(failed)]
+
+
+def _shares(numbers: np.ndarray, threads: int) -> list[np.ndarray]:
+    """Cut numbers into shares, large ones first."""
+    shares, begin = [], 0
+    while begin < numbers.size:
+        size = -(-(numbers.size - begin) // (_ROUNDS * threads))
+        shares.append(numbers[begin : begin + size])
+        begin += size
+    return shares
 
 
 ALONE = Crew(1)

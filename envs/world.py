@@ -247,6 +247,7 @@ class World:
         if next_seeds is not None and ended.size:
             coming = self._draw(ended, next_seeds(ended))  # before anything moves: it may fail
         self._move(worlds, v_mps, w_radps)
+        worlds = worlds[np.argsort(~done[worlds], kind="stable")]  # first those that see and hear twice in a step
         self._stopped |= terminated
         self.active &= ~done
         endings: dict[int, Ending] = {}

@@ -88,23 +88,53 @@ def test_a_crew_of_nobody_is_refused() -> None:
         Crew(0)
 
 
-def test_nobody_works_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C meets the one who waits: shares that have begun end first, others never begin."""
-    crew, begun, may_end = Crew(2), threading.Event(), threading.Event()
+def test_a_share_that_ends_a_thread_ends_the_work() -> None:
+    """What isn't an error, as `SystemExit`, isn't swallowed where another thread meets it."""
+
+    def work(share: np.ndarray) -> None:
+        time.sleep(0.05)
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit("enough")
+
+    with pytest.raises(SystemExit, match="enough"):
+        Crew(2).share(work, np.arange(8))
+
+
+def test_shares_get_smaller_and_the_one_who_asks_works_too() -> None:
+    sizes: list[int] = []
+    workers: set[threading.Thread] = set()
+
+    def work(share: np.ndarray) -> None:
+        sizes.append(share.size)
+        workers.add(threading.current_thread())
+        time.sleep(0.01)
+
+    Crew(2).share(work, np.arange(64))
+    assert max(sizes) == 16
+    assert sizes.count(1) >= 2
+    assert threading.current_thread() in workers
+    assert len(workers) == 2
+
+
+def _interrupted_shares(monkeypatch: pytest.MonkeyPatch, at_work: bool) -> list[int]:
+    """Interrupt who asks, at work or while waiting for others; return the shares that ended, by their first number."""
+    crew, begun = Crew(2), threading.Event()
     ended: list[int] = []
 
     def work(share: np.ndarray) -> None:
-        begun.set()
-        may_end.wait(10.0)
-        time.sleep(0.05)
+        if threading.current_thread() is threading.main_thread():
+            assert begun.wait(10.0)
+            if at_work:
+                raise KeyboardInterrupt
+        else:
+            begun.set()
+            time.sleep(0.3)
         ended.append(int(share[0]))
 
-    real, calls = threads.wait, iter(range(2))
+    real, calls = threads.wait, iter(range(3))
 
     def interrupted(jobs: list[Future[None]]) -> object:
-        if next(calls) == 0:
-            begun.wait(10.0)
-            may_end.set()
+        if next(calls) == 0 and not at_work:
             raise KeyboardInterrupt
         return real(jobs)
 
@@ -112,6 +142,15 @@ def test_nobody_works_on_after_an_interruption(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(KeyboardInterrupt):
         crew.share(work, np.arange(8))
     before = list(ended)
-    time.sleep(0.2)
+    time.sleep(0.5)
     assert ended == before
-    assert 1 <= len(ended) < 4  # of four shares, two had begun at most
+    return before
+
+
+def test_nobody_works_on_after_an_interruption_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C meets the one who asks: a share that another has begun ends first, the rest never begin."""
+    assert len(_interrupted_shares(monkeypatch, at_work=True)) == 1
+
+
+def test_nobody_works_on_after_an_interruption_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sorted(_interrupted_shares(monkeypatch, at_work=False)) == [0, 2, 4, 5, 6, 7]
