@@ -71,7 +71,7 @@ class Library:
         store: folder in which fields outlive the process, shared with whoever names it; None for none.
 
     Attributes:
-        crew: who traces fields: a world's own while it draws episodes.
+        crew: who builds scenes and traces fields: a world's own while it draws episodes.
 
     Raises:
         ValueError: room for no field or no scene.
@@ -146,7 +146,7 @@ class Library:
         return mask
 
     def _put_scene(self, slot: int, scene: Scene, mask: np.ndarray) -> None:
-        shared: SceneSound = scene_sound(scene)[0]
+        shared: SceneSound = scene_sound(scene, self.crew)[0]
         plan = shared.plan
         clearance = _reachable_clearance_m(scene, mask, self.task.height_m)
         ground = Ground(clearance, plan.cell, plan.inv, plan.ox, plan.oy)

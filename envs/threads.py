@@ -10,9 +10,12 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 
+First = TypeVar("First")
+Second = TypeVar("Second")
 _ROUNDS = 2  # a share is this part of what each thread would have of the rest
 
 
@@ -44,6 +47,8 @@ class Crew:
     def share(self, work: Callable[[np.ndarray], None], numbers: np.ndarray) -> None:
         """Do some work for numbers, int [k]; it is called with each share of them, perhaps in several threads.
 
+        Work may share out again: who asks does alone what nobody is free for.
+
         Raises:
             Exception: what the first share that failed raised, once all have come to an end.
         """
@@ -71,12 +76,28 @@ class Crew:
             wait(begun)
         except BaseException:  # Ctrl-C: nobody may go on writing what the next call writes
             left.clear()
-            wait(jobs)
+            wait([job for job in jobs if not job.cancel()])
             raise
         for job in begun:
             job.result()
         if failed:
             raise failed[min(failed)]
+
+    def both(self, first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+        """Do two jobs, each of which may share out work of its own; return what they return.
+
+        Raises:
+            Exception: what the first that failed raised, once both have come to an end.
+        """
+        jobs: tuple[Callable[[], Any], ...] = (first, second)
+        found: dict[int, Any] = {}
+
+        def work(numbers: np.ndarray) -> None:
+            for number in numbers:
+                found[int(number)] = jobs[number]()
+
+        self.share(work, np.arange(2))
+        return found[0], found[1]
 
 
 def _shares(numbers: np.ndarray, threads: int) -> list[np.ndarray]:

@@ -57,7 +57,7 @@ class SourceField(NamedTuple):
 _shared: WeakKeyDictionary[Scene, tuple[SceneSound, Regions]] = WeakKeyDictionary()
 
 
-def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
+def scene_sound(scene: Scene, crew: Crew = ALONE) -> tuple[SceneSound, Regions]:
     """Return what a scene's sources share, computed once for as long as the scene lives."""
     if scene not in _shared:
         regions, plan = listening_regions(scene), plan_of(scene)
@@ -67,7 +67,7 @@ def scene_sound(scene: Scene) -> tuple[SceneSound, Regions]:
         mirrored = np.sqrt((1.0 - absorb) * (1.0 - scatter)[:, None]).astype(np.float32)
         faces = wall_faces(scene)
         images = images_of_edges(plan, faces, mirrored, edges)
-        heard = heard_in(plan, faces, images, edges, regions.centre_m)
+        heard = heard_in(plan, faces, images, edges, regions.centre_m, crew)
         sound = SceneSound(plan, regions.label, regions.centre_m, faces, edges, images, heard, mirrored)
         _shared[scene] = (sound, regions)
     return _shared[scene]
@@ -94,18 +94,20 @@ def source_field(
     """
     x, y, z = (float(v) for v in source_m)
     check_in_air(scene, (x, y, z), "source")
-    sound, regions = scene_sound(scene)
+    sound, regions = scene_sound(scene, crew)
     scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
     sends = sends or beam()
-    late = trace_late_field(scene, regions, (x, y, z), length_s, seed=int(key >> np.uint64(33)), sends=sends, crew=crew)
     source = np.array([x, y, z])
     edge_m, edge_next = ways_to_source(sound.plan, sound.edges, source)
     first_m = np.empty(len(regions.volume_m3), dtype=np.float32)
     _first_sound(sound.plan, sound.edges, edge_m, source, sound.centre_m, first_m)
     scenery = Scenery(sound.plan, sound.faces[:MOST_FACES], sound.edges, sound.edge_images, sound.heard)
     way = (edge_m, edge_next)
-    echo, echoes = find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m, crew)
+    late, (echo, echoes) = crew.both(
+        lambda: trace_late_field(scene, regions, (x, y, z), length_s, int(key >> np.uint64(33)), sends=sends, crew=crew),
+        lambda: find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m, crew),
+    )
     take_out(late.energy, sound.plan, sound.mirrored, echo, echoes, sound.centre_m, z, sends)
     reached = np.isfinite(late.first_m)
     first_m[reached] = np.maximum(first_m, late.first_m)[reached]  # no pulse comes before the rays it stands for

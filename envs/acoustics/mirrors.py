@@ -16,6 +16,7 @@ from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen
 from phonotaxis.envs.scenes.plan import Plan
 from phonotaxis.envs.scenes.raycast import line_of_sight
+from phonotaxis.envs.threads import ALONE, Crew
 
 MOST_WALLS = 3  # that a wave is mirrored at on its way
 MOST_FACES = 256  # the longest; a noisy map has thousands
@@ -107,7 +108,9 @@ def images_of_edges(plan: Plan, faces: np.ndarray, mirrored: np.ndarray, edges: 
     return joined._replace(owner=np.repeat(np.arange(len(found)), [len(each.walls) for each in found]).astype(np.int32))
 
 
-def heard_in(plan: Plan, faces: np.ndarray, images: Images, edges: Edges, centre_m: np.ndarray) -> Heard:
+def heard_in(
+    plan: Plan, faces: np.ndarray, images: Images, edges: Edges, centre_m: np.ndarray, crew: Crew = ALONE
+) -> Heard:
     """Find which images of a scene's edges come to its regions and to its edges.
 
     Args:
@@ -116,11 +119,15 @@ def heard_in(plan: Plan, faces: np.ndarray, images: Images, edges: Edges, centre
         images: of all edges.
         edges: of the scene.
         centre_m: float32 [regions, 2], where a region is listened to.
+        crew: who looks.
     """
     to_m = np.concatenate([centre_m.astype(np.float64), edges.at_m])
     beside_m = np.concatenate([np.repeat(centre_m.astype(np.float64)[:, None], 2, axis=1), edges.open_m])
     comes = np.zeros((len(to_m), len(images.walls)), dtype=np.bool_)
-    _hear(plan, faces[:MOST_FACES], images, edges.open_m, to_m, beside_m, comes)
+    most = faces[:MOST_FACES]
+    crew.share(
+        lambda share: _hear(share, plan, most, images, edges.open_m, to_m, beside_m, comes), np.arange(len(to_m))
+    )
     order = np.argsort(images.walls, kind="stable")
     place, at = np.nonzero(comes[:, order])
     first = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(to_m)))])
@@ -128,9 +135,9 @@ def heard_in(plan: Plan, faces: np.ndarray, images: Images, edges: Edges, centre
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _hear(plan, faces, images, open_m, to_m, to_open_m, comes):
-    """Fill which images come where, bool [places, images]."""
-    for place in range(comes.shape[0]):
+def _hear(places, plan, faces, images, open_m, to_m, to_open_m, comes):
+    """Fill which images come to some places, rows of bool [places, images]."""
+    for place in places:
         for image in range(comes.shape[1]):
             dx, dy = images.xy_m[image, 0] - to_m[place, 0], images.xy_m[image, 1] - to_m[place, 1]
             if np.hypot(dx, dy) < _REACH_M:

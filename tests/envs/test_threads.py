@@ -154,3 +154,20 @@ def test_nobody_works_on_after_an_interruption_at_work(monkeypatch: pytest.Monke
 
 def test_nobody_works_on_after_an_interruption_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(_interrupted_shares(monkeypatch, at_work=False)) == [0, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_both_jobs_share_out_work_of_their_own(threads: int) -> None:
+    crew, done = Crew(threads), np.zeros(64, dtype=np.int64)
+
+    def job(numbers: np.ndarray) -> int:
+        def work(share: np.ndarray) -> None:
+            time.sleep(0.001)
+            done[share] += 1
+
+        crew.share(work, numbers)
+        return int(done[numbers].sum())
+
+    for round_number in range(1, 21):
+        found = crew.both(lambda: job(np.arange(32)), lambda: job(np.arange(32, 64)))
+        assert found == (32 * round_number, 32 * round_number)
