@@ -16,7 +16,7 @@ import numpy as np
 
 First = TypeVar("First")
 Second = TypeVar("Second")
-_ROUNDS = 2  # a share is this part of what each thread would have of the rest
+_CUTS = 2  # a share is one in so many of each thread's part of what is left
 
 
 def cores() -> int:
@@ -66,7 +66,7 @@ class Crew:
                     return
                 try:
                     work(share)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - raised below, by the thread that asked
                     failed[number] = error
 
         jobs = [self._pool.submit(take) for _ in range(min(self.threads, len(left)) - 1)]
@@ -104,7 +104,7 @@ def _shares(numbers: np.ndarray, threads: int) -> list[np.ndarray]:
     """Cut numbers into shares, large ones first."""
     shares, begin = [], 0
     while begin < numbers.size:
-        size = -(-(numbers.size - begin) // (_ROUNDS * threads))
+        size = -(-(numbers.size - begin) // (_CUTS * threads))
         shares.append(numbers[begin : begin + size])
         begin += size
     return shares

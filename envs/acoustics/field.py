@@ -105,7 +105,9 @@ def source_field(
     scenery = Scenery(sound.plan, sound.faces[:MOST_FACES], sound.edges, sound.edge_images, sound.heard)
     way = (edge_m, edge_next)
     late, (echo, echoes) = crew.both(
-        lambda: trace_late_field(scene, regions, (x, y, z), length_s, int(key >> np.uint64(33)), sends=sends, crew=crew),
+        lambda: trace_late_field(
+            scene, regions, (x, y, z), length_s, int(key >> np.uint64(33)), sends=sends, crew=crew
+        ),
         lambda: find_echoes(scenery, sound.mirrored, source, way, sound.centre_m, first_m, crew),
     )
     take_out(late.energy, sound.plan, sound.mirrored, echo, echoes, sound.centre_m, z, sends)
