@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.contract import Contract, FrontEnd
 
 SENSED = ("sample_rate_hz", "hop_samples", "window_samples", "camera")  # shape and scale of what is sensed
-BUILT_IN = (*SENSED, "array", "front_end")  # what the constants of an exported graph follow from, with `body`
+BUILT_IN = (*SENSED, "array")  # what the constants of an exported graph follow from, with `body` and its own front end
+
+
+def served(contract: Contract, front_end: FrontEnd) -> Contract:
+    """Return a task's contract as a policy with this front end serves it: what is heard of sound is the policy's."""
+    return contract.model_copy(update={"front_end": front_end})
 
 
 def differing(one: Contract, other: Contract, parts: tuple[str, ...]) -> list[str]:

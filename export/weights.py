@@ -20,6 +20,7 @@ from onnx import numpy_helper
 
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.export.bundle import Bundle, BundleError
 from phonotaxis.policies.policy import Policy
@@ -70,7 +71,9 @@ def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
         )
     weights = _weights(onnx.load_from_string(bundle.data))
     try:
-        policy = Policy(contract or bundle.contract, build(PolicyConfig, config, f"{bundle.path}: network")).eval()
+        own = bundle.contract
+        contract = own if contract is None else served(contract, own.front_end)
+        policy = Policy(contract, build(PolicyConfig, config, f"{bundle.path}: network")).eval()
         state = policy.state_dict()
         for name, value in state.items():
             if name in weights:

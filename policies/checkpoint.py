@@ -70,7 +70,8 @@ class Checkpoint:
         Args:
             name: of the module; None takes "average" where there is one, "policy" otherwise.
             contract: that it is to serve: another array, body or period than that of its training, whose weights it
-                takes all the same, since geometry enters by the front ends' constants. None takes its own.
+                takes all the same, since geometry enters by the front ends' constants. None takes its own. The front
+                end stays its own.
 
         Raises:
             CheckpointError: no such module, weights that aren't those of the configuration's network, or a contract
@@ -80,7 +81,8 @@ class Checkpoint:
         if name not in self.modules:
             raise CheckpointError(f"the checkpoint has no '{name}'; it has {sorted(self.modules)}")
         with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; a training's numbers stay
-            policy = Policy(contract or self.contract, self.policy_config).eval()
+            own = self.contract
+            policy = Policy(own if contract is None else served(contract, own.front_end), self.policy_config).eval()
         try:
             policy.load_state_dict(self.modules[name])
         except RuntimeError as error:

@@ -34,7 +34,7 @@ class VectorEncoder(nn.Module):
 class AudioEncoder(nn.Module):
     """Reads the map over azimuths by one small network for every direction, told what is heard and what is sought.
 
-    The context (spectrum, array, goal) scales and shifts what each direction shows (FiLM, Perez et al. 2018): which
+    The context (spectrum, power by elevation, array, goal) scales and shifts what each direction shows (FiLM, Perez et al. 2018): which
     bands of the map belong to the sought sound is a matter of its spectrum. Weights are shared over azimuths, and a
     direction sees its two neighbours, so a sound from the left is learnt along with one from the right.
 
@@ -58,7 +58,7 @@ class AudioEncoder(nn.Module):
         units = max(8, hidden // 4)
         self.shown = 3 * units
         narrow = max(8, units // 4)
-        told = layout.spectral + layout.response + goal_size
+        told = layout.told + goal_size
         self.context = nn.Sequential(nn.Linear(told, hidden), nn.LayerNorm(hidden), nn.ReLU())
         self.film = nn.Linear(hidden, 2 * units)
         self.around = nn.Linear(3 * layout.bands, units)
@@ -73,7 +73,7 @@ class AudioEncoder(nn.Module):
             negative.
         """
         layout = self.layout
-        flat, told = features.split([layout.sizes[0], layout.spectral + layout.response], dim=1)
+        flat, told = features.split([layout.sizes[0], layout.told], dim=1)
         context = self.context(told if goal is None else torch.cat([told, goal], dim=1))
         scale, shift = self.film(context)[:, None].chunk(2, dim=2)
         directions = flat.unflatten(1, (layout.bands, layout.azimuths)).transpose(1, 2)

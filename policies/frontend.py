@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from phonotaxis.configs.contract import Contract, FrontEnd
 from phonotaxis.policies import spectra
-from phonotaxis.policies.manifold import TURNS, manifold, pairs_of, steering
+from phonotaxis.policies.manifold import TURNS, manifold, over_all_bands, pairs_of, steering
 from phonotaxis.policies.short_time import ShortTimeFourier
 
 DEPTH_CELLS = 32  # both sides of the pooled depth image
 STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
+ONSET_DECAY, ONSET_LEAST = 0.9, 0.02  # what of a frame's power counts as the last one's; what each counts at least
+ELEVATION_GAIN, ELEVATION_MEAN = 4.0, 0.4  # bring power by elevation in rooms to order one
 WINDOW_PARTS = 4  # the spectrum is read over this many equal parts of the window, so that rhythm shows
 
 
@@ -31,18 +33,25 @@ class AudioLayout(NamedTuple):
         bands: of the directional map.
         azimuths: of the directional map.
         spectral: numbers that describe the spectrum.
+        elevations: at which steered power is told.
         response: numbers that describe the array.
     """
 
     bands: int
     azimuths: int
     spectral: int
+    elevations: int
     response: int
 
     @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Lengths of the parts in their order: map (band by band), spectrum, array."""
-        return self.bands * self.azimuths, self.spectral, self.response
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Lengths of the parts in their order: map (band by band), spectrum, power by elevation, array."""
+        return self.bands * self.azimuths, self.spectral, self.elevations, self.response
+
+    @property
+    def told(self) -> int:
+        """Number of features that have no azimuth."""
+        return self.spectral + self.elevations + self.response
 
     @property
     def size(self) -> int:
@@ -53,20 +62,25 @@ class AudioLayout(NamedTuple):
 def audio_layout(spec: FrontEnd) -> AudioLayout:
     """Return the layout of a front end's features."""
     spectral = WINDOW_PARTS * (1 + spec.spectrum_bands)
-    return AudioLayout(spec.direction_bands, spec.azimuths, spectral, spec.direction_bands * TURNS + 1)
+    response = spec.direction_bands * TURNS + 1
+    return AudioLayout(spec.direction_bands, spec.azimuths, spectral, spec.elevations, response)
 
 
 class AudioFrontEnd(nn.Module):
     """Directional and spectral features of one window of sound, laid out alike for every array.
 
-    - A map over band and azimuth: steered response power with phase transform (DiBiase 2000) in each of
-      `direction_bands`, over `azimuths` horizontal directions of the base frame, far field, about its mean over
-      directions and brought to order one. The phase transform is taken per frame and averaged, so that a direction
-      that holds through the window outweighs a loud reflection, and diffuse sound makes a flat map.
+    - A map over band and azimuth: steered response power (DiBiase 2000) in each of `direction_bands`, over `azimuths`
+      horizontal directions of the base frame, far field, about its mean over directions and brought to order one.
     - Level and shape of the mel spectrum in each part of the window.
+    - The largest steered power over all bands at each of `elevations`. How coherent sound is says how much of it came
+      straight, and a source near by is heard from above: both say how near it is, which a map about its mean doesn't.
     - The array: what map a plane wave would make, and the number of microphones in octaves about four.
 
-    One microphone has no direction: its map and its response are zeros.
+    What is steered is, with onset weighting, the coherence of the microphones over the window, each frame and frequency
+    counted by what begins in it: by how far its power exceeds 0.9 of the one before (after the precedence effect;
+    Litovsky et al. 1999). With phase weighting it is the phase transform of each frame, averaged.
+
+    One microphone has no direction: its map, its power and its response are zeros.
 
     Attributes:
         layout: of the features.
@@ -76,6 +90,7 @@ class AudioFrontEnd(nn.Module):
 
     mel: Tensor
     power_steering: Tensor
+    by_elevation: Tensor
     response: Tensor
 
     def __init__(self, contract: Contract) -> None:
@@ -92,12 +107,16 @@ class AudioFrontEnd(nn.Module):
         self._edges = spectra.band_edges(bins_hz, spec.direction_bands)
         described = np.zeros(self.layout.response)
         described[-1] = np.log2(contract.array.mics / 4.0)
+        self._onset = spec.weighting == "onset"
         if self._pairs:
             waves = manifold(contract.array, bins_hz, spec.azimuths, rate_hz)
             steered = steering(waves, self._edges)
             for band, matrix in enumerate(steered.bands):
                 self._buffer(f"steering_{band}", matrix)
-            self._buffer("power_steering", _power_steering(waves))
+            power = over_all_bands(waves)
+            self._buffer("power_steering", STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True)))
+            if spec.elevations:
+                self._buffer("by_elevation", _by_elevation(contract, bins_hz))
             described[:-1] = steered.response.ravel()
         self._buffer("response", described)
         # Spectra are in units of the converter's step. What rounding alone puts into a bin is 1 / 12 times
@@ -120,9 +139,20 @@ class AudioFrontEnd(nn.Module):
         """
         real, imaginary = self.spectra(audio)
         power = real * real + imaginary * imaginary  # [batch, mics, frames, bins]
-        directions = self._map(real, imaginary, torch.rsqrt(power + self._floor))
+        whitening = self._whitening(power)
+        directions, elevations = self._steer(real * whitening, imaginary * whitening)
         response = self.response.expand(audio.shape[0], -1)
-        return torch.cat([directions, self._spectral(power), response], dim=1)
+        return torch.cat([directions, self._spectral(power), *elevations, response], dim=1)
+
+    def _whitening(self, power: Tensor) -> Tensor:
+        """Return what spectra are multiplied with, [batch, mics, frames, bins], before products are averaged."""
+        power = power + self._floor
+        if not self._onset:
+            return torch.rsqrt(power)
+        now = power.mean(dim=1, keepdim=True)
+        before = torch.cat([now[:, :, :1], now[:, :, :-1]], dim=2)
+        counts = (1.0 - ONSET_DECAY * before / now).clamp(min=ONSET_LEAST)
+        return torch.sqrt(counts) * torch.rsqrt((counts * power).mean(dim=2, keepdim=True))
 
     @property
     def bins(self) -> int:
@@ -159,16 +189,24 @@ class AudioFrontEnd(nn.Module):
             imaginaries.append((imaginary_a * real_b - real_a * imaginary_b).mean(dim=2))
         return torch.cat(reals, dim=1), torch.cat(imaginaries, dim=1)
 
-    def _map(self, real: Tensor, imaginary: Tensor, whitening: Tensor) -> Tensor:
-        """Steer each band, [batch, bands * azimuths]."""
+    def _steer(self, real: Tensor, imaginary: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Steer whitened spectra: the map [batch, bands * azimuths]; the power by elevation, where that is told."""
+        layout, batch = self.layout, real.shape[0]
         if not self._pairs:
-            return torch.zeros((real.shape[0], self.layout.bands * self.layout.azimuths), device=real.device)
-        cross_real, cross_imaginary = self._cross(real * whitening, imaginary * whitening)
+            lengths = [layout.bands * layout.azimuths] + [layout.elevations] * bool(layout.elevations)
+            silent = [torch.zeros((batch, length), device=real.device) for length in lengths]
+            return silent[0], silent[1:]
+        cross_real, cross_imaginary = self._cross(real, imaginary)
         rows = []
         for band, (low, high) in enumerate(zip(self._edges[:-1].tolist(), self._edges[1:].tolist())):
             part = torch.cat([cross_real[:, :, low:high], cross_imaginary[:, :, low:high]], dim=2)
             rows.append(part.flatten(1) @ getattr(self, f"steering_{band}"))
-        return torch.cat(rows, dim=1)
+        directions = torch.cat(rows, dim=1)
+        if not layout.elevations:
+            return directions, []
+        cross = torch.cat([cross_real, cross_imaginary], dim=2).flatten(1)
+        power = (cross @ self.by_elevation).unflatten(1, (layout.elevations, -1)).amax(dim=2)
+        return directions, [ELEVATION_GAIN * (power - ELEVATION_MEAN)]
 
     def _spectral(self, power: Tensor) -> Tensor:
         """Return each part's level [batch, parts] and mel shape [batch, parts * bands], in decades."""
@@ -182,13 +220,13 @@ class AudioFrontEnd(nn.Module):
         return torch.cat([((level - 6.0) * 0.5).flatten(1), (bands - level).flatten(1)], dim=1)
 
 
-def _power_steering(waves: np.ndarray) -> np.ndarray:
-    """Matrix [pairs * 2 * bins, azimuths] that steers all bands at once."""
-    first, second = (list(side) for side in zip(*pairs_of(len(waves))))
-    cross = waves[first] * waves[second].conj()
-    power = np.concatenate([cross.real, cross.imag], axis=1).reshape(-1, waves.shape[2])
-    power /= len(first) * waves.shape[1]
-    return STEERED_POWER_GAIN * (power - power.mean(axis=1, keepdims=True))
+def _by_elevation(contract: Contract, bins_hz: np.ndarray) -> np.ndarray:
+    """Matrix [pairs * 2 * bins, elevations * azimuths] that steers all bands, at every second azimuth."""
+    spec = contract.front_end
+    azimuths = max(1, spec.azimuths // 2)
+    elevations_rad = np.linspace(0.0, np.pi / 2.0, spec.elevations)
+    waves = (manifold(contract.array, bins_hz, azimuths, contract.sample_rate_hz, up) for up in elevations_rad)
+    return np.concatenate([over_all_bands(wave) for wave in waves], axis=1)
 
 
 class DepthFrontEnd(nn.Module):

@@ -6,6 +6,7 @@ over azimuth, whatever the array; and the map that a plane wave would make says 
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import NamedTuple
 
@@ -42,20 +43,24 @@ def pairs_of(mics: int) -> list[tuple[int, int]]:
     return list(combinations(range(mics), 2))
 
 
-def manifold(array: MicrophoneArray, bins_hz: np.ndarray, azimuths: int, rate_hz: int) -> np.ndarray:
-    """Return the phasors of horizontal plane waves at the microphones.
+def manifold(
+    array: MicrophoneArray, bins_hz: np.ndarray, azimuths: int, rate_hz: int, elevation_rad: float = 0.0
+) -> np.ndarray:
+    """Return the phasors of plane waves at the microphones.
 
     Args:
         array: with its directional response, where it has one; a head's shadow and a pattern's sign are in it.
         bins_hz: frequencies [bins].
         azimuths: directions evenly spaced, the first straight ahead, then counter-clockwise.
         rate_hz: of the samples.
+        elevation_rad: of all directions, above the horizon.
 
     Returns:
         complex128 [mics, bins, azimuths], each of unit size, or 0 where a microphone is deaf.
     """
     azimuth_rad = 2.0 * np.pi * np.arange(azimuths) / azimuths
-    towards = np.stack([np.cos(azimuth_rad), np.sin(azimuth_rad), np.zeros(azimuths)])
+    level, up = math.cos(elevation_rad), math.sin(elevation_rad)
+    towards = np.stack([level * np.cos(azimuth_rad), level * np.sin(azimuth_rad), np.full(azimuths, up)])
     offsets_m = array.positions_m() - array.positions_m().mean(axis=0)
     lead_s = offsets_m @ towards / SPEED_OF_SOUND_MPS  # the microphone nearer to the source hears first
     waves = np.exp(2j * np.pi * bins_hz[None, :, None] * lead_s[:, None, :])
@@ -97,6 +102,23 @@ def steering(waves: np.ndarray, edges: np.ndarray) -> Steering:
         bands.append(steered * scale)
         responses.append(_about_the_wave(own) * scale)
     return Steering(tuple(bands), np.stack(responses))
+
+
+def over_all_bands(waves: np.ndarray) -> np.ndarray:
+    """Make the matrix that steers all bands at once.
+
+    Args:
+        waves: of `manifold`, two microphones at least.
+
+    Returns:
+        float64 [pairs * 2 * bins, azimuths]; what one plane wave's whitened cross-spectra make of its own direction
+        is 1.
+    """
+    first, second = (list(side) for side in zip(*pairs_of(len(waves))))
+    cross = waves[first] * waves[second].conj()
+    power = np.concatenate([cross.real, cross.imag], axis=1).reshape(-1, waves.shape[2])
+    out: np.ndarray = power / (len(first) * waves.shape[1])
+    return out
 
 
 def _about_the_wave(own: np.ndarray) -> np.ndarray:

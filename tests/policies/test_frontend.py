@@ -41,7 +41,7 @@ def _plane_wave(contract: Contract, azimuth_rad: float, level: float, seed: int 
 def _parts(contract: Contract, features: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split features into the map [bands, azimuths], levels [parts] and shapes [parts, bands]."""
     layout = audio_layout(contract.front_end)
-    directions, spectral, _ = (part.numpy() for part in torch.split(features[0], layout.sizes))
+    directions, spectral, _, _ = (part.numpy() for part in torch.split(features[0], layout.sizes))
     shapes = spectral[WINDOW_PARTS:].reshape(WINDOW_PARTS, contract.front_end.spectrum_bands)
     return directions.reshape(layout.bands, layout.azimuths), spectral[:WINDOW_PARTS], shapes
 
@@ -152,7 +152,7 @@ def test_one_microphone_has_no_direction() -> None:
     front_end = AudioFrontEnd(_contract(array=array))
     features = front_end(torch.zeros(3, 1, 4000))
     layout = front_end.layout
-    assert features.shape == (3, front_end.size) == (3, 8 * 36 + 4 * 25 + 8 * 7 + 1)  # as any array's
+    assert features.shape == (3, front_end.size) == (3, 8 * 36 + 4 * 25 + 6 + 8 * 7 + 1)  # as any array's
     assert not features[:, : layout.sizes[0]].any()
     assert not front_end.response[:-1].any()
     assert float(front_end.response[-1]) == -2.0
