@@ -68,6 +68,7 @@ class ImitationConfig(Frozen):
             all name goals or none does, and have the same front end and actions.
         stop_within: share of the success radius within which the expert stops: an imitator that stops a little early
             then still succeeds.
+        half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never.
     """
@@ -85,6 +86,7 @@ class ImitationConfig(Frozen):
     buffer_frames: int = Field(default=200_000, ge=1024)
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
+    half_precision: bool = True
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0)
     average_decay: float = Field(default=0.99, ge=0, lt=1)

@@ -19,6 +19,7 @@ from phonotaxis.policies.chunks import ChunkBuffer
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.precision import multiplies_bfloat16, single
 from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
@@ -89,6 +90,7 @@ class ImitationTrainer:
         self.rounds = 0
         self.seconds = 0.0
         self.updates = 0
+        self._half = config.half_precision and multiplies_bfloat16()
         self._frames_per_round = frames
         self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
         self._episodes = 0
@@ -251,8 +253,9 @@ class ImitationTrainer:
 
     def _update(self) -> Losses:
         chunk = self.buffer.draw(self.config.batch_chunks)
-        output = self.policy.unroll(chunk.features, chunk.state, chunk.episode_start)
-        losses = imitation_losses(output, chunk, self.config.task)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            output = self.policy.unroll(chunk.features, chunk.state, chunk.episode_start)
+        losses = imitation_losses(single(output), chunk, self.config.task)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.gradient_norm)
