@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Body, Contract, FrontEnd, PinholeCamera, discrete_actions
 from phonotaxis.policies.frontend import (
+    ELEVATION_GAIN,
+    ELEVATION_MEAN,
     STEERED_POWER_GAIN,
     WINDOW_PARTS,
     AudioFrontEnd,
@@ -28,11 +31,14 @@ def _contract(**changes: object) -> Contract:
     return Contract.model_validate(parts)
 
 
-def _plane_wave(contract: Contract, azimuth_rad: float, level: float, seed: int = 0) -> torch.Tensor:
+def _plane_wave(
+    contract: Contract, azimuth_rad: float, level: float, seed: int = 0, up_rad: float = 0.0
+) -> torch.Tensor:
     """White noise from far away, exact delays; float32 [1, mics, window]."""
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(8192))
     omega = 2 * np.pi * np.fft.rfftfreq(8192, 1 / contract.sample_rate_hz)
-    towards = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad), 0.0])
+    level_part = np.cos(up_rad)
+    towards = np.array([level_part * np.cos(azimuth_rad), level_part * np.sin(azimuth_rad), np.sin(up_rad)])
     lead_s = contract.array.positions_m() @ towards / SPEED_OF_SOUND_MPS
     waves = [np.fft.irfft(spectrum * np.exp(1j * omega * lead))[2000:6000] for lead in lead_s]
     return torch.tensor(np.stack(waves) * level, dtype=torch.float32)[None]
@@ -107,6 +113,74 @@ def test_equals_a_transform_written_out(hop: int) -> None:
         lead_s = apart_m @ towards / SPEED_OF_SOUND_MPS
         power += np.real(cross[:, None] * np.exp(-2j * np.pi * hz[:, None] * lead_s)).mean(axis=0) / 6
     np.testing.assert_allclose(steered[0], STEERED_POWER_GAIN * (power - power.mean()), atol=2e-4)
+
+
+def test_coherence_equals_a_transform_written_out() -> None:
+    """Against numpy's FFT in float64: what begins in a frame counts, and the power at every elevation."""
+    contract = _contract()
+    rng = np.random.default_rng(5)
+    envelope = np.repeat(rng.uniform(0.1, 1.0, 40), 100)  # so that much begins and much ends
+    audio = np.round(rng.standard_normal((4, 4000)) * envelope * 1000) / 32768
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+    spectrum = np.stack([np.fft.rfft(audio[:, s : s + 256] * window * 32768) for s in range(32, 3745, 128)], axis=1)
+    hz = np.fft.rfftfreq(256, 1 / RATE_HZ)
+    spectrum, hz = spectrum[:, :, (hz >= 300) & (hz <= 6000)], hz[(hz >= 300) & (hz <= 6000)]
+    power = np.abs(spectrum) ** 2 + (window**2).sum() / 12
+    now = power.mean(axis=0)
+    counts = np.maximum(1.0 - 0.9 * np.concatenate([now[:1], now[:-1]]) / now, 0.02)
+    energy = (counts * power).sum(axis=1)
+    azimuth_rad = 2 * np.pi * np.arange(18) / 18
+    found = []
+    for up in np.deg2rad([0, 18, 36, 54, 72, 90]):
+        towards = np.stack([np.cos(up) * np.cos(azimuth_rad), np.cos(up) * np.sin(azimuth_rad), np.full(18, np.sin(up))])
+        steered = np.zeros(18)
+        for first, second in combinations(range(4), 2):
+            cross = (counts * spectrum[first] * spectrum[second].conj()).sum(axis=0)
+            cross = cross / np.sqrt(energy[first] * energy[second])
+            apart_m = contract.array.positions_m()[first] - contract.array.positions_m()[second]
+            lead_s = apart_m @ towards / SPEED_OF_SOUND_MPS
+            steered += np.real(cross[:, None] * np.exp(-2j * np.pi * hz[:, None] * lead_s)).mean(axis=0) / 6
+        found.append(steered.max())
+    features = AudioFrontEnd(contract)(torch.tensor(audio, dtype=torch.float32)[None])
+    elevations = torch.split(features[0], audio_layout(contract.front_end).sizes)[2]
+    np.testing.assert_allclose(elevations, ELEVATION_GAIN * (np.array(found) - ELEVATION_MEAN), atol=2e-4)
+
+
+@pytest.mark.parametrize("degrees", [0, 36, 72])
+def test_a_wave_from_above_is_heard_from_above(degrees: int) -> None:
+    contract = _contract()
+    wave = _plane_wave(contract, np.deg2rad(120.0), 0.01, up_rad=np.deg2rad(degrees))
+    elevations = torch.split(AudioFrontEnd(contract)(wave)[0], audio_layout(contract.front_end).sizes)[2]
+    assert int(elevations.argmax()) * 18 == degrees
+    assert float(elevations.max()) == pytest.approx(ELEVATION_GAIN * (1.0 - ELEVATION_MEAN), abs=0.1)
+
+
+def test_the_direct_sound_outweighs_what_follows_it() -> None:
+    """A click from the left, and louder from then on the same from the right, as rooms answer."""
+    contract = _contract()
+    left, right = (_plane_wave(contract, way, 0.01) for way in (np.pi / 2, -np.pi / 2))
+    audio = torch.zeros(1, 4, 4000)
+    audio[:, :, 1000:1400] = left[:, :, 1000:1400]
+    fading = torch.exp(-torch.arange(2600) / 900.0)
+    audio[:, :, 1400:] = right[:, :, 1400:] * fading
+
+    def points_deg(weighting: Literal["onset", "phase"]) -> int:
+        chosen = _contract(front_end=FrontEnd(weighting=weighting))
+        directions, _, _ = _parts(chosen, AudioFrontEnd(chosen)(audio))
+        return int(directions.sum(axis=0).argmax()) * 10
+
+    assert abs(points_deg("onset") - 90) <= 10
+    assert abs(points_deg("phase") - 270) <= 10
+
+
+def test_a_front_end_written_down_before_there_was_a_choice_stays_what_it_was() -> None:
+    first = FrontEnd(weighting="phase", elevations=0)
+    written = first.model_dump(exclude={"weighting", "elevations"})
+    assert FrontEnd.model_validate(written) == first
+    assert FrontEnd.model_validate({"n_fft": 512}).weighting == "onset"  # a person's choice of one thing
+    contract = _contract(front_end=first)
+    features = AudioFrontEnd(contract)(_plane_wave(contract, 1.0, 0.01))
+    assert features.shape == (1, 8 * 36 + 4 * 25 + 8 * 7 + 1)
 
 
 def test_level_is_apart_from_everything_else() -> None:
