@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from phonotaxis.configs.contract import Contract, FrontEnd
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.front_end import FrontEnd
 
 SENSED = ("sample_rate_hz", "hop_samples", "window_samples", "camera")  # shape and scale of what is sensed
 BUILT_IN = (*SENSED, "array")  # what the constants of an exported graph follow from, with `body` and its own front end

@@ -15,12 +15,12 @@ from phonotaxis.configs.contract import (
     Body,
     ContinuousActions,
     Contract,
-    FrontEnd,
     GoalSpec,
     PinholeCamera,
     discrete_actions,
     ordered_modalities,
 )
+from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE
 from phonotaxis.configs.motion import Drive, check_latency
 from phonotaxis.configs.noise import Noise

@@ -25,6 +25,7 @@ from torch import Tensor
 from phonotaxis.configs.atomic_file import sync_folder
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.policy import Policy
 

@@ -34,9 +34,9 @@ class VectorEncoder(nn.Module):
 class AudioEncoder(nn.Module):
     """Reads the map over azimuths by one small network for every direction, told what is heard and what is sought.
 
-    The context (spectrum, power by elevation, array, goal) scales and shifts what each direction shows (FiLM, Perez et al. 2018): which
-    bands of the map belong to the sought sound is a matter of its spectrum. Weights are shared over azimuths, and a
-    direction sees its two neighbours, so a sound from the left is learnt along with one from the right.
+    The context (spectrum, power by elevation, array, goal) scales and shifts what each direction shows (FiLM, Perez et
+    al. 2018): which bands of the map belong to the sought sound is a matter of its spectrum. Weights are shared over
+    azimuths, and a direction sees its two neighbours, so a sound from the left is learnt along with one from the right.
 
     Attributes:
         size: of the embedding.

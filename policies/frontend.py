@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.contract import Contract, FrontEnd
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.policies import spectra
 from phonotaxis.policies.manifold import TURNS, manifold, over_all_bands, pairs_of, steering
 from phonotaxis.policies.short_time import ShortTimeFourier

@@ -16,6 +16,7 @@ import torch
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, discrete_actions
+from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies import checkpoint as module
 from phonotaxis.policies.checkpoint import (
@@ -30,10 +31,12 @@ from phonotaxis.policies.policy import Policy
 SMALL = PolicyConfig(memory_size=16, audio_hidden=16, audio_size=16, depth_size=16, depth_channels=(4, 8))
 
 
-def _policy(seed: int = 0) -> Policy:
+def _policy(seed: int = 0, front_end: FrontEnd | None = None, array: str = "respeaker_usb_v2") -> Policy:
     torch.manual_seed(seed)
-    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
-    return Policy(Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25)), SMALL)
+    microphones = presets.load("arrays", array, MicrophoneArray)
+    actions = discrete_actions(0.25, 0.17, 0.25)
+    contract = Contract(task="test", array=microphones, actions=actions, front_end=front_end or FrontEnd())
+    return Policy(contract, SMALL)
 
 
 def _checkpoint(policy: Policy, rounds: int = 1, **parts: object) -> Checkpoint:
@@ -107,6 +110,16 @@ def test_the_average_is_preferred(tmp_path: Path) -> None:
     assert not saved.policy().training
     with pytest.raises(CheckpointError, match="no 'critic'"):
         saved.policy("critic")
+
+
+def test_another_array_is_served_with_its_own_front_end(tmp_path: Path) -> None:
+    """What a task says of front ends is for policies that are yet to be trained."""
+    old = FrontEnd(weighting="phase", elevations=0)
+    save_checkpoint(tmp_path, _checkpoint(_policy(front_end=old)))
+    served = load_checkpoint(tmp_path).policy(contract=_policy(array="matrix_voice").contract)
+    assert served.contract.front_end == old
+    assert served.contract.array.name == "matrix_voice"
+    assert served.audio_front_end.size == _policy(front_end=old).audio_front_end.size
 
 
 def test_keeps_the_newest_two(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import torch
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.contract import Body, Contract, FrontEnd, PinholeCamera, discrete_actions
+from phonotaxis.configs.contract import Body, Contract, PinholeCamera, discrete_actions
+from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.policies.frontend import (
     ELEVATION_GAIN,
     ELEVATION_MEAN,
@@ -132,7 +133,9 @@ def test_coherence_equals_a_transform_written_out() -> None:
     azimuth_rad = 2 * np.pi * np.arange(18) / 18
     found = []
     for up in np.deg2rad([0, 18, 36, 54, 72, 90]):
-        towards = np.stack([np.cos(up) * np.cos(azimuth_rad), np.cos(up) * np.sin(azimuth_rad), np.full(18, np.sin(up))])
+        towards = np.stack(
+            [np.cos(up) * np.cos(azimuth_rad), np.cos(up) * np.sin(azimuth_rad), np.full(18, np.sin(up))]
+        )
         steered = np.zeros(18)
         for first, second in combinations(range(4), 2):
             cross = (counts * spectrum[first] * spectrum[second].conj()).sum(axis=0)

@@ -6,7 +6,8 @@ import torch
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.contract import Contract, FrontEnd, discrete_actions
+from phonotaxis.configs.contract import Contract, discrete_actions
+from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.policies import spectra
 from phonotaxis.policies.short_time import ShortTimeFourier, parted
 
