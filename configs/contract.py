@@ -33,6 +33,7 @@ DEPTH_AGE_S = "depth_age_s"
 MOTION = "motion"
 MOTION_VALID = "motion_valid"
 GOAL = "goal"
+CAUTION = "caution"
 EPISODE_START = "episode_start"
 STATE_IN = "state_in"
 
@@ -136,7 +137,7 @@ class Contract(Frozen):
     """Everything simulator, exporter, runtime and log must agree on.
 
     `modalities` are the images there are: depth always, `semantic` and `color` where a task asks for them. The
-    contract of a policy lists those that it reads.
+    contract of a policy lists those that it reads. `caution` is of policies alone: a person's knob.
 
     Where `window_samples` exceeds `hop_samples`, windows overlap. An observation holds the whole window; the exported
     graph takes only the new samples and keeps the overlap at the end of its recurrent state. An episode begins in
@@ -154,6 +155,7 @@ class Contract(Frozen):
     body: Body = Body()
     actions: Actions
     goal: GoalSpec | None = None
+    caution: bool = False
     motion_source: Literal["wheel", "external", "commanded"] = "wheel"
     state_shape: tuple[int, ...] = ()
     front_end: FrontEnd = FrontEnd()
@@ -228,6 +230,8 @@ class Contract(Frozen):
         ]  # fmt: skip
         if self.goal is not None:
             specs.append(TensorSpec(GOAL, (self.goal.size,), "float32", -inf, inf, "", "embedding of what to find"))
+        if self.caution:
+            specs.append(TensorSpec(CAUTION, (1,), "float32", 0.0, 1.0, "", "how much comfort counts; 0 = not at all"))
         specs.append(TensorSpec(EPISODE_START, (1,), "float32", 0.0, 1.0, "flag", "1 resets the memory"))
         return tuple(specs)
 
@@ -250,12 +254,13 @@ class Contract(Frozen):
         state = TensorSpec(STATE_IN, self.state_shape, "float32", -np.inf, np.inf, "", "recurrent state")
         return (new, *others, state)
 
-    def seen(self, shown: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    def seen(self, shown: Mapping[str, np.ndarray], rows: np.ndarray, caution: float = 0.0) -> dict[str, np.ndarray]:
         """Return what the policy sees of what is shown to it, in the simulator.
 
         Args:
             shown: arrays [worlds, *shape], by the names of `observations`; others are passed over.
             rows: which of the worlds, int [n].
+            caution: where the knob stands, for a policy that has one.
 
         Returns:
             Arrays [n, *shape] of `observations`, those that are shown; where no goal is named, it reads as zeros.
@@ -266,6 +271,8 @@ class Contract(Frozen):
                 seen[spec.name] = shown[spec.name][rows]
             elif spec.name == GOAL:
                 seen[GOAL] = np.zeros((len(rows), *spec.shape), dtype=spec.dtype)
+            elif spec.name == CAUTION:
+                seen[CAUTION] = np.full((len(rows), *spec.shape), caution, dtype=spec.dtype)
         return seen
 
     def feed(self, observation: Mapping[str, np.ndarray], state: np.ndarray) -> dict[str, np.ndarray]:

@@ -112,6 +112,8 @@ class ImitationConfig(Frozen):
             raise ValueError(f"buffer_frames must hold two rounds, at least {2 * self.worlds * self.chunk}")
         if any(lane.task.actions != "discrete" for lane in self.all_lanes):
             raise ValueError("the expert speaks of discrete actions; task.actions must be 'discrete'")
+        if self.policy.caution:
+            raise ValueError("policy.caution: the expert has no preferences; `phonotaxis prefer` trains that head")
         return self
 
     @model_validator(mode="after")

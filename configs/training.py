@@ -19,6 +19,7 @@ class PolicyConfig(Frozen):
             (Perez et al. 2018); "attention", a small transformer over the tokens of all senses (Vaswani et al. 2017).
         map_cells: a side, of a map that is carried along: where the source may be, what was seen, where the robot has
             been; 0 for none.
+        caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
         memory: "gru", "lstm", "transformer" over the last `memory_steps`, or "none".
         senses: that are read; those left out are zeros to the network, in training as afterwards.
     """
@@ -38,6 +39,7 @@ class PolicyConfig(Frozen):
     memory_steps: int = Field(default=32, ge=1, le=512)
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)
+    caution: bool = False
     senses: tuple[Literal["audio", "depth"], ...] = ("audio", "depth")
 
     @model_validator(mode="after")

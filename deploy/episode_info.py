@@ -41,6 +41,7 @@ class EpisodeInfo:
         provenance: where the policy came from.
         goal: float32 [n] in tasks that name one.
         extra: further facts, JSON-able: a simulated episode's scene and seed, the goal as it was said.
+        caution: where the policy's knob stood, 0 to 1; 0 where it has none.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class EpisodeInfo:
     provenance: dict[str, Any] = field(default_factory=dict)
     goal: np.ndarray | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    caution: float = 0.0
 
     def metadata(self) -> dict[str, str]:
         """Return the texts that stand in the file."""
@@ -64,6 +66,7 @@ class EpisodeInfo:
             "engine": json.dumps(self.engine, sort_keys=True),
             "provenance": json.dumps(self.provenance, sort_keys=True),
             "goal_float32_base64": goal,
+            "caution": repr(self.caution),  # read back to the bit
             "extra": json.dumps(self.extra, sort_keys=True),
             "versions": json.dumps(_versions(), sort_keys=True),
             "camera_pose": json.dumps(messages.camera_pose(self.robot)),

@@ -238,11 +238,20 @@ def _info(path: Path, metadata: dict[str, str]) -> EpisodeInfo:
             provenance=_facts(metadata["provenance"]),
             goal=goal if goal.size else None,
             extra=_facts(metadata["extra"]),
+            caution=_caution(metadata.get("caution", "0")),
         )
     except ConfigError as error:
         raise EpisodeError(str(error)) from None
     except (KeyError, ValueError, RecursionError) as error:
         raise EpisodeError(f"{path}: its metadata are incomplete or odd ({error!r}); use another copy") from None
+
+
+def _caution(text: str) -> float:
+    """Read where the knob stood; episodes that were recorded before there was one say nothing."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"a caution of {value}")
+    return value
 
 
 def _facts(text: str) -> dict[str, Any]:

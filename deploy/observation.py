@@ -14,6 +14,7 @@ import numpy as np
 
 from phonotaxis.configs.contract import (
     AUDIO,
+    CAUTION,
     DEPTH,
     DEPTH_AGE_S,
     EPISODE_START,
@@ -49,13 +50,16 @@ class Due:
 class ObservationBuilder:
     """Gathers sensor data and builds the contract's observation whenever a step is due."""
 
-    def __init__(self, contract: Contract, robot: RobotConfig, goal: np.ndarray | None = None) -> None:
+    def __init__(
+        self, contract: Contract, robot: RobotConfig, goal: np.ndarray | None = None, caution: float = 0.0
+    ) -> None:
         """Start with an empty window.
 
         Args:
             contract: of the policy.
             robot: whose devices deliver; checked against the contract before.
             goal: float32 [n], in tasks that name one.
+            caution: where the knob stands, for a policy that has one.
 
         Raises:
             ValueError: the task names a goal and none was given, or of another size.
@@ -66,7 +70,7 @@ class ObservationBuilder:
         self.contract = contract
         self.clock = SampleClock(robot.sample_rate_hz)
         self.notices: list[str] = []
-        self._goal = goal
+        self._goal, self._caution = goal, caution
         self._channels = list(robot.array.channel_map)
         self._device_channels = robot.array.device_channels
         self._reproject = Reprojection(robot.camera.pinhole, contract.camera)
@@ -201,6 +205,8 @@ class ObservationBuilder:
         }
         if self._goal is not None:
             values[GOAL] = self._goal.astype(np.float32)
+        if self.contract.caution:
+            values[CAUTION] = np.array([self._caution], dtype=np.float32)
         values[EPISODE_START] = np.array([float(self._start)], dtype=np.float32)
         self._step += 1
         self._start = False

@@ -74,7 +74,7 @@ class _Feed:
         self._sure = True
 
     def _begin(self) -> None:
-        self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal)
+        self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal, self._info.caution)
         self._index = SampleIndex()
         self._waiting: deque[tuple[Due, dict[str, np.ndarray]]] = deque()
         self._heard, self._seen, self._allowed, self._placed = 0, False, False, False

@@ -49,6 +49,7 @@ def write_rollout(
     engine: dict[str, Any],
     steps: Iterable[RolloutStep],
     goal: np.ndarray | None = None,
+    caution: float = 0.0,
     **extra: Any,
 ) -> None:
     """Write an episode file from observations and outputs.
@@ -62,6 +63,7 @@ def write_rollout(
         engine: fingerprint of what computed the outputs.
         steps: of one episode, in order.
         goal: float32 [n], in tasks that name one.
+        caution: where the knob stood, of a policy that has one.
         extra: facts to keep, JSON-able: scene, seed.
 
     Raises:
@@ -70,7 +72,8 @@ def write_rollout(
     """
     robot = simulated_robot(bundle.contract.array, bundle.contract.camera, "none")
     robot = robot.model_copy(update={"sample_rate_hz": bundle.contract.sample_rate_hz})
-    info = EpisodeInfo("rollout", bundle.contract, robot, bundle.sha256, dict(engine), bundle.provenance, goal, extra)
+    origin = bundle.sha256, dict(engine), bundle.provenance
+    info = EpisodeInfo("rollout", bundle.contract, robot, *origin, goal, extra, caution)
     container = Container(path, info.metadata())
     try:
         writer = _RolloutWriter(container, info)
@@ -83,7 +86,7 @@ def write_rollout(
 class _RolloutWriter:
     def __init__(self, container: Container, info: EpisodeInfo) -> None:
         self._container, self._contract, self._robot = container, info.contract, info.robot
-        self._builder = ObservationBuilder(info.contract, info.robot, info.goal)
+        self._builder = ObservationBuilder(info.contract, info.robot, info.goal, info.caution)
         self._sample = 0
         self._count = 0
         self._pose = (0.0, 0.0, 0.0)

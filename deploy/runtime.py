@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.caution import told_caution
 from phonotaxis.configs.compatibility import check_compatible
 from phonotaxis.configs.goal import told_goal
 from phonotaxis.configs.robot import RobotConfig, load_robot
@@ -52,6 +53,7 @@ def run(
     say: Callable[[str], None] = lambda text: None,
     shadow: bool = False,
     engine: str = AUTO,
+    caution: float | None = None,
 ) -> RunSummary:
     """Run a policy on a robot and log the episode.
 
@@ -65,12 +67,13 @@ def run(
         say: gets a line of text at each stage.
         shadow: a person drives; the policy decides and logs, and its agreement with the person is counted.
         engine: of `export.engines.ENGINES`, or `auto`: TensorRT where there is one, else ONNX Runtime, said aloud.
+        caution: how much comfort counts, 0 to 1, for a policy that has this knob; see `configs.caution.told_caution`.
 
     Returns:
         How it went; `outcome` says why it ended.
 
     Raises:
-        ConfigError: the robot, or what is said of a goal, doesn't match the policy.
+        ConfigError: the robot, or what is said of a goal or of caution, doesn't match the policy.
         SignatureError: the robot asks for a signature that the policy lacks.
         BundleError: the policy's file can't be used.
         EngineError: the engine can't load it.
@@ -80,17 +83,21 @@ def run(
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
     told = told_goal(bundle.contract.goal, goal)
+    knob = told_caution(bundle.contract, caution)
     opened = open_engine(bundle, engine, deadline_s=STEP_DEADLINE_S, say=say)
     say(f"policy {bundle.path.name} ({bundle.sha256[:12]}) on {opened.fingerprint['engine']}")
     if told is not None and goal is None:
         say("no --goal was given: it goes to whatever sounds")
+    if bundle.contract.caution:
+        say(f"caution {knob:g}" + ("" if caution is not None else ": none was asked for by --caution"))
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     prune_to(episode_dir, robot.log.model_copy(update={"max_episodes": robot.log.max_episodes - 1}))
     said = {} if goal is None else {"goal": goal}
     info = EpisodeInfo(
-        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said
-    )
-    builder = ObservationBuilder(bundle.contract, robot, told)
+        "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said,
+        knob,
+    )  # fmt: skip
+    builder = ObservationBuilder(bundle.contract, robot, told, knob)
     watches = Watches(robot, bundle.contract)
     guardian = GuardianLink(robot, shadow)
     for refusal in guardian.refused:
@@ -167,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--duration", type=float, default=60.0, help="seconds at most")
     parser.add_argument("--socket", help="where the simulated robot listens")
     parser.add_argument("--goal", help="what to find, for a policy that is told: a sentence or a kind's name")
+    parser.add_argument("--caution", type=float, help="0 to 1: how much comfort counts, for a policy with this knob")
     parser.add_argument("--arm", action="store_true", help="let the robot move: a person's act")
     parser.add_argument("--shadow", action="store_true", help="a person drives: decide and log, command nothing")
     options = parser.parse_args(arguments)
@@ -182,6 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
             goal=options.goal,
             say=lambda text: print(text, file=sys.stderr, flush=True),
             shadow=options.shadow,
+            caution=options.caution,
         )
     except (ConfigError, BundleError, EngineError, DeviceError, GuardianError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ import numpy as np
 from phonotaxis.configs.contract import (
     ACTION,
     BEARING,
+    CAUTION,
     DEPTH_AGE_S,
     DISTANCE,
     EPISODE_START,
@@ -87,4 +88,5 @@ def step_dict(
         "motion": [float(x) for x in observation[MOTION]],
         "motion_valid": float(observation[MOTION_VALID][0]),
         "episode_start": float(observation[EPISODE_START][0]),
+        **({"caution": float(observation[CAUTION][0])} if CAUTION in observation else {}),
     }

@@ -16,11 +16,13 @@ class EngineDecider:
     """An exported policy in its engine, with its memory per world; see `policies.rollout.Decider`.
 
     Attributes:
+        caution: where the knob stands, where the policy has one.
         bearing_rad: float64 [worlds], where it said last that the source is; NaN where it wasn't asked.
     """
 
-    def __init__(self, bundle: Bundle, num_worlds: int) -> None:
+    def __init__(self, bundle: Bundle, num_worlds: int, caution: float = 0.0) -> None:
         self.contract = bundle.contract
+        self.caution = caution
         self._engine = open_engine(bundle)
         self._state = np.zeros((num_worlds, *self.contract.state_shape), dtype=np.float32)
         self.bearing_rad = np.full(num_worlds, np.nan)
@@ -32,7 +34,7 @@ class EngineDecider:
     def decide(self, world: World) -> np.ndarray:
         """Take the policy's action in every active world."""
         active = np.flatnonzero(world.active)
-        seen = self.contract.seen(world.observation, active)
+        seen = self.contract.seen(world.observation, active, self.caution)
         said = in_blocks(self._engine.run, self.contract.feed(seen, self._state[active]))
         self._state[active] = said[names.STATE_OUT]
         self.bearing_rad[:] = np.nan

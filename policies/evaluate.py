@@ -43,9 +43,9 @@ def _kinds(task: AudioGoalTask) -> dict[str, tuple[str, ...]]:
     return {} if task.sounds.kinds or task.goal in ("absent", "none") else {"kinds": TRAINING_KINDS}
 
 
-def contestant(policy: Policy) -> Contestant:
-    """Return a learnt policy as the benchmark takes it."""
-    return Contestant(policy.contract, lambda world: PolicyDecider(policy, world.num_worlds))
+def contestant(policy: Policy, caution: float = 0.0) -> Contestant:
+    """Return a learnt policy as the benchmark takes it, with its knob, where it has one, turned to `caution`."""
+    return Contestant(policy.contract, lambda world: PolicyDecider(policy, world.num_worlds, caution))
 
 
 def evaluate(

@@ -43,3 +43,25 @@ class Heads(nn.Module):
         log_std = nn.functional.softplus(log_std) + MIN_LOG_STD
         distance = torch.cat([log_m + math.log(MEAN_DISTANCE_M), log_std], dim=-1)
         return self.action(memory), self.value(memory), bearing, distance
+
+
+class CautionHead(nn.Module):
+    """What preferences add to the logits or means: `caution` times what is read here.
+
+    A policy learnt from preferences is its reference times the exponential of a reward over a temperature (Rafailov et
+    al. 2023), so a share of what is added stands for a higher temperature: a closer hold on the reference, chosen when
+    the policy runs and not when it is trained (Liu et al. 2024, Decoding-time realignment of language models).
+    """
+
+    def __init__(self, memory_size: int, hidden: int, actions: int) -> None:
+        """Build a head that adds nothing before its first update."""
+        super().__init__()
+        last = nn.Linear(hidden, actions)
+        self.added = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, memory: Tensor, caution: Tensor) -> Tensor:
+        """Return what is to be added, [..., actions], of memory [..., memory_size] and caution [..., 1] in 0..1."""
+        added: Tensor = caution * self.added(memory)
+        return added

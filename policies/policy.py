@@ -12,7 +12,7 @@ from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.belief import Belief
 from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
-from phonotaxis.policies.heads import Heads
+from phonotaxis.policies.heads import CautionHead, Heads
 from phonotaxis.policies.mind import Mind, state_size
 from phonotaxis.policies.senses import MOTION_FEATURES, Senses
 
@@ -73,6 +73,9 @@ class Policy(nn.Module):
         # The heads read the present beside the memory: what a moment shows needs no detour through the recurrence,
         # which learns slowly (expected regret on the same 20,000 frames and updates: 0.53 against 0.97 without).
         self.heads = Heads(self.mind.size, self.config.head_hidden, contract.num_actions)
+        self.caution: CautionHead | None = None
+        if self.config.caution:
+            self.caution = CautionHead(self.mind.size, self.config.head_hidden, contract.num_actions)
         if not isinstance(contract.actions, DiscreteActions):
             self.log_std = nn.Parameter(torch.full((contract.num_actions,), -0.5))
 
@@ -93,8 +96,8 @@ class Policy(nn.Module):
             observation: tensors [batch, *shape] of `contract.observations()`; `episode_start` isn't read.
 
         Returns:
-            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 12] and, where
-            the contract names one, goal float32 [batch, n].
+            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 12] and, where the
+            contract has them, goal float32 [batch, n] and caution float32 [batch, 1].
         """
         return self.front_ends(observation)
 
@@ -109,6 +112,8 @@ class Policy(nn.Module):
         }
         if self.contract.goal is not None:
             features[names.GOAL] = observation[names.GOAL]
+        if self.caution is not None:
+            features[names.CAUTION] = observation[names.CAUTION]
         return features
 
     def _sensed(self, name: str, raw: Tensor, front_end: AudioFrontEnd | DepthFrontEnd) -> Tensor:
@@ -130,7 +135,7 @@ class Policy(nn.Module):
         Returns:
             Tensors with leading [batch].
         """
-        return self._read(*self.mind.step(self.perceive(features), state, episode_start))
+        return self._say(features, *self.mind.step(self.perceive(features), state, episode_start))
 
     def unroll(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
         """Take several steps, for training; the same numbers as `step` up to rounding.
@@ -145,14 +150,17 @@ class Policy(nn.Module):
         """
         time, batch = episode_start.shape[:2]
         flat = {name: value.flatten(0, 1) for name, value in features.items()}
-        return self._read(*self.mind.unroll(self.perceive(flat).unflatten(0, (time, batch)), state, episode_start))
+        perceived = self.perceive(flat).unflatten(0, (time, batch))
+        return self._say(features, *self.mind.unroll(perceived, state, episode_start))
 
     def perceive(self, features: dict[str, Tensor]) -> Tensor:
         """Make of features [batch, ...] what `mind` takes in, float32 [batch, mind.inputs]."""
         return self.mind.prepare(self.senses.sense(features), features[names.DEPTH], features[MOTION_FEATURES])
 
-    def _read(self, read: Tensor, state: Tensor, belief: Belief | None) -> PolicyOutput:
+    def _say(self, features: dict[str, Tensor], read: Tensor, state: Tensor, belief: Belief | None) -> PolicyOutput:
         logits, value, bearing, distance = self.heads(read)
+        if self.caution is not None:
+            logits = logits + self.caution(read, features[names.CAUTION])
         return PolicyOutput(logits, value, bearing, distance, state, belief)
 
     def action(self, logits: Tensor) -> Tensor:
@@ -203,6 +211,7 @@ class ExportablePolicy(nn.Module):
 
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:
-    """Return the contract of the network that `config` describes: its state's shape, and depth, all that it sees."""
+    """Return the contract of the network that `config` describes: its state, its knob, and depth, all that it sees."""
     size = state_size(config) + contract.array.mics * contract.overlap_samples
-    return contract.model_copy(update={"state_shape": (size,), "modalities": (names.DEPTH,)})
+    own = {"state_shape": (size,), "modalities": (names.DEPTH,), "caution": config.caution}
+    return contract.model_copy(update=own)

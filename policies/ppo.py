@@ -14,6 +14,7 @@ import torch
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.sb3 import make_sb3
@@ -57,7 +58,10 @@ def tune(
 
     Raises:
         CheckpointError: the checkpoint's network doesn't fit the task.
+        ConfigError: the policy has a head of preferences, which holds for the policy that it was learnt beside.
     """
+    if start.policy_config.caution:
+        raise ConfigError("the policy has learnt preferences already; tune first, then `phonotaxis prefer`")
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     policy = start.policy(contract=task.contract())

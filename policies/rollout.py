@@ -40,10 +40,12 @@ class PolicyDecider:
     Attributes:
         output: what it said last of the worlds that were active; None before the first step.
         bearing_rad: see `Decider`.
+        caution: where the knob stands, where the policy has one.
     """
 
-    def __init__(self, policy: Policy, num_worlds: int) -> None:
+    def __init__(self, policy: Policy, num_worlds: int, caution: float = 0.0) -> None:
         self.policy = policy.eval()
+        self.caution = caution
         self.state = policy.initial_state(num_worlds)
         self.output: PolicyOutput | None = None
         self.bearing_rad = np.full(num_worlds, np.nan)
@@ -56,7 +58,7 @@ class PolicyDecider:
     def decide(self, world: World) -> np.ndarray:
         """Take the policy's best action in every active world."""
         active = np.flatnonzero(world.active)
-        seen = self.policy.contract.seen(world.observation, active)
+        seen = self.policy.contract.seen(world.observation, active, self.caution)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
         logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:-1])

@@ -29,6 +29,10 @@ def run(
             help="What to find, for a policy that is told: a sentence or a kind's name; whatever sounds without."
         ),
     ] = None,
+    caution: Annotated[
+        float | None,
+        typer.Option(help="0 to 1: how much comfort and safety count, for a policy with this knob; 0 without."),
+    ] = None,
     arm: Annotated[
         bool, typer.Option("--arm", help="Let the robot move. Have a hand on the switch that cuts its power.")
     ] = False,
@@ -63,7 +67,9 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     go_first()
     chosen_robot = load_robot(robot, socket)
-    summary = run_policy(chosen_robot, chosen, out, seconds, arm, goal, say=say, shadow=shadow, engine=engine)
+    summary = run_policy(
+        chosen_robot, chosen, out, seconds, arm, goal, say=say, shadow=shadow, engine=engine, caution=caution
+    )
     emit("run", _figures(summary), json)
     if summary.outcome not in ENDED_WELL:
         say(f"phonotaxis: {summary.outcome}: {summary.message}")
@@ -99,6 +105,10 @@ COMMAND = Command(
         ("phonotaxis run policy.onnx --robot my_robot.yaml", "disarmed: look before it moves"),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --arm", "armed: it drives until it stops or 60 s"),
         ("phonotaxis run policy.onnx --goal 'the phone, not the alarm'", "for a policy that is told what to find"),
+        (
+            "phonotaxis run careful.onnx --robot my_robot.yaml --caution 0.7",
+            "a policy with this knob, turned up",
+        ),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --shadow", "you drive, the policy looks on"),
     ),
     needs_arguments=True,

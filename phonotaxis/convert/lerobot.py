@@ -75,6 +75,8 @@ def features(contract: Contract) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     if contract.goal is not None:
         found["observation.goal"] = _feature([contract.goal.size], None)
+    if contract.caution:
+        found["observation.caution"] = _feature([1], None)
     return found
 
 
@@ -115,6 +117,8 @@ def _columns(contract: Contract, run: list[Recomputed]) -> dict[str, Column]:
     }
     if contract.goal is not None:
         values["observation.goal"] = seen[names.GOAL]
+    if contract.caution:
+        values["observation.caution"] = seen[names.CAUTION]
     columns = {name: Column(kinds[name], value) for name, value in values.items()}
     pictures = [png_rgb(picture) for picture in colours]
     columns["observation.images.depth"] = Column(kinds["observation.images.depth"], pictures, colours)

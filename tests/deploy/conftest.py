@@ -77,6 +77,14 @@ def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
     if contract.goal is not None:
         table["tell"] = np.random.default_rng(8).normal(size=(contract.goal.size, STATE))
         told, senses = [helper.make_node("MatMul", ["goal", "tell"], ["told"])], [*senses, "told"]
+    scored = [helper.make_node("MatMul", ["state_out", "head"], ["scores"])]
+    if contract.caution:
+        table["care"] = np.array([[0.0, 0.0, 1.0, -0.5]])
+        scored = [
+            helper.make_node("MatMul", ["state_out", "head"], ["scores_without"]),
+            helper.make_node("MatMul", ["caution", "care"], ["cared"]),
+            helper.make_node("Add", ["scores_without", "cared"], ["scores"]),
+        ]
     nodes = [
         *told,
         helper.make_node("Flatten", ["audio"], ["flat_audio"]),
@@ -91,7 +99,7 @@ def toy_model(contract: Contract, stop_after: float, eager: float) -> bytes:
         helper.make_node("Tanh", ["sensed"], ["bounded"]),
         helper.make_node("Mul", ["bounded", "rest"], ["new"]),
         helper.make_node("Sum", ["kept", "new", "count"], ["state_out"]),
-        helper.make_node("MatMul", ["state_out", "head"], ["scores"]),
+        *scored,
         helper.make_node("Add", ["scores", "bias"], ["logits"]),
         helper.make_node("ArgMax", ["logits"], ["action"], axis=1, keepdims=0),
         helper.make_node("MatMul", ["state_out", "critic"], ["value"]),
@@ -313,7 +321,7 @@ def recorded(shelf: Path) -> tuple[Path, Bundle]:
     return path, bundle
 
 
-def rollout(contract: Contract, engine: Engine) -> Iterator[RolloutStep]:
+def rollout(contract: Contract, engine: Engine, caution: float = 0.0) -> Iterator[RolloutStep]:
     """Yield a dozen steps of a policy in the fake hall; a new goal begins at the eighth."""
     world, runner = FakeWorld(contract), PolicyRunner(contract, engine)
     v, w, result = 0.0, 0.0, world.start()
@@ -325,6 +333,7 @@ def rollout(contract: Contract, engine: Engine) -> Iterator[RolloutStep]:
             "depth_age_s": np.zeros(1, dtype=np.float32),
             "motion": np.array([*result.odometry, v, w, 0.0], dtype=np.float32),
             "motion_valid": np.ones(1, dtype=np.float32),
+            **({"caution": np.array([caution], dtype=np.float32)} if contract.caution else {}),
             "episode_start": np.array([float(step in (0, 7))], dtype=np.float32),
         }
         outputs = runner.run(observation)
@@ -343,9 +352,10 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
         eager: float = 0.3,
         pause_s: float = 0.0,
         goal: GoalSpec | None = None,
+        caution: bool = False,
         **changes: Any,
     ) -> Rig:
-        contract = make_contract(goal=goal)
+        contract = make_contract(goal=goal, caution=caution)
         socket = tmp_path / "wire" / "robot.sock"
         robot = simulated_robot(contract.array, contract.camera, socket, **changes)
         world = FakeWorld(contract, wall_m, pause_s)

@@ -17,6 +17,7 @@ from phonotaxis.export.engines import open_engine
 from phonotaxis.export.onnx import export_policy
 from phonotaxis.export.precision import PRECISIONS, activations, bare_model, convert, products
 from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.prefer import with_knob
 
 
 def build(tensorrt_tools: Path, *bundles: Path) -> dict[str, Any]:
@@ -78,6 +79,16 @@ def test_a_map_builds(tensorrt_tools: Path, contract: Contract, tmp_path: Path) 
     found = build(tensorrt_tools, path)[str(path)]
     check_built(found, read_bundle(path))
     assert {"GridSample", "GatherElements", "Atan"} <= set(found["operators"])
+
+
+def test_a_knob_builds(tensorrt_tools: Path, contract: Contract, tmp_path: Path) -> None:
+    """It stays an input of the plan, also before it has learnt anything, when all that it scales is zero."""
+    policy = with_knob(Policy(contract, PolicyConfig(memory_size=24)).eval())
+    path = tmp_path / "policy.onnx"
+    write_bundle(path, export_policy(policy, {}))
+    bundle = read_bundle(path)
+    assert "caution" in {spec.name for spec in bundle.contract.inputs()}
+    check_built(build(tensorrt_tools, path)[str(path)], bundle)
 
 
 def test_what_it_refuses_is_named(

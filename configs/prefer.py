@@ -1,0 +1,71 @@
+"""Preference fine-tuning: what a person near the robot cares for, and how it is learnt."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.base import Frozen
+
+
+class Manners(Frozen):
+    """What counts of two episodes from one start that both succeeded; one that failed always comes second.
+
+    An episode's discomfort is a sum; the smaller one is preferred.
+
+    Attributes:
+        clearance_m: of the body's edge from what stands nearest, from which on nobody minds.
+        nearness: weight of the mean over the steps of 1 - clearance / `clearance_m`, where that is positive.
+        changes: weight of the changes of speed and of turning direction a metre of the shortest way.
+        time: weight of the time over that of the fewest actions.
+        collisions: weight of each.
+        least: difference of two episodes' discomfort from which on one counts as preferred.
+    """
+
+    clearance_m: float = Field(default=0.5, gt=0, le=5.0)
+    nearness: float = Field(default=4.0, ge=0)
+    changes: float = Field(default=0.25, ge=0)
+    time: float = Field(default=0.25, ge=0)
+    collisions: float = Field(default=0.1, ge=0)
+    least: float = Field(default=0.05, ge=0)
+
+
+class PreferConfig(Frozen):
+    """Direct preference optimisation (Rafailov et al. 2023) of a head beside an untouched policy.
+
+    A round draws `starts` episodes `draws` times each, half of them from the policy as it was and half with the knob
+    turned up, and takes `updates` gradient steps on pairs of what was drawn last.
+
+    Attributes:
+        manners: by which pairs are ranked.
+        worlds: simulated at once.
+        temperature: of the actions drawn; above 1 episodes of one start differ more.
+        episode_steps: episodes are cut here.
+        kept_starts: of the newest rounds, from whose episodes pairs are drawn.
+        beta: how far a pair's log odds are to move for its rank to count as learnt; larger moves less.
+        hold: weight of the mean divergence from the untouched policy, nats a step.
+    """
+
+    manners: Manners = Manners()
+    seed: int = Field(default=0, ge=0)
+    minutes: float = Field(default=30.0, gt=0)
+    max_rounds: int | None = Field(default=None, ge=1)
+    starts: int = Field(default=16, ge=1, le=4096)
+    draws: int = Field(default=4, ge=2, le=64)
+    worlds: int = Field(default=32, ge=1, le=4096)
+    temperature: float = Field(default=1.0, gt=0, le=10.0)
+    episode_steps: int = Field(default=250, ge=1)
+    kept_starts: int = Field(default=256, ge=1)
+    updates: int = Field(default=64, ge=1)
+    batch_pairs: int = Field(default=16, ge=1, le=1024)
+    beta: float = Field(default=0.1, gt=0)
+    hold: float = Field(default=2.0, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    gradient_norm: float = Field(default=1.0, gt=0)
+    checkpoint_every_s: float = Field(default=30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _a_round_is_kept(self) -> PreferConfig:
+        if self.kept_starts < self.starts:
+            raise ValueError(f"kept_starts must hold a round, at least {self.starts}, got {self.kept_starts}")
+        return self

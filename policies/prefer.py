@@ -1,0 +1,220 @@
+"""Preference fine-tuning: a head that keeps a policy from obstacles and hurry, learnt beside an untouched network."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.contract import DiscreteActions
+from phonotaxis.configs.prefer import PreferConfig
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.library import Library
+from phonotaxis.envs.world import World
+from phonotaxis.policies.benchmark import check_contract
+from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from phonotaxis.policies.draws import Draw, draw_episodes
+from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
+
+FIELDS = 4096  # of sources, kept: two gigabytes at most
+_SEED_STRIDE = 1_000_003
+_HEAD = "caution."  # what the weights of a policy without a knob lack
+_RECENT_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class PreferProgress:
+    """Where a training stands, told after every round.
+
+    Attributes:
+        share: of the training that is done, 0..1.
+        seconds: of training so far, all sessions of it together.
+        frames: drawn so far.
+        values: means over the last rounds by name: success and clearance of what was drawn with and without caution,
+            losses, and the share of pairs that are ranked as they should.
+    """
+
+    share: float
+    seconds: float
+    frames: int
+    values: dict[str, float]
+
+
+class PreferenceTrainer:
+    """Trains a policy's head of preferences; all else of the policy stays as it is.
+
+    Draws are keyed by seed, round and episode, and what is learnt by seed and round, so a training is the same to the
+    last bit whenever it is run for the same number of rounds on one machine. One that is resumed forgets the
+    episodes it had drawn, and draws new ones.
+
+    Args:
+        base: that is gone on with; one that has a head of preferences goes on with that.
+        task: whose train split is drawn from.
+        config: how.
+        out: folder for checkpoints; None writes none.
+        counters: of the training before.
+        fields: folder in which traced sound fields are kept for the next training; None for none.
+
+    Raises:
+        ConfigError: the policy's actions are not discrete, or it doesn't fit the task.
+    """
+
+    def __init__(
+        self,
+        base: Policy,
+        task: AudioGoalTask,
+        config: PreferConfig,
+        out: Path | None = None,
+        counters: dict[str, float | int] | None = None,
+        fields: Path | None = None,
+    ) -> None:
+        check_contract("the policy", base.contract, task.contract())
+        if not isinstance(base.contract.actions, DiscreteActions):
+            raise ConfigError("preferences are learnt of discrete actions; the policy's are continuous")
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(1)
+        self.config, self.task, self.out = config, task, out
+        self.policy = with_knob(base)
+        head = self.policy.caution
+        assert head is not None
+        self.head = head
+        self.policy.requires_grad_(False)
+        self.head.requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(
+            self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.counters: dict[str, float | int] = {
+            **(counters or {}), "prefer_rounds": 0, "prefer_seconds": 0.0, "prefer_frames": 0, "prefer_episodes": 0,
+        }  # fmt: skip
+        self._groups: deque[list[Draw]] = deque(maxlen=config.kept_starts)
+        self._recent: deque[dict[str, float]] = deque(maxlen=_RECENT_ROUNDS)
+        self._fields = None if fields is None else str(fields)
+
+    @classmethod
+    def resumed(cls, out: Path, changes: dict[str, float | int], fields: Path | None = None) -> PreferenceTrainer:
+        """Go on from the checkpoint in a folder.
+
+        Args:
+            out: the folder.
+            changes: of its configuration, e.g. `minutes`.
+            fields: as above.
+
+        Raises:
+            CheckpointError: there is none, or it is of another kind of training.
+            ConfigError: a change isn't allowed.
+        """
+        saved = load_checkpoint(out)
+        if saved.optimizer is None or "prefer" not in saved.config:
+            raise CheckpointError(f"{out}: not of a training by preferences; `phonotaxis prefer RUN --out` begins one")
+        config = build(PreferConfig, saved.config["prefer"] | changes, str(out))
+        task = build(AudioGoalTask, saved.config["task"], str(out))
+        trainer = cls(saved.policy(), task, config, out, fields=fields)
+        trainer.optimizer.load_state_dict(saved.optimizer)
+        trainer.counters = dict(saved.counters)
+        return trainer
+
+    @property
+    def share(self) -> float:
+        """Share of the training that is done, 0 to 1."""
+        done = float(self.counters["prefer_seconds"]) / (60.0 * self.config.minutes)
+        if self.config.max_rounds is not None:
+            done = max(done, self.counters["prefer_rounds"] / self.config.max_rounds)
+        return min(1.0, done)
+
+    def run(self, on_progress: Callable[[PreferProgress], None] | None = None) -> Policy:
+        """Train to the end, and write checkpoints on the way and at the end, however it comes."""
+        task = self.task.model_copy(update={"max_steps": min(self.task.max_steps, self.config.episode_steps)})
+        worlds = min(self.config.worlds, self.config.starts * self.config.draws)
+        world = World(task, worlds, library=Library(task, max_fields=FIELDS, store=self._fields))
+        saved_at = float(self.counters["prefer_seconds"])
+        try:
+            while self.share < 1.0:
+                began = time.monotonic()
+                values = self._round(world)
+                self.counters["prefer_seconds"] += time.monotonic() - began
+                if self.counters["prefer_seconds"] - saved_at > self.config.checkpoint_every_s:
+                    self.save()
+                    saved_at = float(self.counters["prefer_seconds"])
+                self._recent.append(values)
+                if on_progress is not None:
+                    on_progress(self._progress())
+        finally:
+            self.save()
+        return self.policy.eval()
+
+    def save(self) -> None:
+        """Write a checkpoint; a kill at any byte leaves the previous one."""
+        if self.out is None:
+            return
+        config = {"task": self.task.model_dump(mode="json"), "prefer": self.config.model_dump(mode="json")}
+        save_checkpoint(
+            self.out,
+            Checkpoint(
+                contract=self.policy.contract, policy_config=self.policy.config, config=config,
+                modules={"policy": self.policy.state_dict()}, optimizer=self.optimizer.state_dict(),
+                counters=dict(self.counters),
+            ),
+        )  # fmt: skip
+
+    def _round(self, world: World) -> dict[str, float]:
+        """Draw, then learn; returns what to tell of it."""
+        config, number = self.config, int(self.counters["prefer_rounds"])
+        first = (config.seed * _SEED_STRIDE + number) * config.starts
+        seeds = [first + start for start in range(config.starts) for _ in range(config.draws)]
+        cautions = [float(draw % 2) for draw in range(config.draws)] * config.starts
+        drawn = draw_episodes(self.policy, world, seeds, cautions, (config.seed, number), config.temperature)
+        self._groups.extend(drawn[at : at + config.draws] for at in range(0, len(drawn), config.draws))
+        self.counters["prefer_rounds"] += 1
+        self.counters["prefer_episodes"] += len(drawn)
+        self.counters["prefer_frames"] += sum(len(draw.actions) for draw in drawn)
+        return _told(drawn) | self._learn(number)
+
+    def _learn(self, number: int) -> dict[str, float]:
+        """Take a round's gradient steps; none while nothing can be ranked."""
+        config = self.config
+        pairs = [pair for group in self._groups for pair in pairs_of(group, config.manners)]
+        if not pairs:
+            return {}
+        rng = np.random.Generator(np.random.PCG64([0x707265, config.seed, number]))
+        total: dict[str, float] = {}
+        for _ in range(config.updates):
+            chosen: list[Pair] = [pairs[int(pick)] for pick in rng.integers(len(pairs), size=config.batch_pairs)]
+            losses = preference_losses(self.head, chosen, config.beta, config.hold)
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()
+            torch.nn.utils.clip_grad_norm_(self.head.parameters(), config.gradient_norm)
+            self.optimizer.step()
+            for name, value in losses._asdict().items():
+                total[name] = total.get(name, 0.0) + float(value.detach()) / config.updates
+        return {f"loss/{name}": value for name, value in total.items()} | {"pairs": float(len(pairs))}
+
+    def _progress(self) -> PreferProgress:
+        names = self._recent[-1].keys()
+        values = {name: float(np.mean([told[name] for told in self._recent if name in told])) for name in names}
+        counters = self.counters
+        return PreferProgress(self.share, float(counters["prefer_seconds"]), int(counters["prefer_frames"]), values)
+
+
+def with_knob(base: Policy) -> Policy:
+    """Return a copy of a policy with a head of preferences, which adds nothing where the policy had none."""
+    policy = Policy(base.contract, base.config.model_copy(update={"caution": True})).eval()
+    new = {name: value for name, value in policy.state_dict().items() if name.startswith(_HEAD)}
+    policy.load_state_dict(new | base.state_dict())
+    return policy
+
+
+def _told(drawn: list[Draw]) -> dict[str, float]:
+    told: dict[str, float] = {}
+    for caution, name in ((0.0, "without"), (1.0, "with")):
+        own = [draw for draw in drawn if draw.caution == caution]
+        told[f"success/{name}_caution"] = float(np.mean([draw.result.success for draw in own]))
+        told[f"clearance_m/{name}_caution"] = float(np.mean([draw.ride.mean_m for draw in own]))
+        told[f"changes_per_m/{name}_caution"] = float(np.mean([draw.ride.changes_per_m(draw.result) for draw in own]))
+    return told
