@@ -22,8 +22,8 @@ class Manners(Frozen):
     """
 
     clearance_m: float = Field(default=0.5, gt=0, le=5.0)
-    nearness: float = Field(default=4.0, ge=0)
-    changes: float = Field(default=0.25, ge=0)
+    nearness: float = Field(default=20.0, ge=0)
+    changes: float = Field(default=0.1, ge=0)
     time: float = Field(default=0.25, ge=0)
     collisions: float = Field(default=0.1, ge=0)
     least: float = Field(default=0.05, ge=0)
@@ -38,6 +38,7 @@ class PreferConfig(Frozen):
     Attributes:
         manners: by which pairs are ranked.
         worlds: simulated at once.
+        scene_count: scenes drawn from; to trace a source's sound takes as long as a hundred steps.
         temperature: of the actions drawn; above 1 episodes of one start differ more.
         episode_steps: episodes are cut here.
         kept_starts: of the newest rounds, from whose episodes pairs are drawn.
@@ -52,13 +53,14 @@ class PreferConfig(Frozen):
     starts: int = Field(default=16, ge=1, le=4096)
     draws: int = Field(default=4, ge=2, le=64)
     worlds: int = Field(default=32, ge=1, le=4096)
+    scene_count: int = Field(default=200, ge=1, le=100_000)
     temperature: float = Field(default=1.0, gt=0, le=10.0)
     episode_steps: int = Field(default=250, ge=1)
     kept_starts: int = Field(default=256, ge=1)
-    updates: int = Field(default=64, ge=1)
+    updates: int = Field(default=32, ge=1)
     batch_pairs: int = Field(default=16, ge=1, le=1024)
     beta: float = Field(default=0.1, gt=0)
-    hold: float = Field(default=2.0, ge=0)
+    hold: float = Field(default=1.0, ge=0)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0)

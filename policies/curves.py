@@ -32,6 +32,9 @@ class Curves:
         values |= {f"loss/{name}": value for name, value in progress.losses.items()}
         values |= {f"validation_spl/{name}": value for name, value in progress.validation.items()}
         values["training/expert_share"] = progress.expert_share
-        values["training/frames_per_s"] = progress.frames / max(progress.seconds, 1e-9)
-        for name, value in values.items():
-            self._writer.add_scalar(name.replace(" ", "_"), value, progress.frames, walltime=progress.seconds)
+        self.write(values, progress.frames, progress.seconds)
+
+    def write(self, values: dict[str, float], frames: int, seconds: float) -> None:
+        """Write values by name at so many frames after so many seconds of training, and how fast these came."""
+        for name, value in (values | {"training/frames_per_s": frames / max(seconds, 1e-9)}).items():
+            self._writer.add_scalar(name.replace(" ", "_"), value, frames, walltime=seconds)

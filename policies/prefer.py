@@ -19,11 +19,11 @@ from phonotaxis.envs.library import Library
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from phonotaxis.policies.collect import MOST_FIELDS, MOST_SCENES
 from phonotaxis.policies.draws import Draw, draw_episodes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
 
-FIELDS = 4096  # of sources, kept: two gigabytes at most
 _SEED_STRIDE = 1_000_003
 _HEAD = "caution."  # what the weights of a policy without a knob lack
 _RECENT_ROUNDS = 8
@@ -130,9 +130,7 @@ class PreferenceTrainer:
 
     def run(self, on_progress: Callable[[PreferProgress], None] | None = None) -> Policy:
         """Train to the end, and write checkpoints on the way and at the end, however it comes."""
-        task = self.task.model_copy(update={"max_steps": min(self.task.max_steps, self.config.episode_steps)})
-        worlds = min(self.config.worlds, self.config.starts * self.config.draws)
-        world = World(task, worlds, library=Library(task, max_fields=FIELDS, store=self._fields))
+        world = self._worlds()
         saved_at = float(self.counters["prefer_seconds"])
         try:
             while self.share < 1.0:
@@ -148,6 +146,17 @@ class PreferenceTrainer:
         finally:
             self.save()
         return self.policy.eval()
+
+    def _worlds(self) -> World:
+        config, scenes = self.config, self.task.scenes
+        changes = {
+            "max_steps": min(self.task.max_steps, config.episode_steps),
+            "scenes": scenes.model_copy(update={"count": min(scenes.count, config.scene_count)}),
+        }
+        task = self.task.model_copy(update=changes)
+        places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
+        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=self._fields)
+        return World(task, min(config.worlds, config.starts * config.draws), library=library)
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""

@@ -133,7 +133,7 @@ def test_a_training_in_test_scenes_is_warned_of(
             return None
 
     monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Saved())
-    monkeypatch.setattr(evaluate, "contestant", lambda policy: "a contestant")
+    monkeypatch.setattr(evaluate, "contestant", lambda policy, caution: "a contestant")
     contract = AudioGoalTask().contract()
     assert command._contestants(tmp_path, ["deaf=runs/deaf"], contract) == {
         "learnt": "a contestant",

@@ -41,6 +41,10 @@ def evaluate(
         Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes and starting places.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Also random, forward, followers and expert.")] = True,
+    caution: Annotated[
+        float | None,
+        typer.Option(help="0 to 1, for a policy with this knob; `phonotaxis tradeoff` measures it at several."),
+    ] = None,
     array: Annotated[
         str | None, typer.Option(help="Give the robot another microphone array: a preset, or your own .yaml file.")
     ] = None,
@@ -73,22 +77,24 @@ def evaluate(
 
     if failures is not None and suite == OWN_TASK:
         raise ConfigError("--failures draws episodes of suites; name one by --suite")
+    if caution is not None and suite == OWN_TASK:
+        raise ConfigError("--caution is measured on suites; name one by --suite")
     if suite == OWN_TASK:
         evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
     else:
         chosen = with_array(load_suite(suite), array)
         policy = policy or shipped_policy()
-        contestants = _contestants(policy, also or (), chosen.task.contract())
+        contestants = _contestants(policy, also or (), chosen.task.contract(), caution)
         if not contestants and not baselines:
             raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
         folder = None if sounds is None else str(sounds)
         with ProgressBar("evaluating") as bar:
             evaluation = evaluate_suite(
-                chosen, contestants, _split(split), episodes, folder, baselines, threads, bar,
+                chosen, contestants, split_named(split), episodes, folder, baselines, threads, bar,
                 BaselineStore(renew=fresh),
             )  # fmt: skip
         if failures is not None and contestants:
-            _draw_failures(failures, suite, chosen.task_of(_split(split), folder), contestants, evaluation)
+            _draw_failures(failures, suite, chosen.task_of(split_named(split), folder), contestants, evaluation)
     if json:
         print_json("evaluate", evaluation_figures(evaluation))
         return
@@ -127,7 +133,8 @@ def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool)
         return evaluate_checkpoint(policy, episodes, baselines=baselines, seed=seed, progress=bar)
 
 
-def _split(name: str) -> SplitName:
+def split_named(name: str) -> SplitName:
+    """Read a split's name; a wrong one is a `ConfigError`."""
     from phonotaxis.configs.base import ConfigError, did_you_mean
     from phonotaxis.configs.suite import SPLITS
 
@@ -137,8 +144,11 @@ def _split(name: str) -> SplitName:
     raise ConfigError(f"unknown split '{name}'{did_you_mean(name, SPLITS)} (known: {', '.join(SPLITS)})")
 
 
-def _contestants(policy: Path | None, also: Sequence[str], contract: Contract) -> dict[str, Contestant]:
-    """Load the policies by name; weights of a training serve the contract, a bundle is as it is."""
+def _contestants(
+    policy: Path | None, also: Sequence[str], contract: Contract, caution: float | None = None
+) -> dict[str, Contestant]:
+    """Load the policies by name; `caution` is of the first one."""
+    from phonotaxis.commands.contestants import contestant_of
     from phonotaxis.configs.base import ConfigError
 
     paths = {} if policy is None else {OURS: policy}
@@ -147,39 +157,8 @@ def _contestants(policy: Path | None, also: Sequence[str], contract: Contract) -
         if not separator or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in paths:
             raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
         paths[name] = Path(path)
-    return {name: _contestant(name, path, contract) for name, path in paths.items()}
-
-
-def _contestant(name: str, path: Path, contract: Contract) -> Contestant:
-    from phonotaxis.policies.benchmark import Contestant, told
-    from phonotaxis.policies.evaluate import contestant
-
-    if path.suffix == ".onnx":
-        from phonotaxis.export.bundle import read_bundle
-        from phonotaxis.export.decider import EngineDecider
-        from phonotaxis.export.weights import restored_policy
-
-        bundle = read_bundle(path)
-        if same_front_ends(bundle.contract, contract):
-            return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds))
-        return contestant(restored_policy(bundle, told(contract, bundle.contract)))
-    from phonotaxis.configs.suite import overlap
-    from phonotaxis.configs.task import AudioGoalTask
-    from phonotaxis.policies.checkpoint import load_checkpoint
-
-    saved = load_checkpoint(path)
-    if "task" in saved.config:
-        touched = overlap(AudioGoalTask.model_validate(saved.config["task"]))
-        if touched is not None:
-            say(f"warning: {name} was trained on what tests it: {touched}; its figures are not comparable")
-    return contestant(saved.policy(contract=told(contract, saved.contract)))
-
-
-def same_front_ends(bundle: Contract, suite: Contract) -> bool:
-    """Say whether a bundle's constants are those of a suite: its array, body and period."""
-    from phonotaxis.configs.contract_parts import BUILT_IN, differing
-
-    return not differing(bundle, suite, (*BUILT_IN, "body"))
+    turns = {OURS: caution}
+    return {name: contestant_of(name, path, contract, turns.get(name)) for name, path in paths.items()}
 
 
 def _count(evaluation: Evaluation) -> int:

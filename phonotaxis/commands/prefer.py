@@ -1,0 +1,129 @@
+"""`phonotaxis prefer`: a knob for comfort and safety, learnt from ranked episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
+from phonotaxis.figures import Figure, emit
+
+if TYPE_CHECKING:
+    from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress
+
+
+def prefer(
+    start: TrainingOrBundle = None,
+    suite: Annotated[str, typer.Option(help="Whose train split is run; see `evaluate --help`.")] = "audiogoal-v1",
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/prefer"),
+    minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
+    config: Annotated[str | None, typer.Option(help="Your own .yaml file of settings; good defaults without.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
+    fields: Annotated[
+        Path | None, typer.Option(help="Keep traced sound fields in this folder (up to 8 GiB) for the next training.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Give a trained policy a knob: caution, which keeps it from obstacles, jerks and detours as far as you turn it.
+
+    Episodes of one start are run several times and ranked by how they feel to who stands near; success comes first. A
+    head beside the policy learns to prefer the better ones (direct preference optimisation), the policy itself stays
+    as it is: at caution 0 it decides what it always did. `run --caution 0.7` turns the knob, `tradeoff` measures it.
+    """
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.policies.curves import Curves
+
+    trainer = _resumed(start, config, seed, minutes, out, fields) if resume else _begun(
+        start, suite, config, seed, minutes, out, fields
+    )  # fmt: skip
+    last: list[PreferProgress] = []
+    try:
+        with ProgressBar("learning preferences") as bar, Curves(out / "tensorboard") as curves:
+
+            def show(progress: PreferProgress) -> None:
+                last[:] = [progress]
+                bar(progress.share, _note(progress))
+                curves.write(progress.values, progress.frames, progress.seconds)
+
+            trainer.run(show)
+    except KeyboardInterrupt:
+        say(f"stopped; the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on")
+        raise typer.Exit(130) from None
+    say(
+        f"wrote {out}; next: `phonotaxis tradeoff {out} --split validation --plot tradeoff.png`, `phonotaxis export {out}`"
+    )
+    emit("prefer", _figures(last[-1]) if last else {}, json)
+
+
+def _begun(
+    start: Path | None, suite: str, config: str | None, seed: int | None, minutes: float | None, out: Path,
+    fields: Path | None,
+) -> PreferenceTrainer:  # fmt: skip
+    from phonotaxis.configs import presets
+    from phonotaxis.configs.base import ConfigError, build
+    from phonotaxis.configs.prefer import PreferConfig
+    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.policies.benchmark import told
+    from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
+    from phonotaxis.policies.prefer import PreferenceTrainer
+
+    if has_checkpoint(out):
+        raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
+    base = PreferConfig() if config is None else presets.load("training", config, PreferConfig)
+    settings = build(PreferConfig, base.model_dump() | _given(seed, minutes), "command line")
+    task, chosen = load_suite(suite).task_of("train"), policy_or_shipped(start)
+    if chosen.suffix == ".onnx":
+        from phonotaxis.export.bundle import read_bundle
+        from phonotaxis.export.weights import restored_policy
+
+        bundle = read_bundle(chosen)
+        policy = restored_policy(bundle, told(task.contract(), bundle.contract))
+        return PreferenceTrainer(policy, task, settings, out, fields=fields)
+    saved = load_checkpoint(chosen)
+    policy = saved.policy(contract=told(task.contract(), saved.contract))
+    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields)
+
+
+def _resumed(
+    start: Path | None, config: str | None, seed: int | None, minutes: float | None, out: Path, fields: Path | None
+) -> PreferenceTrainer:
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.policies.prefer import PreferenceTrainer
+
+    for name, value in (("the policy", start), ("--config", config), ("--seed", seed)):
+        if value is not None:
+            raise ConfigError(f"--resume goes on with what is in OUT; leave {name} out")
+    return PreferenceTrainer.resumed(out, _given(None, minutes), fields)
+
+
+def _given(seed: int | None, minutes: float | None) -> dict[str, float | int]:
+    return {name: value for name, value in (("seed", seed), ("minutes", minutes)) if value is not None}
+
+
+def _note(progress: PreferProgress) -> str:
+    told, rate = progress.values, progress.frames / max(progress.seconds, 1e-9)
+    success = 100.0 * told["success/with_caution"]
+    return f"success {success:.0f} %, clearance {told['clearance_m/with_caution']:.2f} m, {rate:,.0f} frames/s"
+
+
+def _figures(progress: PreferProgress) -> dict[str, Figure]:
+    figures = {"duration": Figure(progress.seconds, "s"), "frames": Figure(progress.frames)}
+    for name, unit in (("success", ""), ("clearance_m", "m"), ("changes_per_m", "1/m")):
+        for caution in ("without", "with"):
+            figures[f"{name}_{caution}_caution"] = Figure(progress.values[f"{name}/{caution}_caution"], unit)
+    return figures
+
+
+COMMAND = Command(
+    "prefer",
+    prefer,
+    (
+        ("phonotaxis prefer runs/train --out runs/prefer", "a knob for a trained policy"),
+        ("phonotaxis prefer --minutes 60 --out runs/prefer", "a knob for the shipped policy"),
+        ("phonotaxis prefer --out runs/prefer --resume", "go on after Ctrl-C or a crash"),
+    ),
+    needs_arguments=True,
+)

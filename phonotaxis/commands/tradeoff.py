@@ -1,0 +1,139 @@
+"""`phonotaxis tradeoff`: what a policy gives and takes as its knob is turned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
+from phonotaxis.figures import Figure, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from phonotaxis.policies.tradeoff import Tradeoff
+
+
+def tradeoff(
+    policy: TrainingOrBundle = None,
+    suite: Annotated[str, typer.Option(help="A suite of the benchmark; see `evaluate --help`.")] = "audiogoal-v1",
+    split: Annotated[str, typer.Option(help="test, or validation: choose where the knob stands by the latter.")] = (
+        "test"
+    ),
+    episodes: Annotated[int | None, typer.Option(help="The first N of the split's; all without.", min=1)] = None,
+    caution: Annotated[str, typer.Option(help="Where the knob stands, e.g. 0,0.5,1; the first is compared with.")] = (
+        "0,0.25,0.5,0.75,1"
+    ),
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this PNG.")] = None,
+    threads: Annotated[int, typer.Option(help="Of the simulator; results don't depend on it.", min=1)] = 2,
+    json: Json = False,
+) -> None:
+    """Measure what a policy with a knob gives and takes as it is turned, on the same episodes, with 95 % intervals.
+
+    Clearance is of the body's edge from the nearest obstacle of the plan, the mean over an episode's steps and what a
+    tenth of them fall below; changes are those of speed and of turning direction, a metre of the shortest way.
+    Differences from the first caution are paired by episode.
+    """
+    from rich.console import Console
+
+    from phonotaxis.commands.contestants import contestant_of
+    from phonotaxis.commands.evaluate import split_named
+    from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.policies.tradeoff import measure_tradeoff
+
+    chosen, where, cautions = policy_or_shipped(policy), load_suite(suite), cautions_of(caution)
+    task, seeds = where.task_of(split_named(split)), where.seeds(split_named(split), episodes)
+    with ProgressBar("measuring") as bar:
+        found = measure_tradeoff(
+            task, seeds, lambda at: contestant_of("the policy", chosen, task.contract(), at), cautions, threads, bar
+        )
+    what = f"{suite}, {split} split, {len(seeds)} episodes"
+    if plot is not None:
+        from phonotaxis.report.tradeoff import draw_tradeoff
+
+        draw_tradeoff(plot, found, what)
+        say(f"wrote {plot}")
+    if json:
+        print_json("tradeoff", tradeoff_figures(found))
+        return
+    say(what)
+    print_tradeoff(found, Console(highlight=False))
+
+
+def cautions_of(text: str) -> tuple[float, ...]:
+    """Read a list of cautions.
+
+    Raises:
+        ConfigError: not numbers from 0 to 1 with commas between, or one of them twice.
+    """
+    from phonotaxis.configs.base import ConfigError
+
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or len(set(found)) < len(found) or not all(0.0 <= value <= 1.0 for value in found):
+        raise ConfigError(f"--caution {text}: expected different numbers from 0 to 1 with commas between: 0,0.5,1")
+    return found
+
+
+def tradeoff_figures(found: Tradeoff) -> dict[str, Figure]:
+    """Return every trait at every caution as `caution_0_25.trait`, and its difference from the first, paired."""
+    from phonotaxis.policies.tradeoff import TRAITS
+
+    figures = {"episodes": Figure(len(found.episodes[0]))}
+    for at, caution in enumerate(found.cautions):
+        place = f"caution_{caution:g}".replace(".", "_").replace("-", "_")
+        for trait in TRAITS:
+            unit = trait.unit if trait.unit in ("m", "s", "1/m") else ""
+            estimate = found.estimate(at, trait.name)
+            figures[f"{place}.{trait.name}"] = Figure(estimate.value, unit, (estimate.low, estimate.high))
+            if at:
+                more = found.over(at, trait.name)
+                figures[f"{place}.{trait.name}_more"] = Figure(more.value, unit, (more.low, more.high))
+    return figures
+
+
+def print_tradeoff(found: Tradeoff, console: Console) -> None:
+    """Print two tables for people: the traits, and their differences from the first caution."""
+    from rich.table import Table
+
+    from phonotaxis.policies.tradeoff import TRAITS
+
+    for title, estimate, rows in (
+        ("caution", found.estimate, range(len(found.cautions))),
+        (f"minus that at {found.cautions[0]:g}", found.over, range(1, len(found.cautions))),
+    ):
+        if not rows:
+            continue
+        table = Table(box=None, pad_edge=False)
+        table.add_column(title, no_wrap=True)
+        for trait in TRAITS:
+            table.add_column(f"{trait.label}\n{trait.unit}", justify="right")
+        for at in rows:
+            cells = [
+                estimate(at, trait.name)
+                .text(*((0, 100.0) if trait.unit == "%" else (2, 1.0)))
+                .replace(" [", "\n\\[", 1)
+                for trait in TRAITS
+            ]
+            table.add_row(f"{found.cautions[at]:g}", *cells)
+        console.print(table)
+        console.print()
+
+
+COMMAND = Command(
+    "tradeoff",
+    tradeoff,
+    (
+        (
+            "phonotaxis tradeoff runs/prefer --plot tradeoff.png",
+            "success, clearance, smoothness and time over the knob",
+        ),
+        ("phonotaxis tradeoff careful.onnx --split validation --episodes 100", "the file that drives, in a hurry"),
+    ),
+    needs_arguments=True,
+)
