@@ -36,9 +36,9 @@ TRAITS: tuple[Trait, ...] = (
     Trait("success", "Success", "%", lambda result, ride: metrics.success(result)),
     Trait("spl", "SPL", "%", lambda result, ride: metrics.spl(result)),
     Trait("clearance_m", "Clearance", "m", lambda result, ride: ride.mean_m),
-    Trait("low_clearance_m", "Clearance, lowest tenth", "m", lambda result, ride: ride.low_m),
+    Trait("low_clearance_m", "Lowest tenth", "m", lambda result, ride: ride.low_m),
     Trait("changes_per_m", "Changes", "1/m", lambda result, ride: ride.changes_per_m(result)),
-    Trait("collisions", "Collisions", "per episode", lambda result, ride: metrics.collisions(result)),
+    Trait("collisions", "Collisions", "", lambda result, ride: metrics.collisions(result)),
     Trait("time_s", "Time", "s", lambda result, ride: result.time_s or 0.0),
 )
 TRAIT: dict[str, Trait] = {trait.name: trait for trait in TRAITS}

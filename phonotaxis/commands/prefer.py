@@ -52,9 +52,8 @@ def prefer(
     except KeyboardInterrupt:
         say(f"stopped; the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on")
         raise typer.Exit(130) from None
-    say(
-        f"wrote {out}; next: `phonotaxis tradeoff {out} --split validation --plot tradeoff.png`, `phonotaxis export {out}`"
-    )
+    measured = f"`phonotaxis tradeoff {out} --suite {suite} --split validation --plot tradeoff.png`"
+    say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
     emit("prefer", _figures(last[-1]) if last else {}, json)
 
 

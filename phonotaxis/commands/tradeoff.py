@@ -13,7 +13,10 @@ from phonotaxis.figures import Figure, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from phonotaxis.policies.tradeoff import Tradeoff
+    from phonotaxis.envs.statistics import Estimate
+    from phonotaxis.policies.tradeoff import Tradeoff, Trait
+
+_TABLES = (("success", "spl", "time_s"), ("clearance_m", "low_clearance_m", "changes_per_m", "collisions"))
 
 
 def tradeoff(
@@ -98,31 +101,29 @@ def tradeoff_figures(found: Tradeoff) -> dict[str, Figure]:
 
 
 def print_tradeoff(found: Tradeoff, console: Console) -> None:
-    """Print two tables for people: the traits, and their differences from the first caution."""
+    """Print two tables for people: the traits at each caution, and below their differences from the first."""
     from rich.table import Table
 
-    from phonotaxis.policies.tradeoff import TRAITS
+    from phonotaxis.policies.tradeoff import TRAIT
 
-    for title, estimate, rows in (
-        ("caution", found.estimate, range(len(found.cautions))),
-        (f"minus that at {found.cautions[0]:g}", found.over, range(1, len(found.cautions))),
-    ):
-        if not rows:
-            continue
+    first = f"{found.cautions[0]:g}"
+    for names in _TABLES:
         table = Table(box=None, pad_edge=False)
-        table.add_column(title, no_wrap=True)
-        for trait in TRAITS:
-            table.add_column(f"{trait.label}\n{trait.unit}", justify="right")
-        for at in rows:
-            cells = [
-                estimate(at, trait.name)
-                .text(*((0, 100.0) if trait.unit == "%" else (2, 1.0)))
-                .replace(" [", "\n\\[", 1)
-                for trait in TRAITS
-            ]
-            table.add_row(f"{found.cautions[at]:g}", *cells)
+        table.add_column("caution", no_wrap=True)
+        for name in names:
+            table.add_column(f"{TRAIT[name].label}\n{TRAIT[name].unit}", justify="right")
+        for at, caution in enumerate(found.cautions):
+            table.add_row(f"{caution:g}", *(_cell(found.estimate(at, name), TRAIT[name]) for name in names))
+        for at, caution in enumerate(found.cautions[1:], 1):
+            table.add_row(f"{caution:g} minus {first}", *(_cell(found.over(at, name), TRAIT[name]) for name in names))
         console.print(table)
         console.print()
+
+
+def _cell(estimate: Estimate, trait: Trait) -> str:
+    from rich.markup import escape
+
+    return escape(estimate.text(0, 100.0) if trait.unit == "%" else estimate.text())
 
 
 COMMAND = Command(
@@ -131,7 +132,7 @@ COMMAND = Command(
     (
         (
             "phonotaxis tradeoff runs/prefer --plot tradeoff.png",
-            "success, clearance, smoothness and time over the knob",
+            "success, clearance and the rest over the knob",
         ),
         ("phonotaxis tradeoff careful.onnx --split validation --episodes 100", "the file that drives, in a hurry"),
     ),
