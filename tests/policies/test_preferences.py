@@ -92,9 +92,7 @@ def _worlds_of_two_kinds(rng: torch.Generator) -> list[Pair]:
         read = torch.cat([side[:, None], torch.randn(20, 3, generator=rng)], dim=1).half()
         away = torch.where(side > 0, 3, 2)
         own = _draw()
-        good, bad = (
-            Draw(own.result, own.ride, 0.0, read, torch.zeros(20, 4), actions) for actions in (away, 5 - away)
-        )
+        good, bad = (Draw(own.result, own.ride, 0.0, read, torch.zeros(20, 4), actions) for actions in (away, 5 - away))
         pairs.append(Pair(good, bad))
     return pairs
 
