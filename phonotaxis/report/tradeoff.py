@@ -12,7 +12,12 @@ from matplotlib.figure import Figure
 from phonotaxis.policies.tradeoff import TRAIT, Tradeoff
 from phonotaxis.report.style import ACCENT, INK, RC, RULE
 
-_PANELS = (("success", "spl"), ("clearance_m", "low_clearance_m"), ("changes_per_m",), ("time_s",))
+_PANELS = {
+    "Success and SPL, %": ("success", "spl"),
+    "Clearance, m": ("clearance_m", "low_clearance_m"),
+    "Changes of speed and turning, 1/m": ("changes_per_m",),
+    "Time, s": ("time_s",),
+}
 _COLOURS = (ACCENT, INK)
 
 
@@ -28,11 +33,10 @@ def draw_tradeoff(path: str | Path, tradeoff: Tradeoff, title: str) -> None:
         figure = Figure(figsize=(9.0, 6.4), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, fontsize=12)
-        for axes, names in zip(figure.subplots(2, 2).flat, _PANELS):
+        for axes, (heading, names) in zip(figure.subplots(2, 2).flat, _PANELS.items()):
             for name, colour in zip(names, _COLOURS):
                 _draw_trait(axes, tradeoff, name, colour)
-            first = TRAIT[names[0]]
-            axes.set_title(f"{first.label}, {first.unit}" if len(names) == 1 else first.unit)
+            axes.set_title(heading)
             axes.set_xlabel("caution")
             axes.grid(axis="y", color=RULE, linewidth=0.6)
             if len(names) > 1:
