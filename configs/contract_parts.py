@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from phonotaxis.configs.contract import Contract
-from phonotaxis.configs.front_end import FrontEnd
 
 SENSED = ("sample_rate_hz", "hop_samples", "window_samples", "camera")  # shape and scale of what is sensed
 BUILT_IN = (*SENSED, "array")  # what the constants of an exported graph follow from, with `body` and its own front end
 
 
-def served(contract: Contract, front_end: FrontEnd) -> Contract:
-    """Return a task's contract as a policy with this front end serves it: what is heard of sound is the policy's."""
-    return contract.model_copy(update={"front_end": front_end})
+def served(own: Contract, task: Contract | None) -> Contract:
+    """Return a task's contract as a policy serves it: with the policy's front end; without a task its own contract."""
+    return own if task is None else task.model_copy(update={"front_end": own.front_end})
 
 
 def differing(one: Contract, other: Contract, parts: tuple[str, ...]) -> list[str]:

@@ -71,9 +71,9 @@ def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
         )
     weights = _weights(onnx.load_from_string(bundle.data))
     try:
-        own = bundle.contract
-        contract = own if contract is None else served(contract, own.front_end)
-        policy = Policy(contract, build(PolicyConfig, config, f"{bundle.path}: network")).eval()
+        policy = Policy(
+            served(bundle.contract, contract), build(PolicyConfig, config, f"{bundle.path}: network")
+        ).eval()
         state = policy.state_dict()
         for name, value in state.items():
             if name in weights:

@@ -22,8 +22,8 @@ from phonotaxis.paths import cache_dir
 
 # Of policies, what baselines are made of: a change of the network or its training leaves their results.
 _OF_POLICIES = (
-    "baselines", "bearings", "benchmark", "blocks", "expert", "follower", "frontend", "kinds", "mapping", "planner",
-    "rollout", "tracker", "tuning",
+    "audio_front_end", "baselines", "bearings", "benchmark", "blocks", "expert", "follower", "kinds", "manifold",
+    "mapping", "planner", "rollout", "short_time", "spectra", "tracker", "tuning",
 )  # fmt: skip
 
 

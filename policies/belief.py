@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from phonotaxis.configs.contract import Contract
+from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 from phonotaxis.policies.encoders import with_neighbours
-from phonotaxis.policies.frontend import DEPTH_CELLS
 from phonotaxis.policies.grid import POSE, Cells, Grid, over_polar
 
 CELL_M = 0.75

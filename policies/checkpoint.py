@@ -82,8 +82,7 @@ class Checkpoint:
         if name not in self.modules:
             raise CheckpointError(f"the checkpoint has no '{name}'; it has {sorted(self.modules)}")
         with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; a training's numbers stay
-            own = self.contract
-            policy = Policy(own if contract is None else served(contract, own.front_end), self.policy_config).eval()
+            policy = Policy(served(self.contract, contract), self.policy_config).eval()
         try:
             policy.load_state_dict(self.modules[name])
         except RuntimeError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.policies.frontend import DEPTH_CELLS, AudioLayout
+from phonotaxis.policies.audio_front_end import AudioLayout
+from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 
 
 class VectorEncoder(nn.Module):

@@ -126,9 +126,16 @@ class ImitationTrainer:
         that the policy goes on as it was.
 
         Raises:
-            CheckpointError: there is none, or its weights don't fit.
+            CheckpointError: there is none, its weights don't fit, or they were learnt behind another front end.
         """
         saved = load_checkpoint(folder)
+        theirs, own = saved.contract.front_end, self.policy.contract.front_end
+        if theirs != own:
+            raise CheckpointError(
+                f"{folder}: it reads other features of sound than this training: expected the front end "
+                f"{own.model_dump_json()}, found {theirs.model_dump_json()}; name that one as `front_end:` of the task "
+                "in your --config, or begin without --weights"
+            )
         weights = saved.modules["average" if "average" in saved.modules else "policy"]
         new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
         try:

@@ -14,7 +14,7 @@ from phonotaxis.envs.episodes import Episode
 from phonotaxis.envs.goals import goal_text
 from phonotaxis.envs.instructions import PHRASES
 from phonotaxis.envs.library import Library
-from phonotaxis.policies.frontend import AudioFrontEnd
+from phonotaxis.policies.audio_front_end import AudioFrontEnd
 
 INSTANCES = 8
 _LEAST, _MOST = 0.1, 5.0  # bounds of a weight: no frequency decides alone

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.audio_front_end import AudioFrontEnd
 from phonotaxis.policies.belief import Belief
-from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
+from phonotaxis.policies.depth_front_end import DepthFrontEnd
 from phonotaxis.policies.heads import CautionHead, Heads
 from phonotaxis.policies.mind import Mind, state_size
+from phonotaxis.policies.motion_front_end import MotionFrontEnd
 from phonotaxis.policies.senses import MOTION_FEATURES, Senses
 
 

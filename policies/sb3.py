@@ -12,7 +12,9 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.frontend import AudioFrontEnd, DepthFrontEnd, MotionFrontEnd
+from phonotaxis.policies.audio_front_end import AudioFrontEnd
+from phonotaxis.policies.depth_front_end import DepthFrontEnd
+from phonotaxis.policies.motion_front_end import MotionFrontEnd
 from phonotaxis.policies.senses import MOTION_FEATURES, Senses
 
 DEFAULT_ARRAY = "respeaker_usb_v2"

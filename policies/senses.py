@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.audio_front_end import AudioLayout
 from phonotaxis.policies.encoders import AudioEncoder, DepthEncoder, VectorEncoder
-from phonotaxis.policies.frontend import AudioLayout, MotionFrontEnd
 from phonotaxis.policies.fusion import build_fusion
+from phonotaxis.policies.motion_front_end import MotionFrontEnd
 
 MOTION_FEATURES = "motion"  # keys of `Policy.features`, besides AUDIO, DEPTH and GOAL
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from phonotaxis.configs.contract import Contract
+from phonotaxis.policies.audio_front_end import AudioFrontEnd
 from phonotaxis.policies.blocks import in_blocks
-from phonotaxis.policies.frontend import AudioFrontEnd
 
 _FORGET = 0.9  # of the direction belief, per step
 _BEFORE = 0.75  # share kept per step of signs that are smoothed

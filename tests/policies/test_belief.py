@@ -13,7 +13,7 @@ from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.belief import CELL_M, RANGES, Belief, BeliefMap, belief_nll
 from phonotaxis.policies.collect import Collector
-from phonotaxis.policies.frontend import DEPTH_CELLS
+from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 from phonotaxis.policies.policy import Policy
 
 CELLS, AZIMUTHS, HEARD, FUSED, SIZE = 16, 36, 4, 5, 6

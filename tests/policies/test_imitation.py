@@ -139,3 +139,14 @@ def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_pat
     larger = config.policy.model_copy(update={"memory_size": 2 * config.policy.memory_size})
     with pytest.raises(CheckpointError, match="other sizes"):
         ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(tmp_path)
+
+
+def test_weights_learnt_behind_another_front_end_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:
+    """Of the same sizes too: the numbers mean something else."""
+    config = make_config()
+    front_end = config.task.front_end.model_copy(update={"weighting": "phase"})
+    ImitationTrainer(
+        config.model_copy(update={"task": config.task.model_copy(update={"front_end": front_end})}), tmp_path
+    ).save()
+    with pytest.raises(CheckpointError, match=r"other features of sound.*onset.*phase.*front_end:"):
+        ImitationTrainer(config).start_from(tmp_path)

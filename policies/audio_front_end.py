@@ -1,13 +1,12 @@
-"""The front ends: fixed transforms from what the sensors deliver to what the network reads.
+"""The front end of sound: directions, spectrum and nearness of one window, laid out alike for every array.
 
-They hold no trained parameters, so a trainer computes them once per frame and keeps the result; the exporter
+Front ends hold no trained parameters, so a trainer computes them once per frame and keeps the result; the exporter
 puts the very same modules into the graph. Only operators that every engine has are used: frames are gathered
 and the Fourier transform is a matrix product, since TensorRT has neither STFT nor DFT.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from phonotaxis.policies import spectra
 from phonotaxis.policies.manifold import TURNS, manifold, over_all_bands, pairs_of, steering
 from phonotaxis.policies.short_time import ShortTimeFourier
 
-DEPTH_CELLS = 32  # both sides of the pooled depth image
 STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
 ONSET_DECAY, ONSET_LEAST = 0.9, 0.02  # what of a frame's power counts as the last one's; what each counts at least
 ELEVATION_GAIN, ELEVATION_MEAN = 4.0, 0.4  # bring power by elevation in rooms to order one
@@ -228,100 +226,3 @@ def _by_elevation(contract: Contract, bins_hz: np.ndarray) -> np.ndarray:
     elevations_rad = np.linspace(0.0, np.pi / 2.0, spec.elevations)
     waves = (manifold(contract.array, bins_hz, azimuths, contract.sample_rate_hz, up) for up in elevations_rad)
     return np.concatenate([over_all_bands(wave) for wave in waves], axis=1)
-
-
-class DepthFrontEnd(nn.Module):
-    """Depth as nearness on a coarse grid: the nearest surface of each cell, and how much of it is known.
-
-    Attributes:
-        shape: of a row of the features, (2, 32, 32).
-    """
-
-    shape = (2, DEPTH_CELLS, DEPTH_CELLS)
-
-    def __init__(self, contract: Contract) -> None:
-        """Take the camera's size and range.
-
-        Raises:
-            ValueError: a side of the image is not a multiple of 32 pixels.
-        """
-        super().__init__()
-        camera = contract.camera
-        if camera.height % DEPTH_CELLS or camera.width % DEPTH_CELLS:
-            raise ValueError(
-                f"camera is {camera.width} x {camera.height} pixels; the policy needs multiples of "
-                f"{DEPTH_CELLS} (the runtime reprojects any camera, so choose the nearest multiple)"
-            )
-        self._kernel = (camera.height // DEPTH_CELLS, camera.width // DEPTH_CELLS)
-        self._scale = float(1.0 / np.log1p(camera.max_range_m))
-
-    def forward(self, depth: Tensor) -> Tensor:
-        """Pool the image.
-
-        Args:
-            depth: float32 [batch, height, width], metres, 0 = unknown.
-
-        Returns:
-            float32 [batch, 2, 32, 32]: nearness, 1 at the lens and 0 at maximum range (logarithmic, since a
-            door at 5 m and a chair leg at 0.5 m both matter) or unknown; fraction of known pixels.
-        """
-        known = (depth > 0.0).to(depth.dtype)
-        nearness = (1.0 - torch.log1p(depth.clamp(min=0.0)) * self._scale).clamp(min=0.0) * known
-        nearest = nn.functional.max_pool2d(nearness[:, None], self._kernel)
-        return torch.cat([nearest, nn.functional.avg_pool2d(known[:, None], self._kernel)], dim=1)
-
-
-class MotionFrontEnd(nn.Module):
-    """Odometry, the age of the depth image and what the body can do, of order one.
-
-    Attributes:
-        size: number of features, 12.
-    """
-
-    size = 12
-    scale: Tensor
-    body: Tensor
-
-    def __init__(self, contract: Contract) -> None:
-        """Take the body's limits and the control period as units."""
-        super().__init__()
-        body, period_s = contract.body, contract.control_period_s
-        step_m, turn_rad = body.max_v_mps * period_s, body.max_w_radps * period_s
-        units = [step_m, step_m, turn_rad, body.max_v_mps, body.max_w_radps, 1.0]
-        self.register_buffer("scale", 1.0 / torch.tensor(units, dtype=torch.float32), persistent=False)
-        self.register_buffer("body", torch.tensor(_body_features(contract), dtype=torch.float32), persistent=False)
-        self._period_s = period_s
-
-    def forward(self, motion: Tensor, motion_valid: Tensor, depth_age_s: Tensor) -> Tensor:
-        """Scale and bound the motion.
-
-        Args:
-            motion: float32 [batch, 6], fields `contract.MOTION_FIELDS`.
-            motion_valid: float32 [batch, 1], 0 or 1; where 0 the displacement reads as zero.
-            depth_age_s: float32 [batch, 1], seconds.
-
-        Returns:
-            float32 [batch, 12], each in [-4, 4]: six of the motion, its validity, the image's age in periods, and the
-            body's four, which are the same at every step.
-        """
-        scaled = motion * self.scale
-        scaled = torch.cat([scaled[:, :3] * motion_valid, scaled[:, 3:]], dim=1)
-        body = self.body.expand(motion.shape[0], -1)
-        return torch.cat([scaled, motion_valid, depth_age_s / self._period_s, body], dim=1).clamp(-4.0, 4.0)
-
-
-def _body_features(contract: Contract) -> list[float]:
-    """Describe the body.
-
-    Octaves of a step's length about 0.25 m and of a turn's angle about 10 degrees, latency in periods, and how much of
-    a period the way to full speed takes.
-    """
-    body, period_s = contract.body, contract.control_period_s
-    acceleration_mps2 = body.max_acceleration_mps2
-    ramp_s = 0.0 if acceleration_mps2 is None else body.max_v_mps / acceleration_mps2
-    return [
-        math.log2(body.max_v_mps * period_s / 0.25),
-        math.log2(body.max_w_radps * period_s / math.radians(10.0)),
-        body.latency_s / period_s,
-        ramp_s / period_s,
-    ]

@@ -11,17 +11,17 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Body, Contract, PinholeCamera, discrete_actions
 from phonotaxis.configs.front_end import FrontEnd
-from phonotaxis.policies.frontend import (
+from phonotaxis.policies.audio_front_end import (
     ELEVATION_GAIN,
     ELEVATION_MEAN,
     STEERED_POWER_GAIN,
     WINDOW_PARTS,
     AudioFrontEnd,
-    DepthFrontEnd,
-    MotionFrontEnd,
     audio_layout,
 )
+from phonotaxis.policies.depth_front_end import DepthFrontEnd
 from phonotaxis.policies.manifold import SPEED_OF_SOUND_MPS, manifold
+from phonotaxis.policies.motion_front_end import MotionFrontEnd
 
 RATE_HZ = 16000
 
