@@ -49,12 +49,6 @@ class Lane(Frozen):
             rest["task"] = (task.model_dump() if isinstance(task, AudioGoalTask) else task) | {"array": data["array"]}
         return rest
 
-    def drawn_task(self) -> AudioGoalTask:
-        """Return the task with the scenes that are drawn from."""
-        scenes = self.task.scenes
-        count = scenes.count if self.scene_count is None else min(self.scene_count, scenes.count)
-        return self.task.model_copy(update={"scenes": scenes.model_copy(update={"count": count})})
-
 
 class ImitationConfig(Frozen):
     """DAgger (Ross, Gordon and Bagnell 2011) with the shortest-path expert.

@@ -13,11 +13,11 @@ import torch
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.imitation import ImitationConfig, Lane
-from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
+from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 
 LEFT, RIGHT = 2, 3
@@ -25,7 +25,6 @@ UNDO_REGRET = 1.0
 _SEED_STRIDE = 1_000_003
 _LANES = 64  # at most: seeds of different trainings' lanes don't meet
 _SEEDINGS = 1_000_000  # so many strides lie below the seeds of validation and test
-MOST_SCENES, MOST_FIELDS = 1024, 4096  # kept by a lane: half a gigabyte and two
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
 
@@ -50,10 +49,8 @@ class TaskWorlds:
     def __init__(self, lane: Lane, policy: Policy, first_seed: int, store: str | None = None) -> None:
         self.lane = lane
         self.policy = policy.eval()
-        task = lane.drawn_task()
-        places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
-        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=store)
-        self.world = World(task, lane.worlds, library=library)
+        task = of_few_scenes(lane.task, lane.scene_count)
+        self.world = World(task, lane.worlds, library=kept_library(task, store))
         self.episodes = 0
         self._first_seed = first_seed
         self._begin(np.arange(lane.worlds))

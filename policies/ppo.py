@@ -19,6 +19,7 @@ from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.sb3 import make_sb3
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
+from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy, set_learning
 
@@ -45,7 +46,7 @@ class PpoProgress:
 
 def tune(
     start: Checkpoint, task: AudioGoalTask, config: PpoConfig, out: Path,
-    on_progress: Callable[[PpoProgress], None] | None = None,
+    on_progress: Callable[[PpoProgress], None] | None = None, fields: Path | None = None,
 ) -> Policy:  # fmt: skip
     """Go on from a checkpoint by reinforcement; its folder for results gets checkpoints of the same form.
 
@@ -55,6 +56,7 @@ def tune(
         config: how.
         out: folder for checkpoints.
         on_progress: told after every rollout.
+        fields: folder in which traced sound fields are kept for the next training; None for none.
 
     Raises:
         CheckpointError: the checkpoint's network doesn't fit the task.
@@ -65,7 +67,12 @@ def tune(
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     policy = start.policy(contract=task.contract())
-    env = FeatureEnv(make_sb3(config.worlds, seed=config.seed * _SEED_STRIDE, task=task, actions=task.actions), policy)
+    drawn = of_few_scenes(task, config.scene_count)
+    worlds = make_sb3(
+        config.worlds, seed=config.seed * _SEED_STRIDE, task=drawn, actions=task.actions, threads=config.threads,
+        library=kept_library(drawn, None if fields is None else str(fields)),
+    )  # fmt: skip
+    env = FeatureEnv(worlds, policy)
     learner = RecurrentPPO(
         RecurrentPolicy, env, learning_rate=config.learning_rate, n_steps=config.steps, n_epochs=config.epochs,
         batch_size=config.worlds // 2 * config.steps, gamma=config.discount, gae_lambda=config.gae_lambda,

@@ -15,12 +15,11 @@ from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import DiscreteActions
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.envs.library import Library
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from phonotaxis.policies.collect import MOST_FIELDS, MOST_SCENES
 from phonotaxis.policies.draws import Draw, draw_episodes
+from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
 
@@ -148,14 +147,10 @@ class PreferenceTrainer:
         return self.policy.eval()
 
     def _worlds(self) -> World:
-        config, scenes = self.config, self.task.scenes
-        changes = {
-            "max_steps": min(self.task.max_steps, config.episode_steps),
-            "scenes": scenes.model_copy(update={"count": min(scenes.count, config.scene_count)}),
-        }
-        task = self.task.model_copy(update=changes)
-        places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
-        library = Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=self._fields)
+        config = self.config
+        steps = min(self.task.max_steps, config.episode_steps)
+        task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})
+        library = kept_library(task, self._fields)
         return World(task, min(config.worlds, config.starts * config.draws), library=library)
 
     def save(self) -> None:

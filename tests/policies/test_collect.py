@@ -14,6 +14,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import library
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.expert import WRONG_STOP_REGRET
+from phonotaxis.policies.kept_library import of_few_scenes
 from phonotaxis.policies.policy import Policy
 
 MakeConfig = Callable[..., ImitationConfig]
@@ -145,8 +146,9 @@ def test_a_lane_by_its_suites_name() -> None:
         "respeaker_6mic",
         "train",
     )
-    assert lane.drawn_task().scenes.count == 7
-    assert lane.drawn_task().scenes.first_seed == lane.task.scenes.first_seed
+    drawn = of_few_scenes(lane.task, lane.scene_count).scenes
+    assert drawn.count == 7
+    assert drawn.first_seed == lane.task.scenes.first_seed
     with pytest.raises(ValueError, match="did you mean 'audiogoal-v1'"):
         Lane.model_validate({"suite": "audiogoal-v2"})
 

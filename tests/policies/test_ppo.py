@@ -81,6 +81,20 @@ def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_few_scenes_are_drawn_from_and_their_fields_kept(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
+) -> None:
+    """Another tuning with the same folder traces nothing, and learns the same; more threads change nothing either."""
+    task, kept, few = make_task("apartment", count=6), tmp_path / "fields", CONFIG.model_copy(update={"scene_count": 1, "frames": 32})
+    first = tune(_start(task, tiny), task, few, tmp_path / "a", fields=kept).state_dict()
+    stored = {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()}
+    assert len([file for file in stored if file.suffix == ".field"]) == 1
+    alone = few.model_copy(update={"threads": 1})
+    second = tune(_start(task, tiny), task, alone, tmp_path / "b", fields=kept).state_dict()
+    assert {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()} == stored
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_continuous_actions_are_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:
     task = make_task(actions="continuous")
     policy = Policy(task.contract(), tiny)
