@@ -85,7 +85,8 @@ def test_few_scenes_are_drawn_from_and_their_fields_kept(
     make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
 ) -> None:
     """Another tuning with the same folder traces nothing, and learns the same; more threads change nothing either."""
-    task, kept, few = make_task("apartment", count=6), tmp_path / "fields", CONFIG.model_copy(update={"scene_count": 1, "frames": 32})
+    task, kept = make_task("apartment", count=6), tmp_path / "fields"
+    few = CONFIG.model_copy(update={"scene_count": 1, "frames": 32})
     first = tune(_start(task, tiny), task, few, tmp_path / "a", fields=kept).state_dict()
     stored = {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()}
     assert len([file for file in stored if file.suffix == ".field"]) == 1
