@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from phonotaxis.configs.base import Frozen
+from phonotaxis.configs.lanes import InLanes
 
 
-class PpoConfig(Frozen):
+class PpoConfig(InLanes):
     """Proximal policy optimisation (Schulman et al. 2017) of a policy that imitation has begun.
 
     Attributes:
-        scene_count: scenes kept in memory and drawn from; to trace a source's sound takes as long as a hundred steps,
-            so that fewer scenes, which are met again, give more experience.
         threads: of the simulator; what is learnt doesn't depend on it.
         critic_rollouts: first rollouts of which only the value is learnt: what imitation left counts no discount, and
             a wrong critic would undo in minutes what was learnt in hours.
@@ -22,7 +20,8 @@ class PpoConfig(Frozen):
     seed: int = Field(default=0, ge=0)
     frames: int = Field(default=200_000, ge=1)
     worlds: int = Field(default=32, ge=1, le=4096)
-    scene_count: int = Field(default=200, ge=1, le=100_000)
+    episode_steps: int = Field(default=500, ge=1)
+    scene_count: int | None = Field(default=200, ge=1, le=100_000)
     threads: int = Field(default=2, ge=1, le=64)
     steps: int = Field(default=64, ge=8, le=4096)
     epochs: int = Field(default=3, ge=1, le=50)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs.imitation import ImitationConfig, Lane
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk

@@ -15,16 +15,18 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
-from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.sb3 import make_sb3
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy, set_learning
+from phonotaxis.policies.several_tasks import SeveralTasks
 
 _RECENT_EPISODES = 200
 _SEED_STRIDE = 1_000_003
+_LANES = 64  # at most: seeds of different trainings' lanes don't meet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,52 +36,49 @@ class PpoProgress:
     Attributes:
         share: of the frames, 0..1.
         frames: collected so far.
-        success: share of the last episodes, with drawn actions.
+        success: share of the last episodes of each lane, with drawn actions.
         kl: how far the last rollout's updates moved the policy, nats.
     """
 
     share: float
     frames: int
-    success: float
+    success: tuple[float, ...]
     kl: float
 
 
 def tune(
-    start: Checkpoint, task: AudioGoalTask, config: PpoConfig, out: Path,
+    start: Checkpoint, config: PpoConfig, out: Path,
     on_progress: Callable[[PpoProgress], None] | None = None, fields: Path | None = None,
 ) -> Policy:  # fmt: skip
     """Go on from a checkpoint by reinforcement; its folder for results gets checkpoints of the same form.
 
     Args:
         start: of an imitation, or of an earlier tuning.
-        task: what is rewarded: `success_reward`, `step_reward` and `progress_reward_per_m`.
-        config: how.
+        config: on what, and how; a task says what is rewarded by `success_reward`, `step_reward` and
+            `progress_reward_per_m`.
         out: folder for checkpoints.
         on_progress: told after every rollout.
         fields: folder in which traced sound fields are kept for the next training; None for none.
 
     Raises:
-        CheckpointError: the checkpoint's network doesn't fit the task.
+        CheckpointError: the checkpoint's network doesn't fit the tasks.
         ConfigError: the policy has a head of preferences, which holds for the policy that it was learnt beside.
     """
     if start.policy_config.caution:
         raise ConfigError("the policy has learnt preferences already; tune first, then `phonotaxis prefer`")
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
-    policy = start.policy(contract=task.contract())
-    drawn = of_few_scenes(task, config.scene_count)
-    worlds = make_sb3(
-        config.worlds, seed=config.seed * _SEED_STRIDE, task=drawn, actions=task.actions, threads=config.threads,
-        library=kept_library(drawn, None if fields is None else str(fields)),
+    policy = start.policy(contract=config.task.contract())
+    env = SeveralTasks(
+        [_worlds(number, lane, start, config, fields) for number, lane in enumerate(config.all_lanes)]
     )  # fmt: skip
-    env = FeatureEnv(worlds, policy)
     learner = RecurrentPPO(
         RecurrentPolicy, env, learning_rate=config.learning_rate, n_steps=config.steps, n_epochs=config.epochs,
         batch_size=config.worlds // 2 * config.steps, gamma=config.discount, gae_lambda=config.gae_lambda,
         clip_range=config.clip, ent_coef=config.entropy, target_kl=config.target_kl, seed=config.seed, device="cpu",
         policy_kwargs={"policy": policy}, verbose=0,
     )  # fmt: skip
-    watch = _Watch(policy, start, task, config, out, on_progress)
+    watch = _Watch(policy, start, config, out, on_progress)
     try:
         learner.learn(config.frames, callback=watch)
     finally:
@@ -88,23 +87,35 @@ def tune(
     return policy.eval()
 
 
+def _worlds(number: int, lane: Lane, start: Checkpoint, config: PpoConfig, fields: Path | None) -> FeatureEnv:
+    """Build a lane's worlds behind the front ends of the policy as its task's contract has them."""
+    steps = min(lane.task.max_steps, lane.episode_steps)
+    task = of_few_scenes(lane.task, lane.scene_count).model_copy(update={"max_steps": steps})
+    library = kept_library(task, None if fields is None else str(fields))
+    seed = (config.seed * _LANES + number) * _SEED_STRIDE
+    worlds = make_sb3(lane.worlds, seed=seed, task=task, actions=task.actions, threads=config.threads, library=library)
+    return FeatureEnv(worlds, start.policy(contract=task.contract()))
+
+
 class _Watch(BaseCallback):
     """Tells of progress, keeps the critic's head start and writes checkpoints."""
 
     def __init__(
-        self, policy: Policy, start: Checkpoint, task: AudioGoalTask, config: PpoConfig, out: Path,
+        self, policy: Policy, start: Checkpoint, config: PpoConfig, out: Path,
         tell: Callable[[PpoProgress], None] | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._policy, self._start, self._task, self._config, self._out = policy, start, task, config, out
+        self._policy, self._start, self._config, self._out = policy, start, config, out
         self._tell = tell
-        self._recent: deque[bool] = deque(maxlen=_RECENT_EPISODES)
+        self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
         self._rollouts = 0
         self._saved_at = time.monotonic()
 
     def _on_step(self) -> bool:
         infos: list[dict[str, Any]] = self.locals["infos"]
-        self._recent.extend(bool(info["episode_result"]["success"]) for info in infos if "episode_result" in info)
+        for info in infos:
+            if "episode_result" in info:
+                self._recent[info["lane"]].append(bool(info["episode_result"]["success"]))
         return True
 
     def _on_rollout_end(self) -> None:
@@ -115,7 +126,7 @@ class _Watch(BaseCallback):
         if self._tell is not None:
             kl = float(self.logger.name_to_value.get("train/approx_kl", 0.0))
             share = min(1.0, self.num_timesteps / self._config.frames)
-            success = float(np.mean(self._recent)) if self._recent else 0.0
+            success = tuple(float(np.mean(own)) if own else 0.0 for own in self._recent)
             self._tell(PpoProgress(share, self.num_timesteps, success, kl))
 
     def _set(self) -> None:
@@ -127,7 +138,7 @@ class _Watch(BaseCallback):
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         self._saved_at = time.monotonic()
-        config = {"task": self._task.model_dump(mode="json"), "ppo": self._config.model_dump(mode="json")}
+        config = {"task": self._config.task.model_dump(mode="json"), "ppo": self._config.model_dump(mode="json")}
         counters = {**self._start.counters, "ppo_frames": self.num_timesteps}
         save_checkpoint(
             self._out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +13,18 @@ from phonotaxis.figures import Figure, emit
 if TYPE_CHECKING:
     from phonotaxis.policies.ppo import PpoProgress
 
+DEFAULT_SUITE = "audiogoal-v1"
+
 
 def tune(
     start: Annotated[Path, typer.Argument(help="Folder of a training, whose policy is gone on with.")],
-    suite: Annotated[str, typer.Option(help="Whose train split rewards it; see `evaluate --help`.")] = "audiogoal-v1",
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose train split rewards it, audiogoal-v1 without; see `evaluate --help`. Several at once "
+            "are `lanes` of --config, as in a training."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/tuned"),
     frames: Annotated[int | None, typer.Option(help="How many steps of experience.", min=1)] = None,
     config: Annotated[str | None, typer.Option(help="Your own .yaml file of settings; good defaults without.")] = None,
@@ -35,28 +43,34 @@ def tune(
     """
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs import presets
-    from phonotaxis.configs.base import build
+    from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.ppo import PpoConfig
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.checkpoint import load_checkpoint
     from phonotaxis.policies.ppo import tune as run
 
     base = PpoConfig() if config is None else presets.load("training", config, PpoConfig)
-    given = {"seed": seed} | ({} if frames is None else {"frames": frames})
+    if suite is not None and base.lanes:
+        raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
+    given: dict[str, Any] = {"seed": seed} | ({} if frames is None else {"frames": frames})
+    if suite is not None or "task" not in base.model_fields_set:
+        given["task"] = load_suite(suite or DEFAULT_SUITE).task_of("train").model_dump()
     settings = build(PpoConfig, base.model_dump() | given, "command line")
-    saved, task = load_checkpoint(start), load_suite(suite).task_of("train")
+    saved = load_checkpoint(start)
     last: list[PpoProgress] = []
     with ProgressBar("tuning") as bar:
 
         def show(progress: PpoProgress) -> None:
             last[:] = [progress]
-            bar(progress.share, f"success {100 * progress.success:.0f} %, {progress.frames:,} frames")
+            success = ", ".join(f"{100 * share:.0f}" for share in progress.success)
+            bar(progress.share, f"success {success} %, {progress.frames:,} frames")
 
-        run(saved, task, settings, out, show, fields)
-    say(f"wrote {out}; next: `phonotaxis evaluate {out} --also before={start} --suite {suite} --split validation`")
+        run(saved, settings, out, show, fields)
+    asked = settings.task.name
+    say(f"wrote {out}; next: `phonotaxis evaluate {out} --also before={start} --suite {asked} --split validation`")
     figures = {} if not last else {
         "frames": Figure(last[-1].frames),
-        "success_while_tuning": Figure(last[-1].success),
+        **{f"success_while_tuning.{number}": Figure(success) for number, success in enumerate(last[-1].success)},
     }  # fmt: skip
     emit("tune", figures, json)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from phonotaxis.configs.imitation import ImitationConfig, Lane
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import library
 from phonotaxis.policies.collect import Collector

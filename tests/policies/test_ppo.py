@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
@@ -19,9 +21,14 @@ from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.ppo import PpoProgress, tune
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy
+from phonotaxis.policies.several_tasks import SeveralTasks
 
 MakeTask = Callable[..., AudioGoalTask]
-CONFIG = PpoConfig(worlds=4, steps=8, frames=3 * 32, epochs=1, critic_rollouts=1)
+
+
+def _config(task: AudioGoalTask, **changes: Any) -> PpoConfig:
+    fields = {"task": task, "worlds": 4, "steps": 8, "frames": 3 * 32, "epochs": 1, "critic_rollouts": 1}
+    return PpoConfig.model_validate(fields | changes)
 
 
 def _start(task: AudioGoalTask, tiny: PolicyConfig) -> Checkpoint:
@@ -63,10 +70,10 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
     task, told = make_task(), list[PpoProgress]()
     start = _start(task, tiny)
     before = {name: value.clone() for name, value in start.modules["policy"].items()}
-    only_critic = tune(start, task, CONFIG.model_copy(update={"frames": 32}), tmp_path / "a", told.append)
+    only_critic = tune(start, _config(task, frames=32), tmp_path / "a", told.append)
     changed = {name for name, value in only_critic.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"heads.value.weight", "heads.value.bias"}
-    tuned = tune(start, task, CONFIG, tmp_path / "b", told.append)
+    tuned = tune(start, _config(task), tmp_path / "b", told.append)
     changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, before[name])}
     assert {"heads.action.2.weight", "mind.memory.gates_state.weight", "senses.audio.around.weight"} <= changed
     assert told[-1].share == 1.0
@@ -77,8 +84,47 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
 
 def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
     task = make_task()
-    first, second = (tune(_start(task, tiny), task, CONFIG, tmp_path / name).state_dict() for name in ("a", "b"))
+    first, second = (tune(_start(task, tiny), _config(task), tmp_path / name).state_dict() for name in ("a", "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_several_tasks_step_as_each_does_alone(make_task: MakeTask, tiny: PolicyConfig) -> None:
+    """Worlds of two arrays beside each other: what each gives alone, and infos that name the lane."""
+    tasks = make_task(max_steps=3), make_task(array="respeaker_6mic", max_steps=3)
+
+    def batches() -> list[FeatureEnv]:
+        made = (make_sb3(1 + number, seed=5, task=task) for number, task in enumerate(tasks))
+        return [FeatureEnv(worlds, Policy(task.contract(), tiny)) for worlds, task in zip(made, tasks)]
+
+    together, alone = SeveralTasks(batches()), batches()
+    expected = [batch.reset() for batch in alone]
+    seen = together.reset()
+    for name in seen:
+        np.testing.assert_array_equal(seen[name], np.concatenate([part[name] for part in expected]))
+    for _ in range(4):
+        features, rewards, done, infos = together.step(np.array([1, 2, 3]))
+        steps = [alone[0].step(np.array([1])), alone[1].step(np.array([2, 3]))]
+        for name in features:
+            np.testing.assert_array_equal(features[name], np.concatenate([step[0][name] for step in steps]))
+        np.testing.assert_array_equal(rewards, np.concatenate([step[1] for step in steps]))
+        np.testing.assert_array_equal(done, np.concatenate([step[2] for step in steps]))
+        assert [info["lane"] for info in infos] == [0, 1, 1]
+    together.close()
+
+
+def test_other_observations_are_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:
+    named, plain = make_task(goal="kind"), make_task()
+    batches = [FeatureEnv(make_sb3(1, task=task), Policy(task.contract(), tiny)) for task in (plain, named)]
+    with pytest.raises(ValueError, match="batch 1 has other observations"):
+        SeveralTasks(batches)
+
+
+def test_several_lanes_are_tuned_at_once(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    task, told = make_task(), list[PpoProgress]()
+    lanes = [Lane(task=task, worlds=2), Lane(task=make_task(array="respeaker_6mic", max_steps=4), worlds=2)]
+    tune(_start(task, tiny), _config(task, lanes=lanes), tmp_path, told.append)
+    assert len(told[-1].success) == 2
+    assert load_checkpoint(tmp_path).counters["ppo_frames"] == 96
 
 
 def test_few_scenes_are_drawn_from_and_their_fields_kept(
@@ -86,12 +132,11 @@ def test_few_scenes_are_drawn_from_and_their_fields_kept(
 ) -> None:
     """Another tuning with the same folder traces nothing, and learns the same; more threads change nothing either."""
     task, kept = make_task("apartment", count=6), tmp_path / "fields"
-    few = CONFIG.model_copy(update={"scene_count": 1, "frames": 32})
-    first = tune(_start(task, tiny), task, few, tmp_path / "a", fields=kept).state_dict()
+    first = tune(_start(task, tiny), _config(task, frames=32, scene_count=1), tmp_path / "a", fields=kept).state_dict()
     stored = {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()}
     assert len([file for file in stored if file.suffix == ".field"]) == 1
-    alone = few.model_copy(update={"threads": 1})
-    second = tune(_start(task, tiny), task, alone, tmp_path / "b", fields=kept).state_dict()
+    alone = _config(task, frames=32, scene_count=1, threads=1)
+    second = tune(_start(task, tiny), alone, tmp_path / "b", fields=kept).state_dict()
     assert {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()} == stored
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -1,0 +1,94 @@
+"""Tasks that a policy is trained on at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from phonotaxis.configs.base import ConfigError, Frozen
+from phonotaxis.configs.suite import load_suite
+from phonotaxis.configs.task import AudioGoalTask
+
+
+class Lane(Frozen):
+    """One of several tasks that a policy is trained on at once.
+
+    In a file, `suite: NAME` stands for the task of a suite's train split, and `array: NAME` for the same with another
+    microphone array.
+
+    Attributes:
+        task: what is trained.
+        worlds: simulated at once, the lane's share of the experience.
+        episode_steps: episodes are cut here while collecting.
+        scene_count: scenes kept in memory and drawn from; the task's own number where left out. To trace a source's
+            sound takes as long as a hundred steps, so that fewer scenes, which are met again, are learnt from faster.
+    """
+
+    task: AudioGoalTask
+    worlds: int = Field(default=16, ge=1, le=4096)
+    episode_steps: int = Field(default=250, ge=1)
+    scene_count: int | None = Field(default=None, ge=1, le=100_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not {"suite", "array"} & data.keys():
+            return data
+        rest = {key: value for key, value in data.items() if key not in ("suite", "array")}
+        if "suite" in data:
+            if "task" in data:
+                raise ValueError("a lane has a suite or a task, not both")
+            try:
+                rest["task"] = load_suite(data["suite"]).task_of("train").model_dump()
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        if "array" in data:
+            task = rest.get("task", {})
+            rest["task"] = (task.model_dump() if isinstance(task, AudioGoalTask) else task) | {"array": data["array"]}
+        return rest
+
+
+class InLanes(Frozen):
+    """What a training says of its tasks: one, or several in `lanes`.
+
+    Attributes:
+        task: what is trained, where there are no `lanes`.
+        lanes: tasks trained at once; the first one's contract is the policy's until it is exported for another. They
+            all name goals or none does, and have the same front end and actions.
+        worlds: simulated at once; with lanes, those of all together.
+        episode_steps: where there are no lanes, episodes are cut here while collecting.
+        scene_count: likewise, scenes drawn from; see `Lane`.
+    """
+
+    task: AudioGoalTask = AudioGoalTask()
+    lanes: tuple[Lane, ...] = ()
+    worlds: int = Field(default=64, ge=1, le=4096)
+    episode_steps: int = Field(default=250, ge=1)
+    scene_count: int | None = Field(default=None, ge=1, le=100_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_lane(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not data.get("lanes"):
+            return data
+        lanes = [lane if isinstance(lane, Lane) else Lane.model_validate(lane) for lane in data["lanes"]]
+        return data | {"lanes": lanes, "task": lanes[0].task, "worlds": sum(lane.worlds for lane in lanes)}
+
+    @model_validator(mode="after")
+    def _one_network_fits(self) -> InLanes:
+        first = self.all_lanes[0].task.contract()
+        for number, lane in enumerate(self.all_lanes):
+            own = lane.task.contract()
+            for what in ("goal", "front_end", "camera", "hop_samples", "sample_rate_hz", "window_samples"):
+                if getattr(own, what) != getattr(first, what):
+                    raise ValueError(f"lanes.{number}: its {what} differs from that of the first lane")
+            if lane.task.actions != "discrete":
+                raise ValueError("training speaks of discrete actions; task.actions must be 'discrete'")
+        return self
+
+    @property
+    def all_lanes(self) -> tuple[Lane, ...]:
+        """The lanes; where none are given one of the task."""
+        alone = Lane(task=self.task, worlds=self.worlds, episode_steps=self.episode_steps, scene_count=self.scene_count)
+        return self.lanes or (alone,)
