@@ -104,7 +104,10 @@ COMMAND = Command(
     (
         ("phonotaxis run policy.onnx --robot my_robot.yaml", "disarmed: look before it moves"),
         ("phonotaxis run policy.onnx --robot my_robot.yaml --arm", "armed: it drives until it stops or 60 s"),
-        ("phonotaxis run policy.onnx --goal 'the phone, not the alarm'", "for a policy that is told what to find"),
+        (
+            "phonotaxis run policy.onnx --robot my_robot.yaml --goal 'the phone, not the alarm'",
+            "for a policy that is told what to find",
+        ),
         (
             "phonotaxis run careful.onnx --robot my_robot.yaml --caution 0.7",
             "a policy with this knob, turned up",
