@@ -29,8 +29,12 @@ def stop(robot: Robot = "simulated") -> None:
     try:
         say(ask(chosen, "emergency_stop")["text"])
     except NoGuardian:
-        EmergencyStop(latch_path(chosen)).latch("a person pressed it")
-        say("nothing runs on this robot; the emergency stop is latched for the next run")
+        path = latch_path(chosen)
+        EmergencyStop(path).latch("a person pressed it")
+        say(
+            f"nothing answers; the emergency stop is latched for the next run that looks at {path} (a service has its "
+            "own XDG_RUNTIME_DIR and XDG_STATE_HOME: say this with the same)"
+        )
 
 
 def release(robot: Robot = "simulated") -> None:
@@ -43,8 +47,9 @@ def release(robot: Robot = "simulated") -> None:
     try:
         say(ask(chosen, "release")["text"])
     except NoGuardian:
-        EmergencyStop(latch_path(chosen)).release()
-        say("released; nothing runs on this robot")
+        path = latch_path(chosen)
+        EmergencyStop(path).release()
+        say(f"nothing answers; the emergency stop is released for the next run that looks at {path}")
 
 
 def status(robot: Robot = "simulated") -> None:

@@ -51,6 +51,9 @@ def run(
     everything runs and is logged, but the drive gets nothing. The policy's stop ends the goal and disarms; with
     --arm whatever disarms ends the run. Software stop is no safety function: a robot needs a switch that cuts its
     motors' power. Episodes record people; say so where you record.
+
+    Without --robot it is a simulated one, which has to be running: `python -m phonotaxis.envs.simulated_robot` in
+    another terminal.
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import load_robot

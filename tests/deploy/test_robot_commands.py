@@ -62,10 +62,12 @@ def test_without_a_running_robot_a_stop_holds_for_the_next_run(
         code, text = robot(capsys, request)
         assert code == 1
         assert "start `phonotaxis run` first" in text
-    assert robot(capsys, "stop") == (0, "nothing runs on this robot; the emergency stop is latched for the next run")
-    assert EmergencyStop(latch_path(load_robot("simulated"))).reason == "a person pressed it"
-    assert robot(capsys, "release") == (0, "released; nothing runs on this robot")
-    assert EmergencyStop(latch_path(load_robot("simulated"))).reason == ""
+    latch = latch_path(load_robot("simulated"))
+    for request, reason in (("stop", "a person pressed it"), ("release", "")):
+        code, text = robot(capsys, request)
+        assert code == 0
+        assert f"for the next run that looks at {latch}" in text
+        assert EmergencyStop(latch).reason == reason
 
 
 def test_a_shadow_decides_logs_and_moves_nothing(make_rig: Any) -> None:
