@@ -27,12 +27,15 @@ class Microphones(Frozen):
         block_ms: how much sound the driver hands over at a time.
         latency_ms: from the converter to the driver, taken off capture times.
         resample: a device that can't do the policy's rate runs at a higher one and is resampled; otherwise refused.
+        device_rate_hz: at which to open the device, at least the policy's rate; None takes the policy's where the device
+            does it. Behind a sound server every device seems to do every rate: this one names the hardware's own.
     """
 
     device: str = ""
     block_ms: float = Field(default=10.0, ge=2.0, le=100.0)
     latency_ms: float = Field(default=0.0, ge=0.0, le=500.0)
     resample: bool = True
+    device_rate_hz: int | None = Field(default=None, ge=8000, le=192000)
 
 
 class CameraPipeline(Frozen):

@@ -46,11 +46,11 @@ class LiveMicrophones:
         """Open the device.
 
         Raises:
-            DeviceError: it isn't there, or can't do the rate or the channels.
+            DeviceError: it isn't there, can't do the rate or the channels, or its file contradicts itself.
         """
         self._name = config.device or array.device_name
         self._channels, self._rate_hz = array.device_channels, sample_rate_hz
-        self._rates_hz = [sample_rate_hz, *(other_rates_hz(sample_rate_hz) if config.resample else ())]
+        self._rates_hz = _rates_hz(config, sample_rate_hz)
         self._block_s, self._latency_ns = config.block_ms * 1e-3, int(config.latency_ms * 1e6)
         self._queue: queue.Queue[AudioBlock] = queue.Queue(int(_QUEUED_S / self._block_s))
         self._resampler: Resampler | None = None
@@ -96,7 +96,7 @@ class LiveMicrophones:
         except (OSError, ValueError) as error:
             audio.terminate()
             raise DeviceError(
-                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rate_hz} Hz "
+                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rates_hz[0]} Hz "
                 f"({error.args[0]}); correct sample_rate_hz and the array, or close the program that holds it"
             ) from None
         except DeviceError:
@@ -233,6 +233,24 @@ class LiveMicrophones:
             self._closing.set()
             self._watch.join(5.0)
             self._drop()
+
+
+def _rates_hz(config: Microphones, rate_hz: int) -> list[int]:
+    """Return the rates to ask the device for, the best first."""
+    named_hz = config.device_rate_hz
+    if named_hz is None or named_hz == rate_hz:
+        return [rate_hz, *(other_rates_hz(rate_hz) if config.resample and named_hz is None else ())]
+    if named_hz < rate_hz:
+        raise DeviceError(
+            f"devices.microphones.device_rate_hz is {named_hz}, the policy hears at {rate_hz} Hz: what a lower rate "
+            "doesn't have can't be made up; name a rate of the device that is at least the policy's"
+        )
+    if not config.resample:
+        raise DeviceError(
+            f"devices.microphones.device_rate_hz is {named_hz}, the policy hears at {rate_hz} Hz, and resample is "
+            "false; remove one of the two"
+        )
+    return [named_hz]
 
 
 def record(microphones: LiveMicrophones, seconds: float) -> np.ndarray:

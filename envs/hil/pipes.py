@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 
 import numpy as np
+
+
+_ROOM_BYTES = 1 << 18  # 0.34 s of eight channels at 48 kHz; what comes at once must find room
 
 
 class Pipe:
@@ -21,6 +25,7 @@ class Pipe:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _ROOM_BYTES)
         self.lost = 0
 
     def write(self, data: bytes) -> None:

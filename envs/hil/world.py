@@ -3,7 +3,8 @@
 The robot can't tell where its world is simulated, with these exceptions. A window of one control period is
 rendered 40 ms after it began, when the command that the last window provoked has come; its first 40 ms of sound
 arrive then, all at once. Its depth image, which shows its end, is sent 5 ms before that, so that a camera's
-thread has it when the step is due; so is the last report of the wheels.
+thread has it when the step is due; so is the last report of the wheels. An array of another rate is waited for 90 ms,
+since the robot's own resampling delays its command.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from phonotaxis.envs.hil.camera import VirtualCamera
 from phonotaxis.envs.hil.chassis import Chassis
 from phonotaxis.envs.hil.pipes import Pipe, interleaved
 from phonotaxis.envs.hil.pulse import PIPE_CHANNELS, Pulse
+from phonotaxis.envs.hil.upsampling import DELAY_S, Upsampler
 from phonotaxis.envs.simulated_robot import SimulatedWorld, WindowResult
 
 NS_PER_S = 1_000_000_000
 BLOCK_S = 0.01
 DECISION_NS = 40_000_000
+RESAMPLED_DECISION_NS = 90_000_000  # soxr hands sound on up to 45 ms later (tests/deploy/jetson/test_resampling.py)
 SCENE_AHEAD_NS = 5_000_000
 QUIET_WINDOWS = 4  # before the episode begins; a person arms in its first window, in which the robot rests
 
@@ -57,19 +60,26 @@ class Stage:
         hear: what a fault makes of a block, int16 [device_channels, samples].
         see: what a fault makes of an image, float32 [height, width] in metres.
         shown_m: the last image.
+        device_rate_hz: at which the array runs; None is the contract's rate.
+        device_sound: what was written at another rate than the contract's, int16 [device_channels, samples] each.
+        array_delay_s: by which the sound that is written is late.
     """
 
     folder: Path
     world: SimulatedWorld
     track_m: float = 0.2
     windows: list[Window] = field(default_factory=list)
+    device_rate_hz: int | None = None
+    device_sound: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         contract = self.world.contract
         self.array_name = "phonotaxis-array"
-        self.pulse = Pulse(
-            self.folder / "pulse", self.array_name, contract.array.device_channels, contract.sample_rate_hz
-        )
+        rate_hz, channels = contract.sample_rate_hz, contract.array.device_channels
+        self._rate_hz = self.device_rate_hz or rate_hz
+        self._upsampler = Upsampler(rate_hz, self._rate_hz, channels) if self._rate_hz != rate_hz else None
+        self.array_delay_s = DELAY_S if self._upsampler else 0.0
+        self.pulse = Pulse(self.folder / "pulse", self.array_name, channels, self._rate_hz)
         self._pipe = Pipe(self.pulse.pipe)
         self._left: list[Pipe] = []
         self.camera = VirtualCamera(contract.camera.width, contract.camera.height)
@@ -120,13 +130,14 @@ class Stage:
             if count * period_ns >= seconds * NS_PER_S:
                 return
             start_ns += period_ns
-            _sleep_until(start_ns + DECISION_NS)
+            _sleep_until(start_ns + (RESAMPLED_DECISION_NS if self._upsampler else DECISION_NS))
             v, w = self.chassis.mean_speeds(start_ns, start_ns + period_ns)
             result = self.world.hold(v, w)
 
     def _deliver(self, result: WindowResult, start_ns: int) -> int:
         contract = self.world.contract
-        rate, hop = contract.sample_rate_hz, contract.hop_samples
+        sound = self._converted(result.audio_int16)
+        rate, hop = self._rate_hz, sound.shape[1]
         size = max(1, round(BLOCK_S * rate))
         end_ns = start_ns + contract.control_period_ns
         for first in range(0, hop, size):
@@ -137,9 +148,16 @@ class Stage:
                 self.camera.send(self.shown_m)
                 self.chassis.report(end_ns)
             _sleep_until(start_ns + last * NS_PER_S // rate)
-            self._pipe.write(interleaved(self.hear(result.audio_int16[:, first:last]), PIPE_CHANNELS))
-        self.sent_samples += hop
+            self._pipe.write(interleaved(self.hear(sound[:, first:last]), PIPE_CHANNELS))
+        self.sent_samples += contract.hop_samples
         return time.monotonic_ns()
+
+    def _converted(self, audio: np.ndarray) -> np.ndarray:
+        if self._upsampler is None:
+            return audio
+        sound = self._upsampler.take(audio)
+        self.device_sound.append(sound)
+        return sound
 
     def close(self) -> None:
         """Take all devices away."""

@@ -24,6 +24,9 @@ def hil(
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="With --faults: one of them by name; may be repeated.")] = None,
     repeats: Annotated[int, typer.Option(help="Of each fault; the median counts.", min=1)] = 5,
+    device_rate: Annotated[
+        int | None, typer.Option(help="Samples per second of the array, where it can't do the policy's; e.g. 48000.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
     seed: Seed = 0,
     json: Json = False,
@@ -34,6 +37,11 @@ def hil(
     place of the hardware; the robot's own process can't tell. The same episodes run in the simulator alone, and four
     more for each with and without the loop's latency, so that the gap between simulation and deployment is a number.
     Scenes and sounds are those that training doesn't have.
+
+    With --device-rate the array runs at that rate alone, and the robot resamples. What it hears can't be what was
+    rendered then, to the bit: blocks_resampled_differing counts the blocks that aren't, to a code, the array's sound
+    resampled in one piece, and sound_difference_db is the largest level of an episode's difference from what was
+    rendered, against that sound.
 
     As root, --faults also fills a disk of its own and sets this machine's wall clock two minutes ahead and back.
     """
@@ -47,6 +55,8 @@ def hil(
     from phonotaxis.hil.paired import figures, run_paired
     from phonotaxis.policies.evaluate import unseen
 
+    if device_rate is not None and (sync or faults):
+        raise ConfigError("--device-rate is for episodes; it goes with neither --faults nor --sync")
     if sync:
         emit("hil", measure_offsets(say), json)
         return
@@ -59,7 +69,7 @@ def hil(
         found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or ()))
     else:
         seeds = [seed * 1_000_003 + number for number in range(PAIRS_PER_EPISODE * episodes)]
-        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say))
+        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say, device_rate))
     emit("hil", found, json)
 
 
@@ -68,6 +78,7 @@ COMMAND = Command(
     hil,
     (
         ("phonotaxis hil policy.onnx --episodes 100", "paired with the simulator alone; up to 60 s each"),
+        ("phonotaxis hil policy.onnx --device-rate 48000", "on an array that does 48 kHz alone"),
         ("phonotaxis hil policy.onnx --faults", "kill, hang and unplug, and see when the wheels stand"),
         ("phonotaxis hil --sync", "how exactly the offset between sound and image is measured"),
         ("phonotaxis hil policy.onnx --faults --only source_removed --repeats 1", "one of them, once"),

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.devices import CameraPipeline, HardwareDevices, Microphones, WaveshareDrive
 from phonotaxis.configs.robot import CameraConfig, DriveConfig, RobotConfig
@@ -50,6 +52,9 @@ class HilEpisode:
         cpu_share: of one core, of runtime and guardian together while the world ran.
         armed_ns: when the person armed.
         facts: what a fault's script noted.
+        device_sound: what the array delivered where it runs at another rate, int16 [device_channels, samples] each.
+        device_rate_hz: that rate; None where it is the policy's.
+        array_delay_s: by which the array's sound is late.
     """
 
     outcome: str
@@ -62,6 +67,9 @@ class HilEpisode:
     cpu_share: float
     armed_ns: int
     facts: dict[str, Any] = field(default_factory=dict)
+    device_sound: list[np.ndarray] = field(default_factory=list)
+    device_rate_hz: int | None = None
+    array_delay_s: float = 0.0
 
 
 def robot_of(contract: Contract, stage: Stage) -> RobotConfig:
@@ -75,7 +83,11 @@ def robot_of(contract: Contract, stage: Stage) -> RobotConfig:
         height_m=contract.body.height_m,
         drive=DriveConfig(dead_man_ms=DEAD_MAN_MS),
         devices=HardwareDevices(
-            microphones=Microphones(device=stage.array_name),
+            microphones=Microphones(
+                device=stage.array_name,
+                device_rate_hz=stage.device_rate_hz,
+                latency_ms=1000.0 * stage.array_delay_s,
+            ),
             camera=CameraPipeline(pipeline=stage.camera.pipeline),
             drive=WaveshareDrive(port=str(stage.port), odometer_unit_m=1.0, track_m=stage.track_m),
         ),
@@ -110,6 +122,7 @@ def run_episode(
     seconds: float,
     script: Callable[[Running], dict[str, Any]] | None = None,
     goal: str | None = None,
+    device_rate_hz: int | None = None,
 ) -> HilEpisode:
     """Run a policy on one episode of a world, in real time.
 
@@ -120,13 +133,14 @@ def run_episode(
         seconds: at most, from the episode's first sample.
         script: called once the robot is armed, beside the running world; its facts are kept.
         goal: what the robot is told to find, for a policy that is told.
+        device_rate_hz: of the array; None is the policy's.
 
     Raises:
         HilError: the robot doesn't start.
         PulseError: no sound server here.
     """
     folder = Path(tempfile.mkdtemp(prefix="ph-hil-"))  # short and 0700
-    stage = Stage(folder, world)
+    stage = Stage(folder, world, device_rate_hz=device_rate_hz)
     try:
         return _Episode(stage, policy, episodes, seconds, folder, goal).run(script)
     finally:
@@ -230,6 +244,9 @@ class _Episode:
             cpu_share=cpu_share,
             armed_ns=armed_ns,
             facts=facts,
+            device_sound=stage.device_sound,
+            device_rate_hz=stage.device_rate_hz,
+            array_delay_s=stage.array_delay_s,
         )
 
     def _kill(self) -> str:

@@ -7,13 +7,16 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 
 from phonotaxis.configs.contract import Contract
 from phonotaxis.deploy.episode_reader import Episode, read_episode
+from phonotaxis.deploy.jetson.resampling import QUALITY
 from phonotaxis.envs.hil.world import QUIET_WINDOWS
 from phonotaxis.hil.loop import HilEpisode
 
 BLOCK = 160  # samples that are compared at a time
+ROUNDING = 1  # code: a stream and the whole at once, in float32, round a few samples in a thousand differently
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +26,17 @@ class Measured:
     Attributes:
         steps: of the policy, in the world.
         blocks: of `BLOCK` samples that the policy heard and that were compared.
-        blocks_differing: of these, that aren't what was rendered, exactly.
+        blocks_differing: of these, that aren't what was rendered, exactly; on an array of another rate, what isn't, to a
+            code, its sound resampled in one piece.
         samples_lost: written by the simulator and not heard up to the last sample that was.
         jitter_ms: float [steps], each decision against its due time by the audio clock, less their median.
         skipped_steps: numbers missing in the log.
-        latency_ms: float [changes], from the last sample written to the new setpoint at the board.
+        latency_ms: float [changes], from the last sample at the microphones (written, less the array's delay) to the new
+            setpoint at the board.
         inference_ms: float [changes], of that, up to the decision.
         safety_ms: float [changes], of that, from the decision to the board.
+        difference_db: level of what was heard less what was rendered, the array's delay taken out, against that of
+            what was rendered; None where the array has the policy's rate.
     """
 
     steps: int
@@ -41,6 +48,7 @@ class Measured:
     latency_ms: np.ndarray
     inference_ms: np.ndarray
     safety_ms: np.ndarray
+    difference_db: float | None = None
 
 
 def measure(episode: HilEpisode, contract: Contract) -> Measured:
@@ -52,20 +60,22 @@ def measure(episode: HilEpisode, contract: Contract) -> Measured:
     assert episode.path is not None
     log = read_episode(episode.path)
     quiet = QUIET_WINDOWS * contract.hop_samples
-    blocks, differing, lost = _blocks(log, episode, quiet)
+    blocks, differing, lost, difference_db = _blocks(log, episode, contract, quiet)
     steps = [step for step in log.steps() if step["end_sample"] > quiet]
     late_ms = np.array([(step["decided_ns"] - step["due_ns"]) * 1e-6 for step in steps])
     numbers = [step["step"] for step in steps]
     skipped = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
     latency, inference, safety = _latencies(steps, episode, contract, quiet)
     jitter_ms = np.abs(late_ms - np.median(late_ms)) if steps else late_ms
-    return Measured(len(steps), blocks, differing, lost, jitter_ms, skipped, latency, inference, safety)
+    return Measured(len(steps), blocks, differing, lost, jitter_ms, skipped, latency, inference, safety, difference_db)
 
 
-def _blocks(log: Episode, episode: HilEpisode, quiet: int) -> tuple[int, int, int]:
+def _blocks(
+    log: Episode, episode: HilEpisode, contract: Contract, quiet: int
+) -> tuple[int, int, int, float | None]:
     """Compare what was heard with what was rendered, by sample index."""
     if not episode.windows:
-        return 0, 0, 0
+        return 0, 0, 0, None
     rendered = np.concatenate([window.result.audio_int16 for window in episode.windows], axis=1)
     heard = np.zeros_like(rendered)
     known = np.zeros(rendered.shape[1], dtype=bool)
@@ -77,8 +87,38 @@ def _blocks(log: Episode, episode: HilEpisode, quiet: int) -> tuple[int, int, in
             known[first:last] = True
     end = int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
     whole = end // BLOCK * BLOCK
-    same = (heard[:, :whole] == rendered[:, :whole]).all(axis=0) & known[:whole]
-    return whole // BLOCK, int((~same.reshape(-1, BLOCK).all(axis=1)).sum()), int((~known[:end]).sum())
+    expected, tolerance, difference_db = rendered, 0, None
+    if episode.device_sound:
+        expected, tolerance = _resampled(episode, contract, quiet), ROUNDING
+        delay = round(episode.array_delay_s * contract.sample_rate_hz)
+        difference_db = level_of_difference_db(heard[:, delay:end], rendered[:, : end - delay], known[delay:end])
+        whole = min(whole, expected.shape[1] // BLOCK * BLOCK)
+    apart = np.abs(heard[:, :whole].astype(np.int32) - expected[:, :whole])
+    same = (apart <= tolerance).all(axis=0) & known[:whole]
+    differing = int((~same.reshape(-1, BLOCK).all(axis=1)).sum())
+    return whole // BLOCK, differing, int((~known[:end]).sum()), difference_db
+
+
+def _resampled(episode: HilEpisode, contract: Contract, quiet: int) -> np.ndarray:
+    """Return all that the array delivered at the policy's rate, resampled in one piece: [channels, samples]."""
+    assert episode.device_rate_hz is not None
+    sent = np.concatenate(episode.device_sound, axis=1).T.astype(np.float32)
+    found = soxr.resample(sent, episode.device_rate_hz, contract.sample_rate_hz, quality=QUALITY).T[:, quiet:]
+    codes: np.ndarray = np.rint(np.clip(found, -32768, 32767)).astype(np.int32)
+    return codes
+
+
+def level_of_difference_db(heard: np.ndarray, rendered: np.ndarray, known: np.ndarray) -> float | None:
+    """Return the level of a difference against that of the sound, over the samples that were heard; None without any.
+
+    Args:
+        heard: int16 [channels, samples].
+        rendered: likewise, sample for sample the same sound.
+        known: bool [samples], those that were heard.
+    """
+    sound = rendered[:, known].astype(np.float64)
+    power, apart = float((sound**2).sum()), float(((heard[:, known] - sound) ** 2).sum())
+    return 10.0 * math.log10(max(apart, 1e-12) / power) if power else None
 
 
 def _latencies(
@@ -95,6 +135,7 @@ def _latencies(
         if not changed or step["end_sample"] % contract.hop_samples or not 0 <= window < len(episode.windows):
             continue
         delivered_ns = episode.windows[window].delivered_ns
+        sounded_ns = delivered_ns - round(1e9 * episode.array_delay_s)
         limit_ns = delivered_ns + contract.control_period_ns
         for at_ns, v, w in episode.arrivals[bisect_left(times, delivered_ns) :]:
             if at_ns > limit_ns:
@@ -102,7 +143,7 @@ def _latencies(
             if math.isclose(v, wanted[0], abs_tol=1e-4) and math.isclose(w, wanted[1], abs_tol=1e-4):
                 decided_ns = step["decided_ns"]
                 found.append(
-                    ((at_ns - delivered_ns) * 1e-6, (decided_ns - delivered_ns) * 1e-6, (at_ns - decided_ns) * 1e-6)
+                    ((at_ns - sounded_ns) * 1e-6, (decided_ns - sounded_ns) * 1e-6, (at_ns - decided_ns) * 1e-6)
                 )
                 break
     columns = np.array(found).reshape(-1, 3).T

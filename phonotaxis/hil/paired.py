@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from phonotaxis.configs.config_error import ConfigError
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_world import WorldRobot
@@ -18,6 +20,8 @@ from phonotaxis.figures import Figure
 from phonotaxis.hil.loop import HilEpisode, run_episode
 from phonotaxis.hil.measure import Measured, measure, upper_loss_points
 from phonotaxis.policies.rollout import run_episodes
+
+MOST_HZ = 96000  # what has room in the array's pipe
 
 
 @dataclass(eq=False)
@@ -35,6 +39,7 @@ class Paired:
         outcomes: of the loop's runs.
         measured: of the loop's runs.
         cpu_share: likewise.
+        device_rate_hz: of the loop's array; None is the policy's.
     """
 
     simulated: list[bool] = field(default_factory=list)
@@ -44,6 +49,7 @@ class Paired:
     outcomes: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
+    device_rate_hz: int | None = None
 
 
 def told(task: AudioGoalTask, bundle: Bundle) -> AudioGoalTask:
@@ -71,6 +77,7 @@ def run_paired(
     seconds: float,
     folder: Path,
     say: Callable[[str], None],
+    device_rate_hz: int | None = None,
 ) -> Paired:
     """Run the same seeds in the simulator and, the first of them, through the loop.
 
@@ -82,15 +89,21 @@ def run_paired(
         seconds: at most, for each.
         folder: for the robot's logs.
         say: told of each episode.
+        device_rate_hz: of the loop's array; None is the policy's.
+
+    Raises:
+        ConfigError: no array has that rate.
     """
+    device_rate_hz = checked_rate_hz(device_rate_hz, task.contract())
     period_s = task.hop_samples / task.sample_rate_hz
     task = told(task, bundle).model_copy(update={"max_steps": int(seconds / period_s)})
     library = Library(task, max_fields=1024)
-    paired = Paired(simulated=simulate(task, bundle, seeds, library))
+    paired = Paired(simulated=simulate(task, bundle, seeds, library), device_rate_hz=device_rate_hz)
     say(f"the simulator alone has {np.mean(paired.simulated):.0%} success in {len(seeds)} episodes")
     for number, seed in enumerate(seeds[:looped]):
         world = WorldRobot(task, seed, library)
-        episode = run_episode(world, bundle.path, folder, seconds, goal=said(world, bundle))
+        goal = said(world, bundle)
+        episode = run_episode(world, bundle.path, folder, seconds, goal=goal, device_rate_hz=device_rate_hz)
         reached = succeeded(episode, task.success_m)
         paired.looped.append(reached)
         paired.outcomes.append(episode.outcome)
@@ -106,6 +119,23 @@ def run_paired(
     paired.late = simulate(late, bundle, seeds, Library(late, max_fields=1024))
     say(f"with {1000 * paired.latency_s:.0f} ms of latency the simulator alone has {np.mean(paired.late):.0%} success")
     return paired
+
+
+def checked_rate_hz(device_rate_hz: int | None, contract: Contract) -> int | None:
+    """Return the rate of an array that isn't the policy's; None where it is the same.
+
+    Raises:
+        ConfigError: the loop can't make an array of that rate.
+    """
+    rate_hz = contract.sample_rate_hz
+    if device_rate_hz is None or device_rate_hz == rate_hz:
+        return None
+    if not rate_hz < device_rate_hz <= MOST_HZ or contract.hop_samples * device_rate_hz % rate_hz:
+        raise ConfigError(
+            f"--device-rate {device_rate_hz}: expected a rate from {rate_hz} (the policy's) to {MOST_HZ} Hz that has a "
+            f"whole number of samples in a step of {contract.control_period_s:g} s, e.g. 44100 or 48000"
+        )
+    return device_rate_hz
 
 
 def median_latency_s(measured: Sequence[Measured]) -> float:
@@ -144,7 +174,7 @@ def figures(paired: Paired) -> dict[str, Figure]:
         "explained_gap_points": Figure(abs(loss_points - cost_points)),
         "success_loss_upper_points": Figure(upper_loss_points(losses, gains, len(pairs))),
         "blocks": Figure(sum(one.blocks for one in measured)),
-        "blocks_differing": Figure(sum(one.blocks_differing for one in measured)),
+        **_sound_figures(paired),
         "samples_lost": Figure(sum(one.samples_lost for one in measured)),
         "steps": Figure(sum(one.steps for one in measured)),
         "steps_skipped": Figure(sum(one.skipped_steps for one in measured)),
@@ -156,6 +186,19 @@ def figures(paired: Paired) -> dict[str, Figure]:
             found[f"{name}_ms_{label}"] = Figure(_percentile(joined(of), share), "ms")
     found["cpu_share"] = Figure(float(np.mean(paired.cpu_share)))
     return found
+
+
+def _sound_figures(paired: Paired) -> dict[str, Figure]:
+    """Return how what was heard differs; on an array of another rate it can't be what was rendered, and says so."""
+    differing = sum(one.blocks_differing for one in paired.measured)
+    if paired.device_rate_hz is None:
+        return {"blocks_differing": Figure(differing)}
+    levels_db = [one.difference_db for one in paired.measured if one.difference_db is not None]
+    return {
+        "device_rate_hz": Figure(paired.device_rate_hz, "Hz"),
+        "blocks_resampled_differing": Figure(differing),
+        "sound_difference_db": Figure(max(levels_db, default=float("nan")), "dB"),
+    }
 
 
 def _percentile(values: np.ndarray, share: float) -> float:

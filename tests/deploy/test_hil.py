@@ -19,6 +19,7 @@ from phonotaxis.hil.disk import small_disk
 from phonotaxis.hil.fault_runs import HASTE, chosen_faults
 from phonotaxis.hil.faults import FAULTS, GOES_ON
 from phonotaxis.hil.loop import Running, run_episode
+from phonotaxis.hil.measure import measure
 from phonotaxis.hil.wall_clock import STEP_S
 
 
@@ -28,14 +29,15 @@ def loop(toy: SimpleNamespace, tmp_path: Path, folder: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))  # short: sockets' paths are limited
 
     def run(
-        seconds: float, script: Any = None, stop_after: float = 1e6, policy: Any = None, **world: Any
+        seconds: float, script: Any = None, stop_after: float = 1e6, policy: Any = None, rate_hz: Any = None, **world: Any
     ) -> SimpleNamespace:
         contract = toy.contract()
         bundle = toy.bundle(tmp_path / "toy.onnx", contract, stop_after, eager=9.0)
         if policy is not None:
             bundle = policy(bundle, tmp_path / "broken.onnx")
-        episode = run_episode(toy.world(contract, **world), bundle.path, tmp_path / "episodes", seconds, script)
-        return SimpleNamespace(episode=episode, bundle=bundle)
+        hall, episodes = toy.world(contract, **world), tmp_path / "episodes"
+        episode = run_episode(hall, bundle.path, episodes, seconds, script, device_rate_hz=rate_hz)
+        return SimpleNamespace(episode=episode, bundle=bundle, contract=contract)
 
     return run
 
@@ -62,6 +64,23 @@ def test_an_unmodified_robot_hears_sees_drives_and_stops(loop: Any) -> None:
     armed = next(i for i, step in enumerate(steps) if step["episode_start"] == 1.0 and i > 0)
     assert armed == 4  # the first step of the world: the person armed in the window before
     assert np.median([step["depth_age_s"] for step in steps[armed:]]) < 0.1
+
+
+def test_a_robot_whose_array_is_resampled_hears_all_of_it_and_stops(loop: Any) -> None:
+    done = loop(20.0, stop_after=12.0, rate_hz=44100)
+    episode = done.episode
+    log = read_episode(episode.path)
+    said = [(event["event"], event["message"]) for event in log.health()]
+    assert episode.outcome == "goal_reached", said
+    assert ("microphones_rate", "the microphones run at 44100 Hz, resampled to 16000 Hz by soxr") in said
+    assert episode.windows[-1].result.pose[0] > 0.3
+    found = measure(episode, done.contract)
+    assert found.blocks > 100
+    assert (found.blocks_differing, found.samples_lost, found.skipped_steps) == (0, 0, 0)
+    # white noise up to 8 kHz, of which the two filters take the last tenth
+    assert found.difference_db is not None
+    assert -20.0 < found.difference_db < -7.0
+    assert check(episode.path, done.bundle).ok
 
 
 def _moving(running: Running) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.hil.fault_runs import FaultResult, fault_figures
 from phonotaxis.hil.faults import FAULTS
-from phonotaxis.hil.measure import Measured, upper_loss_points
-from phonotaxis.hil.paired import Paired, figures, median_latency_s
+from phonotaxis.hil.measure import Measured, level_of_difference_db, upper_loss_points
+from phonotaxis.hil.paired import Paired, checked_rate_hz, figures, median_latency_s
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
@@ -35,6 +39,34 @@ def test_the_gap_and_how_much_of_it_the_latency_explains() -> None:
     assert found["latency_ms_p50"] == 20.0
     assert median_latency_s(paired.measured) == pytest.approx(0.02)
     assert median_latency_s([_measured()]) == 0.0
+
+
+def test_a_resampled_array_is_measured_by_other_names() -> None:
+    paired = Paired([True], [True], looped=[True], measured=[_measured(10.0)], cpu_share=[0.2])
+    assert "blocks_differing" in figures(paired)
+    paired.device_rate_hz = 48000
+    paired.measured = [replace(_measured(10.0), blocks_differing=2, difference_db=db) for db in (-30.0, -20.0)]
+    found = {name: figure.value for name, figure in figures(paired).items()}
+    assert "blocks_differing" not in found
+    assert (found["device_rate_hz"], found["blocks_resampled_differing"]) == (48000, 4)
+    assert found["sound_difference_db"] == -20.0
+
+
+def test_the_difference_is_told_against_the_sound_that_was_heard() -> None:
+    sound = np.full((2, 100), 1000, dtype=np.int16)
+    known = np.arange(100) < 60
+    heard = np.where(known, sound + 100, 0).astype(np.int16)
+    assert level_of_difference_db(heard, sound, known) == pytest.approx(-20.0)
+    assert level_of_difference_db(heard, sound, ~known) == pytest.approx(0.0)
+    assert level_of_difference_db(heard, 0 * sound, known) is None
+
+
+def test_rates_that_no_array_of_the_loop_has(toy: SimpleNamespace) -> None:
+    contract = toy.contract()
+    assert [checked_rate_hz(rate, contract) for rate in (None, 16000, 44100, 48000)] == [None, None, 44100, 48000]
+    for rate_hz in (8000, 16001, 192000):
+        with pytest.raises(ConfigError, match=f"--device-rate {rate_hz}: expected a rate from 16000"):
+            checked_rate_hz(rate_hz, contract)
 
 
 def test_no_loss_in_few_pairs_is_not_none_at_all() -> None:

@@ -204,6 +204,29 @@ def test_a_robot_may_refuse_to_resample(card: Card) -> None:
         LiveMicrophones(Microphones(device="card", resample=False), _array(), RATE)
 
 
+def test_a_rate_that_is_named_is_taken_though_the_device_seems_to_do_the_policys(
+    card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card, "is_format_supported", lambda rate, **form: True)  # as a sound server says
+    device = LiveMicrophones(Microphones(device="card", device_rate_hz=44100), _array(), RATE)
+    device.close()
+    assert card.opened["rate"] == 44100
+    assert device.rate_told == "the microphones run at 44100 Hz, resampled to 16000 Hz by soxr"
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ({"device_rate_hz": 8000}, "device_rate_hz is 8000, the policy hears at 16000 Hz: what a lower rate"),
+        ({"device_rate_hz": 48000, "resample": False}, "device_rate_hz is 48000.*resample is false; remove one"),
+        ({"device_rate_hz": 44100}, r"6 channels of 16 bit at 44100 Hz \(Invalid"),  # it does 48 kHz alone
+    ],
+)
+def test_a_rate_that_cant_be_is_refused_in_words(card: Card, named: dict[str, Any], why: str) -> None:
+    with pytest.raises(DeviceError, match=why):
+        LiveMicrophones(Microphones(device="card", **named), _array(), RATE)
+
+
 def test_a_card_that_is_busy_is_not_asked_for_another_rate(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(rate: int, **form: Any) -> bool:
         if rate == RATE:
