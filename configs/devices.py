@@ -27,8 +27,8 @@ class Microphones(Frozen):
         block_ms: how much sound the driver hands over at a time.
         latency_ms: from the converter to the driver, taken off capture times.
         resample: a device that can't do the policy's rate runs at a higher one and is resampled; otherwise refused.
-        device_rate_hz: at which to open the device, at least the policy's rate; None takes the policy's where the device
-            does it. Behind a sound server every device seems to do every rate: this one names the hardware's own.
+        device_rate_hz: at which to open the device, at least the policy's rate; None takes the policy's where the
+            device does it. Behind a sound server every device seems to do every rate: this names the hardware's own.
     """
 
     device: str = ""

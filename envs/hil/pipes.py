@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 _ROOM_BYTES = 1 << 18  # 0.34 s of eight channels at 48 kHz; what comes at once must find room
 
 

@@ -44,7 +44,9 @@ class Upsampler:
         """
         count, kept = samples.shape[1], self._before.shape[1]
         if count % self._down:
-            raise ValueError(f"{count} samples make no whole number at the device's rate; take multiples of {self._down}")
+            raise ValueError(
+                f"{count} samples make no whole number at the device's rate; take multiples of {self._down}"
+            )
         joined = np.concatenate([self._before, samples], axis=1)
         first, size = kept * self._up // self._down, count * self._up // self._down
         out = upfirdn(self._taps, joined, self._up, self._down, axis=1)[:, first : first + size]

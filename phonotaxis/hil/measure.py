@@ -26,13 +26,13 @@ class Measured:
     Attributes:
         steps: of the policy, in the world.
         blocks: of `BLOCK` samples that the policy heard and that were compared.
-        blocks_differing: of these, that aren't what was rendered, exactly; on an array of another rate, what isn't, to a
-            code, its sound resampled in one piece.
+        blocks_differing: of these, that aren't what was rendered, exactly; on an array of another rate, that aren't, to
+            a code, its sound resampled in one piece.
         samples_lost: written by the simulator and not heard up to the last sample that was.
         jitter_ms: float [steps], each decision against its due time by the audio clock, less their median.
         skipped_steps: numbers missing in the log.
-        latency_ms: float [changes], from the last sample at the microphones (written, less the array's delay) to the new
-            setpoint at the board.
+        latency_ms: float [changes], from the last sample at the microphones (written, less the array's delay) to the
+            new setpoint at the board.
         inference_ms: float [changes], of that, up to the decision.
         safety_ms: float [changes], of that, from the decision to the board.
         difference_db: level of what was heard less what was rendered, the array's delay taken out, against that of
@@ -70,9 +70,7 @@ def measure(episode: HilEpisode, contract: Contract) -> Measured:
     return Measured(len(steps), blocks, differing, lost, jitter_ms, skipped, latency, inference, safety, difference_db)
 
 
-def _blocks(
-    log: Episode, episode: HilEpisode, contract: Contract, quiet: int
-) -> tuple[int, int, int, float | None]:
+def _blocks(log: Episode, episode: HilEpisode, contract: Contract, quiet: int) -> tuple[int, int, int, float | None]:
     """Compare what was heard with what was rendered, by sample index."""
     if not episode.windows:
         return 0, 0, 0, None

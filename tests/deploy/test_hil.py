@@ -29,7 +29,12 @@ def loop(toy: SimpleNamespace, tmp_path: Path, folder: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))  # short: sockets' paths are limited
 
     def run(
-        seconds: float, script: Any = None, stop_after: float = 1e6, policy: Any = None, rate_hz: Any = None, **world: Any
+        seconds: float,
+        script: Any = None,
+        stop_after: float = 1e6,
+        policy: Any = None,
+        rate_hz: int | None = None,
+        **world: Any,
     ) -> SimpleNamespace:
         contract = toy.contract()
         bundle = toy.bundle(tmp_path / "toy.onnx", contract, stop_after, eager=9.0)
