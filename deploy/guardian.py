@@ -131,8 +131,11 @@ class Guardian:
             return True, "disarmed"
         if request == "emergency_stop":
             self.disarm("emergency stop")
-            self._send(0.0, 0.0)  # before the file is written, which may take its time
-            return self._latch("a person pressed it")
+            try:
+                self._send(0.0, 0.0)  # before the file is written, which may take its time
+            finally:  # a drive that goes for good ends this process, and the latch must outlive it
+                latched = self._latch("a person pressed it")
+            return latched
         if request == "release":
             return self._release()
         if request == "status":

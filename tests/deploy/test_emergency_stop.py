@@ -13,7 +13,7 @@ import pytest
 from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
-from phonotaxis.deploy.devices import DriveGone, OdometrySample
+from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.guardian import Guardian
 
@@ -69,6 +69,14 @@ def test_the_latch_survives_a_restart_and_only_a_person_releases_it(robot: Robot
     assert not again.status(2)["armed"]  # released is not armed
     assert again.person("arm", 3)[0]
     assert not latch_path(robot).exists()
+
+
+def test_a_drive_that_goes_for_good_at_that_moment_costs_no_latch(robot: RobotConfig, moving: Moving) -> None:
+    guardian, wheels = moving(robot)
+    wheels.fault = DeviceError("gone for good")
+    with pytest.raises(DeviceError):
+        guardian.person("emergency_stop", 1)
+    assert EmergencyStop(latch_path(robot)).reason == "a person pressed it"
 
 
 def test_the_latch_holds_when_another_device_is_calibrated_or_exchanged() -> None:
