@@ -44,6 +44,11 @@ class PreferConfig(Frozen):
         kept_starts: of the newest rounds, from whose episodes pairs are drawn.
         beta: how far a pair's log odds are to move for its rank to count as learnt; larger moves less.
         hold: weight of the mean divergence from the untouched policy, nats a step.
+        validations: how often in a training, evenly, the last time at its end, the knob turned up and down runs the
+            same episodes of the validation split; the most comfortable head that succeeds is kept. 0: never, and the
+            last head is kept.
+        validation_episodes: of each.
+        success_tolerance: share of these by which a head that is kept may succeed less often than none.
     """
 
     manners: Manners = Manners()
@@ -65,6 +70,9 @@ class PreferConfig(Frozen):
     weight_decay: float = Field(default=1e-3, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0)
     checkpoint_every_s: float = Field(default=30.0, gt=0)
+    validations: int = Field(default=6, ge=0)
+    validation_episodes: int = Field(default=100, ge=1)
+    success_tolerance: float = Field(default=0.02, ge=0, le=1)
 
     @model_validator(mode="after")
     def _a_round_is_kept(self) -> PreferConfig:

@@ -56,10 +56,13 @@ class CautionHead(nn.Module):
     def __init__(self, memory_size: int, hidden: int, actions: int) -> None:
         """Build a head that adds nothing before its first update."""
         super().__init__()
-        last = nn.Linear(hidden, actions)
-        self.added = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), last)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.added = nn.Sequential(nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, actions))
+        self.silence()
+
+    def silence(self) -> None:
+        """Let it add nothing, in a way that it can learn from."""
+        for values in self.added[-1].parameters():
+            nn.init.zeros_(values)
 
     def forward(self, memory: Tensor, caution: Tensor) -> Tensor:
         """Return what is to be added, [..., actions], of memory [..., memory_size] and caution [..., 1] in 0..1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from phonotaxis.policies.draws import Draw, draw_episodes
+from phonotaxis.policies.kept_head import Comfort, KnobValidation
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
@@ -26,6 +28,8 @@ from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
 _SEED_STRIDE = 1_000_003
 _HEAD = "caution."  # what the weights of a policy without a knob lack
 _RECENT_ROUNDS = 8
+_LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
+_KEPT = "prefer_kept_"  # counters: the figures of that head
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class PreferProgress:
         frames: drawn so far.
         values: means over the last rounds by name: success and clearance of what was drawn with and without caution,
             losses, and the share of pairs that are ranked as they should.
+        validation: the last `kept_head.Comfort` by name; empty before the first.
     """
 
     share: float
     seconds: float
     frames: int
     values: dict[str, float]
+    validation: dict[str, float | int]
 
 
 class PreferenceTrainer:
@@ -53,6 +59,10 @@ class PreferenceTrainer:
     last bit whenever it is run for the same number of rounds on one machine. One that is resumed forgets the
     episodes it had drawn, and draws new ones.
 
+    The head that is learnt is measured now and then on the validation split, and the best is kept: the one with the
+    least discomfort of those that succeed as often as caution 0, less a tolerance (see `kept_head`). Where none is
+    more comfortable than caution 0, what is kept adds nothing.
+
     Args:
         base: that is gone on with; one that has a head of preferences goes on with that.
         task: whose train split is drawn from.
@@ -60,6 +70,12 @@ class PreferenceTrainer:
         out: folder for checkpoints; None writes none.
         counters: of the training before.
         fields: folder in which traced sound fields are kept for the next training; None for none.
+
+    Attributes:
+        head: being trained.
+        kept: the best one, which checkpoints and `run` hand on.
+        comfort: what it was measured at; None where it adds nothing, or nothing is measured.
+        measured: what was measured last; None before the first.
 
     Raises:
         ConfigError: the policy's actions are not discrete, or it doesn't fit the task.
@@ -89,9 +105,15 @@ class PreferenceTrainer:
         self.optimizer = torch.optim.AdamW(
             self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.counters: dict[str, float | int] = {
-            **(counters or {}), "prefer_rounds": 0, "prefer_seconds": 0.0, "prefer_frames": 0, "prefer_episodes": 0,
-        }  # fmt: skip
+        self.kept = copy.deepcopy(head) if config.validations else head
+        self.comfort: Comfort | None = None
+        self.measured: Comfort | None = None
+        self._validation = KnobValidation(task, config.validation_episodes, config.manners)
+        self._validated_share = 0.0
+        if config.validations and base.config.caution:
+            self.kept.silence()
+            self._validated_share = -1.0  # it may be the best already
+        self.counters = _begun(counters or {})
         self._groups: deque[list[Draw]] = deque(maxlen=config.kept_starts)
         self._recent: deque[dict[str, float]] = deque(maxlen=_RECENT_ROUNDS)
         self._fields = None if fields is None else str(fields)
@@ -117,6 +139,14 @@ class PreferenceTrainer:
         trainer = cls(saved.policy(), task, config, out, fields=fields)
         trainer.optimizer.load_state_dict(saved.optimizer)
         trainer.counters = dict(saved.counters)
+        trainer.comfort = Comfort.of_counters(trainer.counters, _KEPT)
+        trainer.kept.load_state_dict(trainer.head.state_dict())
+        try:
+            trainer.head.load_state_dict(saved.modules.get(_LEARNING, {}))
+        except RuntimeError:
+            again = f"`phonotaxis prefer {out} --out another` begins one with the head that it kept"
+            raise CheckpointError(f"{out}: has no head in training that fits its policy; {again}") from None
+        trainer._validated_share = trainer.share
         return trainer
 
     @property
@@ -134,6 +164,8 @@ class PreferenceTrainer:
         try:
             while self.share < 1.0:
                 began = time.monotonic()
+                if self._validation_is_due():
+                    self.validate()
                 values = self._round(world)
                 self.counters["prefer_seconds"] += time.monotonic() - began
                 if self.counters["prefer_seconds"] - saved_at > self.config.checkpoint_every_s:
@@ -142,9 +174,34 @@ class PreferenceTrainer:
                 self._recent.append(values)
                 if on_progress is not None:
                     on_progress(self._progress())
+            if self.config.validations and self.counters["prefer_validated_round"] < self.counters["prefer_rounds"]:
+                self.validate()
         finally:
             self.save()
-        return self.policy.eval()
+        return self.kept_policy()
+
+    def validate(self) -> None:
+        """Measure the head in training on the validation split, and keep it if it is the best yet."""
+        self.measured = self._validation.measure(self.policy)
+        self._validated_share = self.share
+        self.counters["prefer_validated_round"] = self.counters["prefer_rounds"]
+        least = 0.0 if self.comfort is None else self.comfort.more
+        if self.measured.succeeds(self.config.success_tolerance) and self.measured.more < least:
+            self.comfort = self.measured
+            self.kept.load_state_dict(self.head.state_dict())
+            self.counters |= self.comfort.counters(_KEPT) | {f"{_KEPT}round": self.counters["prefer_rounds"]}
+        self.save()
+
+    def _validation_is_due(self) -> bool:
+        every = self.config.validations
+        return int(self.share * every) > int(self._validated_share * every)
+
+    def kept_policy(self) -> Policy:
+        """Return the policy with the head that is kept, in evaluation mode."""
+        policy = copy.deepcopy(self.policy).eval()
+        assert policy.caution is not None
+        policy.caution.load_state_dict(self.kept.state_dict())
+        return policy
 
     def _worlds(self) -> World:
         config = self.config
@@ -162,8 +219,8 @@ class PreferenceTrainer:
             self.out,
             Checkpoint(
                 contract=self.policy.contract, policy_config=self.policy.config, config=config,
-                modules={"policy": self.policy.state_dict()}, optimizer=self.optimizer.state_dict(),
-                counters=dict(self.counters),
+                modules={"policy": self.kept_policy().state_dict(), _LEARNING: self.head.state_dict()},
+                optimizer=self.optimizer.state_dict(), counters=dict(self.counters),
             ),
         )  # fmt: skip
 
@@ -202,8 +259,9 @@ class PreferenceTrainer:
     def _progress(self) -> PreferProgress:
         names = self._recent[-1].keys()
         values = {name: float(np.mean([told[name] for told in self._recent if name in told])) for name in names}
-        counters = self.counters
-        return PreferProgress(self.share, float(counters["prefer_seconds"]), int(counters["prefer_frames"]), values)
+        seconds, frames = float(self.counters["prefer_seconds"]), int(self.counters["prefer_frames"])
+        found = {} if self.measured is None else self.measured.counters("")
+        return PreferProgress(self.share, seconds, frames, values, found)
 
 
 def with_knob(base: Policy) -> Policy:
@@ -212,6 +270,13 @@ def with_knob(base: Policy) -> Policy:
     new = {name: value for name, value in policy.state_dict().items() if name.startswith(_HEAD)}
     policy.load_state_dict(new | base.state_dict())
     return policy
+
+
+def _begun(before: dict[str, float | int]) -> dict[str, float | int]:
+    """Return counters of a new training after those of the trainings before, but for another one by preferences."""
+    own = ("rounds", "frames", "episodes", "validated_round", "kept_round")
+    others = {name: value for name, value in before.items() if not name.startswith("prefer_")}
+    return others | {"prefer_seconds": 0.0} | {f"prefer_{name}": 0 for name in own}
 
 
 def _told(drawn: list[Draw]) -> dict[str, float]:

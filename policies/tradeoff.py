@@ -14,6 +14,8 @@ from phonotaxis.policies.benchmark import Arena, Contestant, check_contract
 from phonotaxis.policies.manners import Bystander, Ride
 from phonotaxis.policies.rollout import Decider
 
+Episodes = tuple[tuple[EpisodeResult, Ride], ...]  # accounts and rides, in the order of their seeds
+
 
 @dataclass(frozen=True)
 class Trait:
@@ -54,7 +56,7 @@ class Tradeoff:
     """
 
     cautions: tuple[float, ...]
-    episodes: tuple[tuple[tuple[EpisodeResult, Ride], ...], ...]
+    episodes: tuple[Episodes, ...]
 
     def estimate(self, at: int, name: str) -> Estimate:
         """Return the mean of a trait over the episodes of the `at`-th caution, with its 95 % interval."""
@@ -94,15 +96,30 @@ def measure_tradeoff(
     for number, caution in enumerate(cautions):
         contestant = turned(caution)
         check_contract("the policy", contestant.contract, task.contract())
-        watched: list[Bystander] = []
-
-        def make(world: World, contestant: Contestant = contestant, watched: list[Bystander] = watched) -> Decider:
-            watched.append(Bystander(contestant.make(world), world.num_worlds))
-            return watched[0]
 
         def tell(share: float, number: int = number, caution: float = caution) -> None:
             progress((number + share) / len(cautions), f"caution {caution:g}")
 
-        results = arena.run(make, tell)
-        found.append(tuple(zip(results, watched[0].rides)))
+        found.append(ridden(arena, contestant, tell))
     return Tradeoff(tuple(cautions), tuple(found))
+
+
+def ridden(arena: Arena, contestant: Contestant, tell: Callable[[float], None] = lambda share: None) -> Episodes:
+    """Run a policy through an arena's episodes, with a bystander.
+
+    Args:
+        arena: of the episodes.
+        contestant: the policy.
+        tell: told the share done.
+
+    Returns:
+        In the order of the arena's seeds.
+    """
+    watched: list[Bystander] = []
+
+    def make(world: World) -> Decider:
+        watched.append(Bystander(contestant.make(world), world.num_worlds))
+        return watched[0]
+
+    results = arena.run(make, tell)
+    return tuple(zip(results, watched[0].rides))

@@ -31,6 +31,8 @@ episode_steps: 4
 updates: 1
 batch_pairs: 1
 checkpoint_every_s: 0.001
+validations: 1
+validation_episodes: 2
 """
 TINY = PolicyConfig(
     memory_size=8, audio_hidden=8, audio_size=8, motion_size=8, depth_size=8, depth_channels=(2, 2), head_hidden=8
@@ -62,11 +64,16 @@ def test_a_kill_leaves_a_checkpoint_that_is_gone_on_with(killed: Path, capsys: p
     before = load_checkpoint(killed)
     minutes = (float(before.counters["prefer_seconds"]) + 0.5) / 60
     assert cli.run(["prefer", "--out", str(killed), "--resume", "--minutes", str(minutes), "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)["figures"]
+    said = capsys.readouterr()
+    figures = json.loads(said.out)["figures"]
     after = load_checkpoint(killed)
     assert after.counters["prefer_rounds"] > before.counters["prefer_rounds"]
     assert figures["frames"]["value"] == after.counters["prefer_frames"]
     assert figures["success_with_caution"]["value"] == 0.0
+    assert "NO HEAD IS KEPT, caution changes nothing: on 2 validation episodes caution 1 has 0.0% success" in said.err
+    assert figures["kept"]["value"] is False
+    assert figures["validation_success_with"]["value"] == 0.0
+    assert after.counters["prefer_validated_round"] == after.counters["prefer_rounds"]
     assert after.config["prefer"]["starts"] == 1
     assert any((killed / "tensorboard").iterdir())
     base = load_checkpoint(killed.parent / "base").modules["policy"]

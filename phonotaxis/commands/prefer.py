@@ -32,6 +32,10 @@ def prefer(
     Episodes of one start are run several times and ranked by how they feel to who stands near; success comes first. A
     head beside the policy learns to prefer the better ones (direct preference optimisation), the policy itself stays
     as it is: at caution 0 it decides what it always did. `run --caution 0.7` turns the knob, `tradeoff` measures it.
+
+    Now and then the knob is turned up and down on episodes of the validation split: the head with the least discomfort
+    whose success isn't below that of caution 0 by more than 2 points is what you get. Where none is, the knob does
+    nothing, and the command says so.
     """
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.policies.curves import Curves
@@ -46,15 +50,17 @@ def prefer(
             def show(progress: PreferProgress) -> None:
                 last[:] = [progress]
                 bar(progress.share, _note(progress))
-                curves.write(progress.values, progress.frames, progress.seconds)
+                found = {f"validation/{name}": value for name, value in progress.validation.items()}
+                curves.write(progress.values | found, progress.frames, progress.seconds)
 
             trainer.run(show)
     except KeyboardInterrupt:
         say(f"stopped; the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on")
         raise typer.Exit(130) from None
+    say(_what_is_kept(trainer))
     measured = f"`phonotaxis tradeoff {out} --suite {suite} --split validation --plot tradeoff.png`"
     say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
-    emit("prefer", _figures(last[-1]) if last else {}, json)
+    emit("prefer", (_figures(last[-1]) if last else {}) | _kept_figures(trainer), json)
 
 
 def _begun(
@@ -106,6 +112,30 @@ def _note(progress: PreferProgress) -> str:
     told, rate = progress.values, progress.frames / max(progress.seconds, 1e-9)
     success = 100.0 * told["success/with_caution"]
     return f"success {success:.0f} %, clearance {told['clearance_m/with_caution']:.2f} m, {rate:,.0f} frames/s"
+
+
+def _what_is_kept(trainer: PreferenceTrainer) -> str:
+    config, kept = trainer.config, trainer.comfort or trainer.measured
+    if not config.validations:
+        return "kept the last head; nothing was validated"
+    found = f"on {config.validation_episodes} validation episodes "
+    if kept is not None:
+        found += f"caution 1 has {kept.success_with:.1%} success where caution 0 has {kept.success_without:.1%}, "
+        found += f"and discomfort {kept.discomfort_with:.3g} where that has {kept.discomfort_without:.3g}"
+    if trainer.comfort is not None:
+        return f"kept the head of round {trainer.counters['prefer_kept_round']}: {found}"
+    none = f"NO HEAD IS KEPT, caution changes nothing: {found}"
+    none += ", the last time" if kept is not None else "none was better than caution 0"
+    return f"{none}; train longer, or look at `manners`, `hold` and `success_tolerance` (--config)"
+
+
+def _kept_figures(trainer: PreferenceTrainer) -> dict[str, Figure]:
+    """Return which head is kept, and what it was measured at: that of the last one where none is."""
+    found = trainer.comfort or trainer.measured
+    if found is None:
+        return {}
+    own = {"kept": Figure(trainer.comfort is not None), "kept_round": Figure(trainer.counters["prefer_kept_round"])}
+    return own | {name: Figure(value) for name, value in found.counters("validation_").items()}
 
 
 def _figures(progress: PreferProgress) -> dict[str, Figure]:

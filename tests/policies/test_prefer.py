@@ -24,7 +24,7 @@ from phonotaxis.policies.tradeoff import TRAITS, measure_tradeoff
 MakeTask = Callable[..., AudioGoalTask]
 CONFIG = PreferConfig(
     starts=2, draws=4, worlds=4, scene_count=1, episode_steps=10, updates=3, batch_pairs=4, kept_starts=4,
-    max_rounds=2, manners={"least": 0.0},
+    max_rounds=2, manners={"least": 0.0}, validations=0,
 )  # fmt: skip
 
 
