@@ -27,6 +27,10 @@ def hil(
     device_rate: Annotated[
         int | None, typer.Option(help="Samples per second of the array, where it can't do the policy's; e.g. 48000.")
     ] = None,
+    caution: Annotated[
+        float | None,
+        typer.Option(help="0 to 1: how much comfort and safety count, for a policy with this knob; 0 without."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
     seed: Seed = 0,
     json: Json = False,
@@ -57,6 +61,8 @@ def hil(
 
     if device_rate is not None and (sync or faults):
         raise ConfigError("--device-rate is for episodes; it goes with neither --faults nor --sync")
+    if sync and caution is not None:
+        raise ConfigError("--sync runs no policy: leave --caution out")
     if sync:
         emit("hil", measure_offsets(say), json)
         return
@@ -66,10 +72,10 @@ def hil(
     chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(named)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
-        found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or ()))
+        found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or (), caution))
     else:
         seeds = [seed * 1_000_003 + number for number in range(PAIRS_PER_EPISODE * episodes)]
-        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say, device_rate))
+        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say, device_rate, caution))
     emit("hil", found, json)
 
 
@@ -80,6 +86,7 @@ COMMAND = Command(
         ("phonotaxis hil policy.onnx --episodes 100", "paired with the simulator alone; up to 60 s each"),
         ("phonotaxis hil policy.onnx --device-rate 48000", "on an array that does 48 kHz alone"),
         ("phonotaxis hil policy.onnx --faults", "kill, hang and unplug, and see when the wheels stand"),
+        ("phonotaxis hil careful.onnx --caution 0.7", "a policy with this knob, turned up on both sides"),
         ("phonotaxis hil --sync", "how exactly the offset between sound and image is measured"),
         ("phonotaxis hil policy.onnx --faults --only source_removed --repeats 1", "one of them, once"),
     ),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError, did_you_mean
+from phonotaxis.configs.caution import told_caution
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.deploy.episode_reader import Episode, EpisodeError, read_episode
 from phonotaxis.envs.library import Library
@@ -92,6 +93,7 @@ def run_faults(
     folder: Path,
     say: Callable[[str], None],
     only: Sequence[str] = (),
+    caution: float | None = None,
 ) -> list[FaultResult]:
     """Do faults so many times, each in a run of its own.
 
@@ -102,18 +104,20 @@ def run_faults(
         folder: for the robot's logs and for broken policies.
         say: told of each fault.
         only: their names; all without.
+        caution: where the knob stands, for a policy that has one.
 
     Raises:
-        ConfigError: no such fault.
+        ConfigError: no such fault, or the policy has no knob, or not one that can be turned so far.
     """
     faults = chosen_faults(only)
+    told_caution(bundle.contract, caution)
     task = told(task, bundle)
     library = Library(task, max_fields=64)
     results = []
     for fault in faults:
         result = FaultResult(fault)
         try:
-            _repeat(result, task, bundle, library, repeats, folder)
+            _repeat(result, task, bundle, library, repeats, folder, caution)
         except PermissionError as error:
             result.skipped = str(error)
         results.append(result)
@@ -122,8 +126,9 @@ def run_faults(
 
 
 def _repeat(
-    result: FaultResult, task: AudioGoalTask, bundle: Bundle, library: Library, repeats: int, folder: Path
-) -> None:
+    result: FaultResult, task: AudioGoalTask, bundle: Bundle, library: Library, repeats: int, folder: Path,
+    caution: float | None,
+) -> None:  # fmt: skip
     fault = result.fault
     policy = bundle if fault.policy is None else fault.policy(bundle, folder / f"{fault.name}.onnx")
     for seed in range(SEARCHES * repeats):
@@ -135,7 +140,7 @@ def _repeat(
             world = WorldRobot(task, seed, library)
             goal = said(world, bundle)
             seconds = MOVING_S + OUTAGE_S + BACK_S + BUSY_S + MENDED_S
-            episode = run_episode(world, policy.path, episodes, seconds, _script(fault), goal)
+            episode = run_episode(world, policy.path, episodes, seconds, _script(fault), goal, caution)
             if episode.facts.get("moved"):
                 _note(result, episode)
 

@@ -123,6 +123,7 @@ def run_episode(
     script: Callable[[Running], dict[str, Any]] | None = None,
     goal: str | None = None,
     device_rate_hz: int | None = None,
+    caution: float | None = None,
 ) -> HilEpisode:
     """Run a policy on one episode of a world, in real time.
 
@@ -134,6 +135,7 @@ def run_episode(
         script: called once the robot is armed, beside the running world; its facts are kept.
         goal: what the robot is told to find, for a policy that is told.
         device_rate_hz: of the array; None is the policy's.
+        caution: where the knob stands, for a policy that has one.
 
     Raises:
         HilError: the robot doesn't start.
@@ -142,28 +144,37 @@ def run_episode(
     folder = Path(tempfile.mkdtemp(prefix="ph-hil-"))  # short and 0700
     stage = Stage(folder, world, device_rate_hz=device_rate_hz)
     try:
-        return _Episode(stage, policy, episodes, seconds, folder, goal).run(script)
+        config = folder / "robot.yaml"
+        command = robot_command(config, policy, episodes, seconds + READY_S, goal, caution)
+        return _Episode(stage, config, command, episodes, seconds, folder).run(script)
     finally:
         stage.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def robot_command(
+    robot: Path, policy: Path, episodes: Path, seconds: float, goal: str | None, caution: float | None
+) -> list[str]:
+    """Return the command line of the robot's own process, as a service on the robot has it."""
+    return [
+        *(sys.executable, "-m", "phonotaxis.deploy.runtime", "--robot", str(robot), "--policy", str(policy)),
+        *("--episode", str(episodes), "--duration", str(seconds)),
+        *(() if goal is None else ("--goal", goal)),
+        *(() if caution is None else ("--caution", str(caution))),
+    ]
+
+
 class _Episode:
     def __init__(
-        self, stage: Stage, policy: Path, episodes: Path, seconds: float, folder: Path, goal: str | None
+        self, stage: Stage, config: Path, command: list[str], episodes: Path, seconds: float, folder: Path
     ) -> None:
         self._stage, self._seconds, self._episodes = stage, seconds, episodes
         self._robot = robot_of(stage.world.contract, stage)
-        config = folder / "robot.yaml"
         config.write_text(self._robot.model_dump_json())  # JSON is YAML
         self._runtime_dir = folder / "run"
         self._runtime_dir.mkdir(mode=0o700)
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "phonotaxis.deploy.runtime", "--robot", config, "--policy", policy),
-                *("--episode", episodes, "--duration", str(seconds + READY_S)),
-                *(() if goal is None else ("--goal", goal)),
-            ],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phonotaxis.configs.caution import told_caution
 from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.task import AudioGoalTask
@@ -63,10 +64,13 @@ def said(world: WorldRobot, bundle: Bundle) -> str | None:
     return None if bundle.contract.goal is None else world.goal or None
 
 
-def simulate(task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library) -> list[bool]:
+def simulate(
+    task: AudioGoalTask, bundle: Bundle, seeds: Sequence[int], library: Library, caution: float = 0.0
+) -> list[bool]:
     """Return the success of each seed in the simulator alone."""
     world = World(task, min(64, len(seeds)), 2, library)
-    return [result.success for result in run_episodes(world, EngineDecider(bundle, world.num_worlds), list(seeds))]
+    decider = EngineDecider(bundle, world.num_worlds, caution)
+    return [result.success for result in run_episodes(world, decider, list(seeds))]
 
 
 def run_paired(
@@ -78,6 +82,7 @@ def run_paired(
     folder: Path,
     say: Callable[[str], None],
     device_rate_hz: int | None = None,
+    caution: float | None = None,
 ) -> Paired:
     """Run the same seeds in the simulator and, the first of them, through the loop.
 
@@ -90,20 +95,24 @@ def run_paired(
         folder: for the robot's logs.
         say: told of each episode.
         device_rate_hz: of the loop's array; None is the policy's.
+        caution: where the knob stands on both sides, for a policy that has one.
 
     Raises:
-        ConfigError: no array has that rate.
+        ConfigError: no array has that rate, the policy has no knob, or not one that can be turned so far.
     """
+    knob = told_caution(bundle.contract, caution)
     device_rate_hz = checked_rate_hz(device_rate_hz, task.contract())
     period_s = task.hop_samples / task.sample_rate_hz
     task = told(task, bundle).model_copy(update={"max_steps": int(seconds / period_s)})
     library = Library(task, max_fields=1024)
-    paired = Paired(simulated=simulate(task, bundle, seeds, library), device_rate_hz=device_rate_hz)
+    paired = Paired(simulated=simulate(task, bundle, seeds, library, knob), device_rate_hz=device_rate_hz)
     say(f"the simulator alone has {np.mean(paired.simulated):.0%} success in {len(seeds)} episodes")
     for number, seed in enumerate(seeds[:looped]):
         world = WorldRobot(task, seed, library)
         goal = said(world, bundle)
-        episode = run_episode(world, bundle.path, folder, seconds, goal=goal, device_rate_hz=device_rate_hz)
+        episode = run_episode(
+            world, bundle.path, folder, seconds, goal=goal, device_rate_hz=device_rate_hz, caution=caution
+        )
         reached = succeeded(episode, task.success_m)
         paired.looped.append(reached)
         paired.outcomes.append(episode.outcome)
@@ -116,7 +125,7 @@ def run_paired(
         )
     paired.latency_s = median_latency_s(paired.measured)
     late = task.model_copy(update={"drive": task.drive.model_copy(update={"latency_s": paired.latency_s})})
-    paired.late = simulate(late, bundle, seeds, Library(late, max_fields=1024))
+    paired.late = simulate(late, bundle, seeds, Library(late, max_fields=1024), knob)
     say(f"with {1000 * paired.latency_s:.0f} ms of latency the simulator alone has {np.mean(paired.late):.0%} success")
     return paired
 
