@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.envs.world import World
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,19 @@ def make_task() -> Callable[..., AudioGoalTask]:
         return AudioGoalTask.model_validate(fields | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def compiled(make_task: Callable[..., AudioGoalTask]) -> None:
+    """Compile the simulator and load what learns: minutes where numba's cache is cold and the machine is busy.
+
+    Whichever test steps a world first pays for that, whatever its size: with `pytest.mark.timeout(func_only=True)` it
+    isn't held against its time.
+    """
+    world = World(make_task(), 1)
+    world.begin(np.arange(1), np.arange(1))
+    world.step(np.ones(1, dtype=np.int64))
+    torch.optim.AdamW([torch.zeros(1)])
 
 
 @pytest.fixture(scope="session")

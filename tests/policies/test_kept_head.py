@@ -23,6 +23,7 @@ from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.prefer import PreferenceTrainer, with_knob
 from phonotaxis.policies.preferences import discomfort
 
+pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.timeout(func_only=True)]
 MakeTask = Callable[..., AudioGoalTask]
 CONFIG = PreferConfig(
     starts=1, draws=2, worlds=2, scene_count=1, episode_steps=3, updates=1, batch_pairs=1, max_rounds=2, validations=2,

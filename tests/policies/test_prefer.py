@@ -21,6 +21,7 @@ from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress, with_knob
 from phonotaxis.policies.tradeoff import TRAITS, measure_tradeoff
 
+pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.timeout(func_only=True)]
 MakeTask = Callable[..., AudioGoalTask]
 CONFIG = PreferConfig(
     starts=2, draws=4, worlds=4, scene_count=1, episode_steps=10, updates=3, batch_pairs=4, kept_starts=4,
