@@ -124,6 +124,11 @@ def calibrated(bundle: Bundle, task: AudioGoalTask) -> Calibration:
     return calibration
 
 
+def knob_ends(bundle: Bundle) -> tuple[float, ...]:
+    """Return at which cautions a policy is checked: both ends of its knob, 0 where it has none."""
+    return (0.0, 1.0) if bundle.contract.caution else (0.0,)
+
+
 def reference_of(bundle: Bundle, policy: Policy | None = None) -> Step:
     """Return the network in PyTorch: the given one, or the one that the bundle holds."""
     return torch_step(policy or restored_policy(bundle))
@@ -141,6 +146,7 @@ def open_loop(
     steps: int,
     progress: Progress = lambda share, text: None,
     witness: Step | None = None,
+    caution: float = 0.0,
 ) -> dict[str, ParityReport]:
     """Run all precisions beside the reference, which acts, through whole episodes until there are enough steps.
 
@@ -151,11 +157,12 @@ def open_loop(
         steps: at least so many.
         progress: told the share done.
         witness: the network in float64, which full precision is held against too.
+        caution: where the knob stands, of a policy that has one.
     """
     engines = {name: open_engine(bundle).run for name, bundle in bundles.items()}
     contract = next(iter(bundles.values())).contract
     world = World(task, _WORLDS)
-    loop = OpenLoop(contract, reference, engines, world.num_worlds, witness)
+    loop = OpenLoop(contract, reference, engines, world.num_worlds, witness, caution=caution)
     first = _OPEN_SEED
     done = next(iter(loop.reports.values()))
 
@@ -173,8 +180,9 @@ def closed_loop(
     task: AudioGoalTask,
     episodes: int,
     progress: Progress = lambda share, text: None,
+    caution: float = 0.0,
 ) -> dict[str, list[metrics.EpisodeResult]]:
-    """Let each precision act on the same episodes."""
+    """Let each precision act on the same episodes, with the knob of a policy that has one at `caution`."""
     world = World(task, min(64, episodes))
     results: dict[str, list[metrics.EpisodeResult]] = {}
     seeds = range(_CLOSED_SEED, _CLOSED_SEED + episodes)
@@ -186,7 +194,7 @@ def closed_loop(
             ended += 1
             progress((number + ended / episodes) / len(bundles), f"closed loop in {name}")
 
-        decider: Decider = EngineDecider(bundle, world.num_worlds)
+        decider: Decider = EngineDecider(bundle, world.num_worlds, caution)
         results[name] = run_episodes(world, decider, seeds, on_episode=tell)
     return results
 

@@ -68,6 +68,7 @@ class OpenLoop:
         episodes: int,
         witness: Step | None = None,
         seen_closely: str = "fp32",
+        caution: float = 0.0,
     ) -> None:
         """Begin with cleared memories for so many episodes at once.
 
@@ -78,8 +79,10 @@ class OpenLoop:
             episodes: at once.
             witness: `float64_step` of the network.
             seen_closely: engine that is held against the witness too, and steps from the reference's memory.
+            caution: where the knob stands, of a policy that has one.
         """
         self._reference, self._engines, self._contract = reference, dict(engines), contract
+        self._caution = caution
         self._witness, self._close = witness, seen_closely if witness is not None else ""
         self.reports = {name: ParityReport() for name in engines}
         shape = (episodes, 1, *contract.state_shape)
@@ -97,7 +100,7 @@ class OpenLoop:
             rows: the episodes that are going on, int [n].
         """
         for row in rows.tolist():
-            seen = self._contract.seen(observation, np.array([row]))
+            seen = self._contract.seen(observation, np.array([row]), self._caution)
             before = self._states[_REFERENCE][row].copy()
             expected = self._step(_REFERENCE, self._reference, seen, row)
             exact = None if self._witness is None else self._step(_WITNESS, self._witness, seen, row)

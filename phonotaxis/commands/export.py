@@ -73,7 +73,7 @@ def export(
     With --precision fp16 or int8 the products with trained weights are made smaller; eight bits are calibrated on
     episodes of the training's task, or with --calibrate on those that your robot logged. Such a bundle is written
     only if it succeeds as often as the network does: within 1 point (fp16) or 2 points (int8) over 500 paired
-    episodes, which takes minutes.
+    episodes, which takes minutes. A policy with a knob is checked at caution 0 and at 1, which takes twice as long.
     """
     if sum((inspect, check, tensorrt)) > 1:
         raise typer.BadParameter("--inspect, --check and --tensorrt are three different things; choose one")
@@ -135,11 +135,11 @@ def _write(path: Path, out: Path | None, precision: str, trial: Trial, as_json: 
     figures: dict[str, Figure] = {}
     if precision != "fp32":
         made, found = _checked(bundle, policy, (precision,), trial)
-        verdict, bundle = found[precision], made[precision]
-        figures = verdict_figures(found)
-        if not verdict.accepted:
+        bundle, figures = made[precision], verdict_figures(found)
+        refused = _refusals({name: one for name, one in found.items() if one.precision == precision})
+        if refused:
             emit("export", figures, as_json)
-            raise ConfigError(f"{precision} is refused: {'; '.join(verdict.reasons)}. Use a higher precision")
+            raise ConfigError(f"{'; '.join(refused)}. Use a higher precision")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(target, bundle.data)
     bundle = read_bundle(target)
@@ -175,9 +175,18 @@ def _checked(
         calibration = calibration_of(bundle, trial.logged) if trial.logged else None
         chosen = ("fp32", *(name for name in chosen if name != "fp32"))
         bundles = check.in_precisions(bundle, task, chosen, calibration)
-        reports = check.open_loop(bundles, reference, task, trial.steps, bar, witness)
-        results = check.closed_loop(bundles, task, trial.episodes, bar) if trial.episodes else None
-    return bundles, check.verdicts(reports, results)
+        found: dict[str, Verdict] = {}
+        for caution in check.knob_ends(bundle):
+            where = f"caution_{caution:g}" if caution else ""
+
+            def tell(share: float, text: str, where: str = where) -> None:
+                bar(share, f"{text} {where}".rstrip())
+
+            reports = check.open_loop(bundles, reference, task, trial.steps, tell, witness, caution)
+            results = check.closed_loop(bundles, task, trial.episodes, tell, caution) if trial.episodes else None
+            judged = check.verdicts(reports, results)
+            found |= {f"{name}_{where}".rstrip("_"): verdict for name, verdict in judged.items()}
+    return bundles, found
 
 
 def _check(path: Path, trial: Trial, as_json: bool) -> None:
@@ -187,15 +196,18 @@ def _check(path: Path, trial: Trial, as_json: bool) -> None:
     _, found = _checked(bundle, policy, PRECISIONS, trial)
     emit("export --check", verdict_figures(found), as_json)
     say("fp16 on a CPU is emulation: it says nothing about a GPU's rounding, and nothing about speed")
-    for name, verdict in found.items():
-        if not verdict.accepted:
-            say(f"{name} is refused: {'; '.join(verdict.reasons)}")
-    if not found["fp32"].accepted:
+    for refusal in _refusals(found):
+        say(refusal)
+    if not all(verdict.accepted for verdict in found.values() if verdict.precision == "fp32"):
         raise typer.Exit(1)
 
 
+def _refusals(found: dict[str, Verdict]) -> list[str]:
+    return [f"{name} is refused: {'; '.join(one.reasons)}" for name, one in found.items() if not one.accepted]
+
+
 def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
-    """Return what was found of each precision, by `precision.name`."""
+    """Return what was found, by `precision.name`, and with the knob turned up by `precision_caution_1.name`."""
     figures: dict[str, Figure] = {}
     for name, verdict in found.items():
         report = verdict.report
@@ -218,7 +230,7 @@ def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
         if verdict.gap_points is not None:
             gap = verdict.gap_points
             own["success_gap_points"] = Figure(gap.value, "%", (gap.low, gap.high))
-        own["emulated"] = Figure(name == "fp16")
+        own["emulated"] = Figure(verdict.precision == "fp16")
         own["accepted"] = Figure(verdict.accepted)
         figures |= {f"{name}.{word}": figure for word, figure in own.items()}
     return figures
