@@ -140,7 +140,7 @@ def _repeat(
             world = WorldRobot(task, seed, library)
             goal = said(world, bundle)
             seconds = MOVING_S + OUTAGE_S + BACK_S + BUSY_S + MENDED_S
-            episode = run_episode(world, policy.path, episodes, seconds, _script(fault), goal, caution)
+            episode = run_episode(world, policy.path, episodes, seconds, _script(fault), goal, caution=caution)
             if episode.facts.get("moved"):
                 _note(result, episode)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DISCOVERY_S = 2.0  # within which another publisher is seen
 _LOOK_NS = 500_000_000
+_QUEUE = 10  # of odometry; it is emptied every tick, so that none is taken for newer than it is
 
 
 class Ros2:
@@ -36,18 +37,21 @@ class Ros2:
             import rclpy
             from geometry_msgs.msg import Twist
             from nav_msgs.msg import Odometry
+            from rclpy.signals import SignalHandlerOptions
         except ImportError as error:
             raise DeviceError(
                 f"the drive needs ROS 2 ({error}); source its set-up file (/opt/ros/DISTRO/setup.bash), and use a "
                 "Python environment that sees the system's packages"
             ) from None
         self._rclpy, self._twist = rclpy, Twist
-        rclpy.init()
+        # Its own handlers would end the graph at a Ctrl-C, which the guardian leaves to the runtime.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node("phonotaxis_guardian")
         self._publisher = self._node.create_publisher(Twist, config.topic, 1)
         self._pose: tuple[float, float, float] | None = None
         self._motions: list[OdometrySample] = []
-        self._node.create_subscription(Odometry, config.odometry_topic, self._take, 10)
+        self._node.create_subscription(Odometry, config.odometry_topic, self._take, _QUEUE)
+        self._taken = 0
         self._looked_ns = 0
         until_ns = now_ns() + int(DISCOVERY_S * 1e9)
         try:
@@ -79,17 +83,22 @@ class Ros2:
         message = self._twist()
         message.linear.x, message.angular.z = float(v_mps), float(w_radps)
         self._publisher.publish(message)
-        self._rclpy.spin_once(self._node, timeout_sec=0.0)
+        self.listen()
 
     def fileno(self) -> int:
         """Return -1: rclpy has no descriptor to wait for."""
         return -1
 
     def listen(self) -> None:
-        """Take the odometry that has come; others may publish."""
-        self._rclpy.spin_once(self._node, timeout_sec=0.0)
+        """Take all odometry that has come; others may publish."""
+        for _ in range(_QUEUE):
+            taken = self._taken
+            self._rclpy.spin_once(self._node, timeout_sec=0.0)
+            if self._taken == taken:
+                return
 
     def _take(self, message: Any) -> None:
+        self._taken += 1
         pose = message.pose.pose
         x, y, z, w = pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w
         yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))

@@ -1,0 +1,97 @@
+"""The drive on ROS 2 against a stand-in for rclpy, which no machine without ROS has: its calls, not its behaviour."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from phonotaxis.configs.devices import Ros2Drive
+from phonotaxis.deploy.devices import DeviceError, DriveGone
+from phonotaxis.deploy.jetson.drives import ros2
+
+
+class Graph:
+    """What rclpy's calls reach: one callback is called each time that the node spins."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, Any] = {}
+        self.waiting: deque[Any] = deque()
+        self.published: list[Any] = []
+        self.publishers = 1
+        self.closed = False
+        self.take: Any = None
+
+    def modules(self) -> dict[str, ModuleType]:
+        def module(name: str, **things: Any) -> ModuleType:
+            made = ModuleType(name)
+            vars(made).update(things)
+            return made
+
+        def spin_once(node: Any, timeout_sec: float) -> None:
+            if self.waiting:
+                self.take(self.waiting.popleft())
+
+        node = SimpleNamespace(
+            create_publisher=lambda kind, topic, depth: SimpleNamespace(publish=self.published.append),
+            create_subscription=lambda kind, topic, take, depth: setattr(self, "take", take),
+            count_publishers=lambda topic: self.publishers,
+            destroy_node=lambda: None,
+        )
+        twist = lambda: SimpleNamespace(linear=SimpleNamespace(x=0.0), angular=SimpleNamespace(z=0.0))  # noqa: E731
+        return {
+            "rclpy": module(
+                "rclpy", init=self.began.update, create_node=lambda name: node, spin_once=spin_once,
+                shutdown=lambda: setattr(self, "closed", True),
+            ),
+            "rclpy.signals": module("rclpy.signals", SignalHandlerOptions=SimpleNamespace(NO="no handlers")),
+            "geometry_msgs": module("geometry_msgs"),
+            "geometry_msgs.msg": module("geometry_msgs.msg", Twist=twist),
+            "nav_msgs": module("nav_msgs"),
+            "nav_msgs.msg": module("nav_msgs.msg", Odometry=object),
+        }  # fmt: skip
+
+
+@pytest.fixture
+def graph(monkeypatch: pytest.MonkeyPatch) -> Graph:
+    graph = Graph()
+    for name, module in graph.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(ros2, "DISCOVERY_S", 0.02)
+    return graph
+
+
+def _odometry(x: float) -> Any:
+    turn = SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
+    return SimpleNamespace(
+        pose=SimpleNamespace(pose=SimpleNamespace(position=SimpleNamespace(x=x, y=0.0), orientation=turn))
+    )
+
+
+def test_signals_stay_the_guardians(graph: Graph) -> None:
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    assert graph.began == {"signal_handler_options": "no handlers"}
+    drive.close()
+    assert graph.closed
+
+
+def test_all_odometry_that_has_come_is_taken_in_one_tick(graph: Graph) -> None:
+    """One callback a tick would leave a base of 100 Hz ten messages behind, each taken for new."""
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    graph.waiting.extend(_odometry(0.1 * number) for number in range(5))
+    drive.command(0.2, -0.1)
+    assert (graph.published[-1].linear.x, graph.published[-1].angular.z) == (0.2, -0.1)
+    assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1] * 4)
+    assert not graph.waiting
+
+
+def test_another_publisher_is_refused(graph: Graph) -> None:
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    graph.publishers, drive._looked_ns = 2, 0
+    with pytest.raises(DriveGone, match=r"1 other publisher\(s\) on /cmd_vel"):
+        drive.command(0.1, 0.0)
+    with pytest.raises(DeviceError, match="the guardian drives alone"):
+        ros2.Ros2(Ros2Drive(), 200.0)
