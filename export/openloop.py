@@ -91,6 +91,8 @@ class OpenLoop:
         action = contract.outputs()[0]
         self.action = np.zeros((episodes, *action.shape), dtype=action.dtype)
         self._steps = np.zeros(episodes, dtype=np.int64)
+        self._numbers = np.full(episodes, -1, dtype=np.int64)  # of the episode that each row is in, of all begun
+        self._begun = 0
 
     def add(self, observation: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
         """Take a step of some of the episodes.
@@ -101,6 +103,8 @@ class OpenLoop:
         """
         for row in rows.tolist():
             seen = self._contract.seen(observation, np.array([row]), self._caution)
+            if self._numbers[row] < 0 or observation[names.EPISODE_START][row].any():
+                self._numbers[row], self._begun = self._begun, self._begun + 1
             before = self._states[_REFERENCE][row].copy()
             expected = self._step(_REFERENCE, self._reference, seen, row)
             exact = None if self._witness is None else self._step(_WITNESS, self._witness, seen, row)
@@ -111,6 +115,7 @@ class OpenLoop:
                     stepped = engine(self._contract.feed(seen, before))
                     self.reports[name].note_origin(expected, received, exact, stepped)
                 note(self.reports[name], expected, received)
+                self.reports[name].note_episode(int(self._numbers[row]), expected, received)
                 for flip in flips(int(self._steps[row]), expected, received):
                     self.reports[name].flips.append(Flip(flip.step, row, flip.expected, flip.received, flip.margin))
             self._steps[row] += 1

@@ -62,6 +62,7 @@ class ParityReport:
         sums: of absolute differences of each output, float64, so that a million frames don't blur the mean.
         counts: of the numbers summed.
         origin: of the differences; None where there was no witness.
+        episodes: the largest difference of logits or means in each, where they were told apart.
     """
 
     frames: int = 0
@@ -70,14 +71,31 @@ class ParityReport:
     sums: dict[str, float] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     origin: Origin | None = None
+    episodes: list[float] = field(default_factory=list, repr=False)
 
     def note_origin(self, expected: Outputs, received: Outputs, exact: Outputs, stepped: Outputs) -> None:
         """Add one step: of PyTorch, the engine, the network in float64, and the engine from PyTorch's memory."""
-        name = names.LOGITS if names.LOGITS in expected else names.MEAN
+        name = _decides(expected)
         origin = self.origin = self.origin or Origin()
         origin.engine = max(origin.engine, _largest(exact[name], received[name]))
         origin.reference = max(origin.reference, _largest(exact[name], expected[name]))
         origin.step = max(origin.step, _largest(expected[name], stepped[name]))
+
+    def note_episode(self, number: int, expected: Outputs, received: Outputs) -> None:
+        """Add one step to the episode of this number, the next one at most."""
+        name = _decides(expected)
+        if number == len(self.episodes):
+            self.episodes.append(0.0)
+        self.episodes[number] = max(self.episodes[number], _largest(expected[name], received[name]))
+
+    def episodes_over(self, bound: float) -> int:
+        """Return in how many episodes some difference was larger."""
+        return sum(largest > bound for largest in self.episodes)
+
+    @property
+    def median_episode(self) -> float:
+        """Median over the episodes of the largest difference in each; 0 where they weren't told apart."""
+        return float(np.median(self.episodes)) if self.episodes else 0.0
 
     @property
     def mean(self) -> dict[str, float]:
@@ -172,6 +190,10 @@ def note(report: ParityReport, expected: dict[str, np.ndarray], received: dict[s
         report.largest[name] = max(report.largest.get(name, 0.0), float(difference.max()))
         report.sums[name] = report.sums.get(name, 0.0) + float(difference.sum())
         report.counts[name] = report.counts.get(name, 0) + difference.size
+
+
+def _decides(outputs: Outputs) -> str:
+    return names.LOGITS if names.LOGITS in outputs else names.MEAN
 
 
 def _largest(one: np.ndarray, other: np.ndarray) -> float:

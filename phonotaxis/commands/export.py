@@ -208,6 +208,8 @@ def _refusals(found: dict[str, Verdict]) -> list[str]:
 
 def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
     """Return what was found, by `precision.name`, and with the knob turned up by `precision_caution_1.name`."""
+    from phonotaxis.export.check import FP32_LOGITS
+
     figures: dict[str, Figure] = {}
     for name, verdict in found.items():
         report = verdict.report
@@ -217,6 +219,10 @@ def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
             if output != "action":
                 own[f"largest_{word}_difference"] = Figure(report.largest[output])
                 own[f"mean_{word}_difference"] = Figure(report.mean[output])
+        if report.episodes:
+            own["episodes"] = Figure(len(report.episodes))
+            own["episodes_over_fp32_bound"] = Figure(report.episodes_over(FP32_LOGITS))
+            own["median_episode_difference"] = Figure(report.median_episode)
         if report.origin is not None:
             own["largest_difference_in_a_step"] = Figure(report.origin.step)
             own["largest_difference_from_float64"] = Figure(report.origin.engine)
