@@ -222,8 +222,9 @@ def _told(report: ParityReport) -> str:
         return ""
     return (
         f" (in {report.episodes_over(FP32_LOGITS)} of {len(report.episodes)} episodes, in the median of them all by "
-        f"{report.median_episode:.2g}; from the same memory by {origin.step:.2g} in a step, the rest its memory makes of that; of the network in "
-        f"float64 the engine is off by {origin.engine:.2g} and PyTorch by {origin.reference:.2g})"
+        f"{report.median_episode:.2g}; from the same memory by {origin.step:.2g} in a step, the rest its memory makes "
+        f"of that; of the network in float64 the engine is off by {origin.engine:.2g} and PyTorch by "
+        f"{origin.reference:.2g})"
     )
 
 

@@ -35,7 +35,7 @@ def test_rows_come_and_go_with_their_own_memory(policy: Policy, bundle: Bundle, 
     assert report.largest["logits"] < 1e-4
     assert report.flips == report.unexplained_flips == []
     assert loop.action.shape == (3,)
-    assert len(report.episodes) == 3
+    assert len(report.episodes) == 4  # three rows, and another start on the way of one
     assert max(report.episodes) == report.largest["logits"]
     found = verdicts(loop.reports)["fp32"]
     assert found.accepted
@@ -49,7 +49,7 @@ def test_another_network_is_refused(policy: Policy, bundle: Bundle, observations
     report = _run(other, bundle, observations(bundle.contract, 12, 3, 0)).reports["fp32"]
     found = verdicts({"fp32": report})["fp32"]
     assert "logits differ by 5" in found.reasons[0]
-    assert report.episodes_over(1e-4) == 3
+    assert report.episodes_over(1e-4) == len(report.episodes)
     assert report.median_episode > 1.0
     assert not found.accepted
 
