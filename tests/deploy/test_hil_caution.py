@@ -26,7 +26,7 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def run_episode(
         world: Any, policy: Path, episodes: Path, seconds: float, script: Any = None, goal: Any = None,
-        caution: float | None = None,
+        device_rate_hz: int | None = None, caution: float | None = None,
     ) -> None:  # fmt: skip
         found.append(("robot", caution))
         raise HilError("enough is seen")
