@@ -11,7 +11,33 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.envs.gym import AudioGoalVectorEnv
 
 
-class StableBaselinesEnv(VecEnv):
+class BatchVecEnv(VecEnv):
+    """A batch whose worlds share their attributes and have no methods and no wrappers of their own."""
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refuse: the worlds of a batch share their attributes.
+
+        Raises:
+            AttributeError: always.
+        """
+        raise AttributeError(f"the worlds of a batch can't be given a '{attr_name}' each; build another batch")
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Refuse: the worlds of a batch have no methods of their own.
+
+        Raises:
+            AttributeError: always.
+        """
+        raise AttributeError(f"the worlds of a batch have no method '{method_name}' each; call it on `envs`")
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        """Say that no world is wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+
+class StableBaselinesEnv(BatchVecEnv):
     """An `AudioGoalVectorEnv` for Stable-Baselines3.
 
     Where an episode ends, `info` has `terminal_observation`, `TimeLimit.truncated`, `episode_result` (the fields of
@@ -90,28 +116,6 @@ class StableBaselinesEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of the batch, once for each world."""
         return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse: the worlds of a batch share their attributes.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"the worlds of a batch can't be given a '{attr_name}' each; build another batch")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refuse: the worlds of a batch have no methods of their own.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"the worlds of a batch have no method '{method_name}' each; call it on `envs`")
-
-    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        """Say that no world is wrapped."""
-        return [False for _ in self._get_indices(indices)]
 
 
 def _of_world(batched: dict[str, Any], world: int) -> dict[str, Any]:

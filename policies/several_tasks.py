@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from phonotaxis.envs.sb3 import BatchVecEnv
 
-class SeveralTasks(VecEnv):
+
+class SeveralTasks(BatchVecEnv):
     """Batches of worlds one after the other, whose observations and actions have the same shapes.
 
     Every `info` has `lane`, the number of the batch that the world is of.
@@ -60,28 +62,6 @@ class SeveralTasks(VecEnv):
         """Return an attribute of each world's batch."""
         values = [value for batch in self.batches for value in batch.get_attr(attr_name)]
         return [values[index] for index in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Refuse, as the batches do.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"the worlds of a batch can't be given a '{attr_name}' each; build another batch")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Refuse, as the batches do.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"the worlds of a batch have no method '{method_name}' each; call it on `batches`")
-
-    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        """Say that no world is wrapped by itself."""
-        return [False for _ in self._get_indices(indices)]
 
 
 def _joined(observations: Sequence[VecEnvObs]) -> VecEnvObs:
