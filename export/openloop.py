@@ -92,7 +92,6 @@ class OpenLoop:
         self.action = np.zeros((episodes, *action.shape), dtype=action.dtype)
         self._steps = np.zeros(episodes, dtype=np.int64)
         self._numbers = np.full(episodes, -1, dtype=np.int64)  # of the episode that each row is in, of all begun
-        self._begun = 0
 
     def add(self, observation: Mapping[str, np.ndarray], rows: np.ndarray) -> None:
         """Take a step of some of the episodes.
@@ -104,7 +103,7 @@ class OpenLoop:
         for row in rows.tolist():
             seen = self._contract.seen(observation, np.array([row]), self._caution)
             if self._numbers[row] < 0 or observation[names.EPISODE_START][row].any():
-                self._numbers[row], self._begun = self._begun, self._begun + 1
+                self._numbers[row] = self._numbers.max() + 1
             before = self._states[_REFERENCE][row].copy()
             expected = self._step(_REFERENCE, self._reference, seen, row)
             exact = None if self._witness is None else self._step(_WITNESS, self._witness, seen, row)
