@@ -185,8 +185,11 @@ class Container:
             data: encoded as the topic wants it.
 
         Raises:
+            ValueError: a time that an MCAP file can't hold, before anything is written.
             OSError: the disk is full or gone.
         """
+        if not (0 <= log_ns < 1 << 64 and 0 <= publish_ns < 1 << 64):
+            raise ValueError(f"times of {log_ns} and {publish_ns} ns; expected 0 to 2^64 - 1")
         self._writer.add_message(self._channels[topic], log_ns, data, publish_ns, sequence & 0xFFFFFFFF)
 
     def close(self) -> None:

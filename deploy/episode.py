@@ -129,8 +129,6 @@ class EpisodeWriter:
         size: int,
         sequence: int | None = None,
     ) -> None:
-        if self.failure is not None:
-            return
         number = self._counts.get(topic, 0)
         self._counts[topic] = number + 1
         record = Record(topic, log_ns, publish_ns, number if sequence is None else sequence, encode, size)

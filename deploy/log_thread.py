@@ -102,37 +102,41 @@ class LogThread:
         }
 
     def _work(self) -> None:
-        while True:
+        while not self.queue.ended:
             record = self.queue.get(0.25)
-            try:
-                self._recover()
-                if record is not None:
-                    self._take(record)
-                self._maintain(record)
-                if self.queue.ended:
-                    self._close()
-                    return
-            except OSError as error:
-                self._fail(error, record)
-                if self.failure is not None or self.queue.ended:
-                    return
+            self._safely(self._recover)
+            self._safely(self._take, record)
+            self._safely(self._maintain, record)
+        self._safely(self._finish)
 
-    def _take(self, record: Record) -> None:
+    def _safely(self, act: Callable[..., None], *arguments: Any) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001 - a thread that died would lose all that follows, and nobody knew
+            self._fail(error)
+
+    def _take(self, record: Record | None) -> None:
+        if record is None:
+            return
         if self._container is None:
-            self._lost_now[record.topic] += 1
-            self._lost[record.topic] += 1
+            self._lose(record)
             return
         try:
-            data = record.encode()
+            self._add(self._container, record)
         except (ValueError, TypeError, OverflowError) as error:  # a number that isn't finite, say
             self._refused += 1
             said = event_record("error", "log_refused", f"a record of {record.topic} can't be written: {error}", {})
-            self._add(self._container, said, said.encode())
-            return
-        self._add(self._container, record, data)
+            self._add(self._container, said)
+        except Exception:
+            self._lose(record)
+            raise
 
-    def _add(self, container: Container, record: Record, data: bytes) -> None:
-        container.add(record.topic, record.log_ns, record.publish_ns, record.sequence, data)
+    def _lose(self, record: Record) -> None:
+        self._lost_now[record.topic] += 1
+        self._lost[record.topic] += 1
+
+    def _add(self, container: Container, record: Record) -> None:
+        container.add(record.topic, record.log_ns, record.publish_ns, record.sequence, record.encode())
         self._written += 1
 
     def _maintain(self, record: Record | None) -> None:
@@ -150,7 +154,7 @@ class LogThread:
             self._container.file.sync()
             self._synced_ns = at_ns
         if record is not None and self._due_for_rotation(record, at_ns):
-            self._rotate(self._container)
+            self._rotate()
 
     def _due_for_rotation(self, record: Record, at_ns: int) -> bool:
         """Between two steps if possible, so that each part begins with all that its first step needs."""
@@ -161,59 +165,70 @@ class LogThread:
         )
         return share > 1.1 or (share > 1.0 and record.topic == messages.STEP_TOPIC)
 
-    def _rotate(self, container: Container) -> None:
-        self._bytes += container.file.tell()
-        self._container = None
-        container.close()
+    def _rotate(self) -> None:
+        self._finish()
         self._container = self._open()
         self._opened_ns = now_ns()
 
-    def _fail(self, error: OSError, record: Record | None) -> None:
+    def _fail(self, error: Exception) -> None:
         """Say what happened in the file itself if a few hundred bytes still fit, and close it as it is."""
-        self.trouble = (
-            f"{self.path}: the episode can't be written any more ({error}); free space or choose another folder"
-        )
+        disk = isinstance(error, OSError)
+        what = str(error) if disk else f"{type(error).__name__}: {error}"
+        hint = "free space or choose another folder" if disk else "this is a defect, please report it"
+        self.trouble = f"{self.path}: the episode can't be written any more ({what}); {hint}"
         if self._limits.on_failure == "stop":
             self.failure = self.trouble
+            self.queue.close()  # what waits and what still comes is counted
         self._tried_ns = now_ns()
-        if record is not None:
-            self._lost_now[record.topic] += 1
-            self._lost[record.topic] += 1
         container, self._container = self._container, None
         if container is None:
             return
         container.file.last_words = True
         said = event_record("error", "log_failed", self.trouble, {})
         with contextlib.suppress(OSError):  # then the message reaches the person through the runtime
-            container.add(said.topic, said.log_ns, said.publish_ns, 0, said.encode())
+            if disk:  # behind a defect the writer itself may hold half a record
+                container.add(said.topic, said.log_ns, said.publish_ns, 0, said.encode())
         self._bytes += container.file.tell()
-        container.file.close()
+        with contextlib.suppress(OSError):
+            container.file.close()
 
     def _recover(self) -> None:
         """Begin a new part, at most once a second, where the last one failed."""
-        if self._container is not None or now_ns() - self._tried_ns < RETRY_NS:
+        waits = now_ns() - self._tried_ns < RETRY_NS
+        if self._container is not None or self.failure is not None or waits:
             return
         self._tried_ns = now_ns()
         try:
             container = self._open()
         except OSError:
             return
-        lost, self._lost_now = dict(self._lost_now), Counter()
+        lost = dict(self._lost_now)
         text = f"the episode goes on; {sum(lost.values())} record(s) are lost ({self.trouble})"
         said = event_record("error", "log_resumed", text, lost)
         self._container, self.trouble = container, None
         self._opened_ns = now_ns()
-        self._add(container, said, said.encode())
+        self._add(container, said)
+        self._lost_now.clear()
 
-    def _close(self) -> None:
-        if self._container is not None:
-            self._bytes += self._container.file.tell()
-            container, self._container = self._container, None
+    def _finish(self) -> None:
+        """Write the end of the file, where there is one."""
+        container, self._container = self._container, None
+        if container is None:
+            return
+        try:
             container.close()
+        finally:
+            self._bytes += container.file.tell()
 
     def close(self) -> None:
-        """Write what waits and the end of the file. May be called more than once."""
+        """Write what waits and the end of the file, while the disk takes any of it. May be called more than once."""
         self.queue.close()
-        self._thread.join(CLOSE_TIMEOUT_S)
+        waiting = None
+        while self._thread.is_alive() and waiting != self.queue.waiting:
+            waiting = self.queue.waiting
+            self._thread.join(CLOSE_TIMEOUT_S)
         if self._thread.is_alive():
-            self.failure = f"{self.path}: the disk did not take the rest within {CLOSE_TIMEOUT_S:g} s"
+            self.failure = (
+                f"{self.path}: the disk took nothing for {CLOSE_TIMEOUT_S:g} s; the last {waiting} record(s), or what "
+                "was written since it was last synchronised, may be missing"
+            )

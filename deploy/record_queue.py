@@ -47,7 +47,7 @@ class RecordQueue:
         """Begin empty.
 
         Args:
-            max_bytes: that may wait.
+            max_bytes: that may wait; a single record may be larger.
             gap: makes the record that stands where others were turned away, from their number by topic.
         """
         self.dropped: Counter[str] = Counter()
@@ -63,7 +63,9 @@ class RecordQueue:
     def put(self, record: Record) -> bool:
         """Append a record; False if it was turned away because the queue is full or closed."""
         with self._changed:
-            full = len(self._items) >= MAX_RECORDS or self._bytes + record.size > self._max_bytes
+            # a record over the bound is taken alone: a disk that is quick has no part in it
+            full = self._bytes + record.size > self._max_bytes and len(self._items) > 0
+            full = full or len(self._items) >= MAX_RECORDS
             if full or self._closed:
                 self.dropped[record.topic] += 1
                 self._missing[record.topic] += 1
@@ -106,6 +108,11 @@ class RecordQueue:
     def ended(self) -> bool:
         """Closed and empty."""
         return self._closed and not self._items
+
+    @property
+    def waiting(self) -> int:
+        """Number of records that wait."""
+        return len(self._items)
 
     @property
     def fullness(self) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.robot import LogConfig, RobotConfig, simulated_robot
-from phonotaxis.deploy.devices import AudioBlock, OdometrySample
+from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter
 from phonotaxis.deploy.episode_ages import LEDGER
 from phonotaxis.deploy.episode_reader import Episode, read_episode
@@ -225,6 +225,7 @@ def test_files_rotate_by_size_and_read_as_one(open_writer: Any) -> None:
     parts = parts_of(writer.path)
     assert len(parts) == writer.counters()["parts"] > 4
     assert all(part.stat().st_size < 150_000 for part in parts)
+    assert writer.counters()["bytes"] == sum(part.stat().st_size for part in parts)
     assert all(stat.S_IMODE(part.stat().st_mode) == 0o600 for part in parts)
     for asked in (parts[0], parts[3]):
         episode = read_episode(asked)
@@ -325,3 +326,102 @@ def test_a_disk_that_stays_full_is_not_littered_with_beginnings(
     until(lambda: writer.trouble is None)
     writer.close()
     assert len(list(writer.path.parent.glob("*.mcap"))) == 2
+
+
+def test_a_time_that_no_file_can_hold_costs_one_record(open_writer: Any) -> None:
+    writer = open_writer()
+    writer.odometry(OdometrySample(0.0, 0.0, 0.0, False, -5), 1)
+    writer.audio(block(1), 1)
+    writer.close()
+    assert writer.failure is None
+    assert writer.counters()["refused"] == 1
+    episode = read_episode(writer.path)
+    assert numbers(episode) == [1]
+    assert "times of 1 and -5 ns" in episode.health()[0]["message"]
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "continue"])
+def test_a_defect_ends_no_thread_in_silence(
+    open_writer: Any, monkeypatch: pytest.MonkeyPatch, on_failure: str
+) -> None:
+    writer = open_writer(on_failure=on_failure)
+    writer.audio(block(1), 1)
+    until(lambda: writer.counters()["records"] == 1)
+    monkeypatch.setattr("phonotaxis.deploy.container.Container.add", lambda *_: 1 // 0)
+    writer.audio(block(2), 2)
+    until(lambda: writer.trouble is not None)
+    assert "ZeroDivisionError" in str(writer.trouble)
+    assert "this is a defect" in str(writer.trouble)
+    assert (writer.failure is None) == (on_failure == "continue")
+    monkeypatch.undo()
+    if on_failure == "continue":
+        until(lambda: writer.trouble is None)
+        writer.audio(block(3), 3)
+    writer.close()
+    assert writer.counters()["lost"] == 1
+    assert numbers(read_episode(writer.path)) == ([1, 3] if on_failure == "continue" else [1])
+
+
+def test_what_waited_when_the_disk_failed_is_counted(open_writer: Any, disk: Disk) -> None:
+    writer = open_writer()
+    disk.go.clear()
+    for number in range(50):
+        writer.audio(block(number), number)
+    assert disk.waiting.wait(10)
+    disk.fault = OSError(errno.ENOSPC, "No space left on device")
+    disk.go.set()
+    until(lambda: writer.failure is not None)
+    until(lambda: writer.counters()["lost"] == 50)
+    writer.audio(block(50), 50)
+    writer.close()
+    counters = writer.counters()
+    assert (counters["records"], counters["lost"], counters["dropped"]) == (0, 50, 1)
+
+
+def test_what_stands_in_a_file_is_not_called_lost_when_the_next_part_can_not_be_made(
+    open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_writer(on_failure="continue", rotate_mb=0.1)
+    monkeypatch.setattr(type(writer._log), "_open", lambda _: os.open("/nowhere/at/all", os.O_RDONLY))
+    for number in range(12):
+        writer.audio(block(number), number)
+    until(lambda: writer.trouble is not None)
+    writer.close()
+    kept = numbers(read_episode(writer.path))
+    assert kept == list(range(len(kept)))
+    assert writer.counters()["lost"] == 12 - len(kept) < 4
+
+
+def test_a_frame_larger_than_the_bound_is_no_fault_of_the_disk(open_writer: Any) -> None:
+    writer = open_writer(queue_mb=1.0)
+    writer.depth(DepthFrame(np.ones((480, 640), dtype=np.float32), 1), 1)  # 1.2 MB
+    writer.close()
+    assert writer.failure is None
+    assert [frame.depth_m.shape for frame in read_episode(writer.path).depth()] == [(480, 640)]
+
+
+def test_a_slow_disk_gets_the_time_that_it_needs_at_the_end(
+    open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phonotaxis.deploy.log_thread.CLOSE_TIMEOUT_S", 0.3)
+    writer = open_writer()
+    write = disk._write
+    monkeypatch.setattr(disk, "_write", lambda *given: (time.sleep(0.05), write(*given))[1])
+    for number in range(20):
+        writer.audio(block(number), number)
+    writer.close()
+    assert writer.failure is None
+    assert numbers(read_episode(writer.path)) == list(range(20))
+
+
+def test_a_disk_that_hangs_at_the_end_is_said(
+    open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phonotaxis.deploy.log_thread.CLOSE_TIMEOUT_S", 0.2)
+    writer = open_writer()
+    disk.go.clear()
+    for number in range(5):
+        writer.audio(block(number), number)
+    writer.close()
+    assert "the disk took nothing for 0.2 s; the last 4 record(s)" in str(writer.failure)
+    disk.go.set()
