@@ -25,9 +25,10 @@ _HEAD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 4 * 1024**3  # of all chunks of a file together
+RECORD_BYTES = 256  # what a record out of a chunk takes in memory beside its content, about, and is counted for
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Message:
     """One message of an episode, still encoded.
 
@@ -55,7 +56,7 @@ class RecordScan:
         whole_bytes: up to the end of the last whole record.
         complete: the file was closed in order.
         checksum_ok: of the data section; None if the file carries none.
-        unpacked_bytes: of the chunks, where there are any.
+        unpacked_bytes: of the chunks, where there are any, and `RECORD_BYTES` for each record in them.
         fault: what is wrong at `whole_bytes`, empty if nothing is.
     """
 
@@ -123,6 +124,9 @@ def _unpack(content: memoryview, scan: RecordScan) -> Iterator[tuple[int, memory
         end = at + _HEAD.size + length
         if opcode not in (SCHEMA, CHANNEL, MESSAGE) or end > len(inner):
             raise ValueError(f"a chunk with opcode {opcode} in it, or a record that runs past its end")
+        scan.unpacked_bytes += RECORD_BYTES
+        if scan.unpacked_bytes > MAX_UNPACKED_BYTES:
+            raise ValueError(f"chunks with more records than {MAX_UNPACKED_BYTES} bytes hold")
         yield opcode, inner[at + _HEAD.size : end]
         at = end
 

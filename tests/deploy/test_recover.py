@@ -206,6 +206,16 @@ def test_a_bomb_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPatch) -> N
     assert 16_000_000 < scan.unpacked_bytes <= 20_000_000
 
 
+def test_a_bomb_of_small_records_is_refused_before_it_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of no content still takes memory: two million of them pack to ten kilobytes."""
+    monkeypatch.setattr(records, "MAX_UNPACKED_BYTES", 20_000_000)
+    inner = (HEAD.pack(records.MESSAGE, 22) + bytes(22)) * 200_000
+    content = bytes(chunk("zstd", zstandard.compress(inner), len(inner)))
+    scan = RecordScan(0)
+    with pytest.raises(ValueError, match="more records"):
+        list(records.read_records(memoryview(records.MAGIC + HEAD.pack(records.CHUNK, len(content)) + content), scan))
+
+
 def test_a_part_that_is_missing_is_said_in_the_copy(toy: Any, recorded: tuple[Path, Bundle], tmp_path: Path) -> None:
     """Three parts of the recorded episode, the second lost: replay goes on behind the gap, and says how much."""
     path, bundle = recorded
