@@ -49,6 +49,7 @@ MOTION_FIELDS = ("dx_m", "dy_m", "dyaw_rad", "v_allowed_mps", "w_allowed_radps",
 BEARING_FIELDS = ("cos", "sin", "concentration")  # of a von Mises distribution over azimuth in the base frame
 DISTANCE_FIELDS = ("log_m_mean", "log_m_std")  # of a log-normal distribution over the geodesic distance
 INT16_FULL_SCALE = 32768.0
+MAX_WINDOW_SAMPLES = 960_000  # ten seconds at the highest rate: what a stranger's file can make anyone allocate
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ class Contract(Frozen):
     version: Literal[1] = 1  # CONTRACT_VERSION
     task: str = Field(min_length=1)
     sample_rate_hz: int = Field(default=16000, ge=8000, le=96000)
-    hop_samples: int = Field(default=4000, ge=80)
-    window_samples: int = Field(default=4000, ge=80)
+    hop_samples: int = Field(default=4000, ge=80, le=MAX_WINDOW_SAMPLES)
+    window_samples: int = Field(default=4000, ge=80, le=MAX_WINDOW_SAMPLES)
     array: MicrophoneArray
     camera: PinholeCamera = PinholeCamera()
     modalities: tuple[Modality, ...] = ("depth",)

@@ -18,6 +18,8 @@ from phonotaxis.deploy.observation import Due, ObservationBuilder
 from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.steps import EPISODE_START_EVENT
 
+MOST_WAITING_BYTES = 64_000_000  # of observations without their steps: a robot logs a step right behind its block
+
 
 @dataclass(frozen=True, eq=False)
 class Recomputed:
@@ -76,7 +78,10 @@ class _Feed:
     def _begin(self) -> None:
         self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal, self._info.caution)
         self._index = SampleIndex()
-        self._waiting: deque[tuple[Due, dict[str, np.ndarray]]] = deque()
+        contract = self._contract
+        each = 4 * (contract.array.mics * contract.window_samples + contract.camera.height * contract.camera.width)
+        most = max(4, MOST_WAITING_BYTES // each)
+        self._waiting: deque[tuple[Due, dict[str, np.ndarray]]] = deque(maxlen=most)
         self._heard, self._seen, self._allowed, self._placed = 0, False, False, False
 
     def lose(self) -> None:

@@ -17,7 +17,7 @@ import typer
 from phonotaxis import __version__
 from phonotaxis.commands import COMMANDS, GROUPS
 from phonotaxis.commands.command import Command
-from phonotaxis.errors import EXIT_INTERRUPTED, describe
+from phonotaxis.errors import EXIT_INTERRUPTED, describe, printable
 
 NAME = "phonotaxis"
 _DEBUG = "--debug"
@@ -123,7 +123,7 @@ def _report_usage(error: typer.TyperException) -> int:
 
 def _complain(text: str) -> None:
     sys.stdout.flush()
-    sys.stderr.write(f"{NAME}: {text}\n")
+    sys.stderr.write(f"{NAME}: {printable(text)}\n")
 
 
 def _close_broken_pipe() -> int:

@@ -72,6 +72,10 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _readable(name: object) -> str:
-    """Show a file's name without letting its control characters reach the terminal."""
     text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     return text if text.isprintable() else json.dumps(text)
+
+
+def printable(text: str) -> str:
+    """Spell out control characters but for line feeds and tabs: texts of a stranger's file command no terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import phonotaxis
+from phonotaxis.errors import printable
 
 Value = float | int | str | bool | None
 _WORD = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
@@ -120,7 +121,7 @@ def readable(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return str(value)
+    return printable(str(value))
 
 
 def _range(figure: Figure) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from phonotaxis import cli
-from phonotaxis.deploy import tamper
+from phonotaxis.deploy import messages, tamper
 from phonotaxis.deploy.episode_reader import read_episode
+from phonotaxis.deploy.records import Message
+from phonotaxis.deploy.recover import rewrite
 
 
 @pytest.fixture
@@ -156,3 +158,23 @@ def test_the_summary_loads_nothing_heavy(folder: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_stranger_wrote_commands_no_terminal_and_is_no_defect(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    episode = read_episode(folder / "episodes/robot.mcap")
+    said = messages.health_dict(1, "error", "\x1b[2J", "gone \x1b]0;title\x07 \u202e", {})
+
+    def copy(name: str, fields: dict[str, Any]) -> Path:
+        message = Message(messages.HEALTH_TOPIC, 1, 1, 0, messages.encode_json(fields))
+        rewrite(episode, folder / name, lambda found: [*found, message])
+        return folder / name
+
+    assert cli.run(["replay", str(copy("escape.mcap", said))]) == 0
+    out, err = capsys.readouterr()
+    assert "\\x1b[2J: gone \\x1b]0;title\\x07 \\u202e\n" in err
+    assert all(c.isprintable() or c == "\n" for c in out + err)
+    del said["level"]
+    assert cli.run(["replay", str(copy("odd.mcap", said))]) == 1
+    assert "can't be used (KeyError('level')); use another copy" in capsys.readouterr().err

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from phonotaxis.errors import printable
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Robot = Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")]
 TrainingOrBundle = Annotated[
@@ -74,5 +76,5 @@ def policy_or_shipped(path: Path | None) -> Path:
 
 def say(text: str) -> None:
     """Tell the user what is going on, on standard error: standard output belongs to results."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,22 +83,27 @@ def asked(episode: Episode, other: Bundle | None) -> OtherReport | None:
 
 
 def summary(episode: Episode) -> dict[str, Figure]:
-    """Say what the file holds."""
-    steps, messages = episode.steps(), episode.messages
+    """Say what the file holds.
+
+    Raises:
+        UserError: a message in it lacks what it must have.
+    """
+    messages = episode.messages
     seconds = (messages[-1].log_ns - messages[0].log_ns) * 1e-9 if messages else 0.0
-    actions: dict[str, int] = {}
-    for step in steps:
-        actions[str(step["action_name"])] = actions.get(str(step["action_name"]), 0) + 1
-    for event in episode.health():
-        if int(event["level"]) >= 3:
-            say(f"{event['event']}: {event['message']}")
+    try:
+        actions = Counter(str(step["action_name"]) for step in episode.steps())
+        events = [f"{event['event']}: {event['message']}" for event in episode.health() if int(event["level"]) >= 3]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{episode.path}: a message in it can't be used ({error!r}); use another copy") from None
+    for event in events:
+        say(event)
     return {
         "robot": Figure(episode.info.robot.name),
         "task": Figure(episode.info.contract.task),
         "policy": Figure(episode.info.bundle_sha256[:16]),
         "recorded": Figure(episode.metadata.get("started_utc")),
         "duration": Figure(seconds, "s"),
-        "steps": Figure(len(steps)),
+        "steps": Figure(actions.total()),
         "actions": Figure(", ".join(f"{count} {name}" for name, count in actions.items()) or None),
         "files": Figure(max(1, len(episode.parts))),
         "lost": Figure(episode.what_is_lost() or None),

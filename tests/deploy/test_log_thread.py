@@ -341,9 +341,7 @@ def test_a_time_that_no_file_can_hold_costs_one_record(open_writer: Any) -> None
 
 
 @pytest.mark.parametrize("on_failure", ["stop", "continue"])
-def test_a_defect_ends_no_thread_in_silence(
-    open_writer: Any, monkeypatch: pytest.MonkeyPatch, on_failure: str
-) -> None:
+def test_a_defect_ends_no_thread_in_silence(open_writer: Any, monkeypatch: pytest.MonkeyPatch, on_failure: str) -> None:
     writer = open_writer(on_failure=on_failure)
     writer.audio(block(1), 1)
     until(lambda: writer.counters()["records"] == 1)
@@ -414,9 +412,7 @@ def test_a_slow_disk_gets_the_time_that_it_needs_at_the_end(
     assert numbers(read_episode(writer.path)) == list(range(20))
 
 
-def test_a_disk_that_hangs_at_the_end_is_said(
-    open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_hangs_at_the_end_is_said(open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phonotaxis.deploy.log_thread.CLOSE_TIMEOUT_S", 0.2)
     writer = open_writer()
     disk.go.clear()

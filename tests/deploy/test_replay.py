@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from phonotaxis.deploy import messages, tamper
+from phonotaxis.deploy import messages, replay_feed, tamper
 from phonotaxis.deploy.episode import EpisodeError
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.recover import rewrite
@@ -15,6 +16,30 @@ from phonotaxis.deploy.replay import check
 from phonotaxis.export.bundle import Bundle
 
 STEPS = 12
+
+
+def test_sound_without_its_steps_takes_bounded_memory(
+    recorded: tuple[Path, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step follows its block; a stranger's file may hold hours of sound and none."""
+    path, _ = recorded
+    episode = read_episode(path)
+    monkeypatch.setattr(replay_feed, "MOST_WAITING_BYTES", 1)
+    feed = replay_feed._Feed(episode, episode.info.contract)
+    for message in episode.messages:
+        if message.topic == messages.AUDIO_TOPIC:
+            feed.take(message)
+    assert [due.step for due, _ in feed._waiting] == [STEPS - 4, STEPS - 3, STEPS - 2, STEPS - 1]
+
+
+def test_a_strangers_contract_can_not_ask_for_all_memory(recorded: tuple[Path, Bundle], tmp_path: Path) -> None:
+    path, _ = recorded
+    episode = read_episode(path)
+    asked = {**json.loads(episode.metadata["contract"]), "window_samples": 10**9}
+    copy = replace(episode, metadata={**episode.metadata, "contract": json.dumps(asked)})
+    rewrite(copy, tmp_path / "stranger.mcap")
+    with pytest.raises(EpisodeError, match="window_samples"):
+        read_episode(tmp_path / "stranger.mcap")
 
 
 def test_one_altered_sample_is_named_with_all_checksums_repaired(recorded: tuple[Path, Bundle], tmp_path: Path) -> None:
