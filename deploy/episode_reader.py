@@ -22,6 +22,10 @@ from phonotaxis.deploy.records import Message, RecordScan
 from phonotaxis.deploy.retention import parts_of, split_name
 
 
+class DamagedError(EpisodeError):
+    """An episode's file that was damaged or altered, not merely cut."""
+
+
 @dataclass(frozen=True, eq=False)
 class Episode:
     """An episode that was read.
@@ -159,9 +163,9 @@ def _other(path: Path) -> Episode | None:
     """Read a further part; None for one that is cut within its head, a disk that was full leaves such."""
     try:
         return _read_file(path)
-    except EpisodeError as error:
-        if "checksum" in str(error) or "damaged" in str(error):
-            raise
+    except DamagedError:
+        raise
+    except EpisodeError:
         return None
 
 
@@ -199,9 +203,9 @@ def _read_file(path: Path) -> Episode:
     try:
         metadata, found = _collect(data, scan)
     except ValueError as error:
-        raise EpisodeError(f"{path}: damaged near byte {scan.whole_bytes} ({error}); use another copy") from None
+        raise DamagedError(f"{path}: damaged near byte {scan.whole_bytes} ({error}); use another copy") from None
     if scan.checksum_ok is False:
-        raise EpisodeError(f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy")
+        raise DamagedError(f"{path}: its checksum doesn't match: the file was damaged or altered; use another copy")
     if metadata is None:
         raise EpisodeError(f"{path}: no episode's metadata in it: another program's file, or cut within its head")
     return Episode(path, _info(path, metadata), metadata, found, scan, (path,))

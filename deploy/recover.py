@@ -49,7 +49,7 @@ def rewrite(
         compress: in chunks, by Zstandard.
 
     Raises:
-        OSError: the copy can't be written; nothing is left of it.
+        OSError: the copy can't be written. Nothing is left of it, nor after Ctrl-C or an error of `change`.
     """
     container = Container(target, source.metadata, compress)
     try:
@@ -58,7 +58,7 @@ def rewrite(
                 container.add(message.topic, message.log_ns, message.publish_ns, message.sequence, message.data)
         finally:
             container.close()
-    except OSError:
+    except BaseException:  # Ctrl-C, too: half a copy that is closed in order would pass for a whole one
         with contextlib.suppress(OSError):
             target.unlink()
         raise

@@ -15,7 +15,9 @@ from phonotaxis.configs.robot import LogConfig
 from phonotaxis.deploy.episode_ages import EpisodeAges, Now, read_now
 
 _NAME = re.compile(r"(?P<episode>.+?)(?:\.part(?P<part>[1-9][0-9]{0,5}))?\.mcap")
-_OURS = "episode-*.mcap"
+_OURS = re.compile(
+    r"episode-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?(\.part[1-9][0-9]{0,5})?\.mcap"
+)  # as `episode_path` names them
 
 
 def episode_path(folder: Path) -> Path:
@@ -134,7 +136,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _list(folder: Path) -> list[_Kept]:
     found = []
-    for path in folder.glob(_OURS):
+    for path in folder.glob("episode-*.mcap"):
+        if not _OURS.fullmatch(path.name):
+            continue  # what a person named is a person's
         with contextlib.suppress(OSError):  # another run deleted it in between
             facts = path.stat()
             found.append(_Kept(path, *split_name(path), facts.st_mtime_ns, facts.st_size))

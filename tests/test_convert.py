@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ def test_the_files_are_where_the_format_has_them(data_set: Path) -> None:
         "meta/episodes/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-001.parquet",
         "data/chunk-000/file-000.parquet", "data/chunk-000/file-001.parquet",
     }  # fmt: skip
+    assert all(stat.S_IMODE((data_set / name).stat().st_mode) == 0o600 for name in found)
     info = info_of(data_set)
     assert info["codebase_version"] == "v3.0"
     assert (info["fps"], info["total_episodes"], info["splits"]) == (4, 2, {"train": "0:2"})
@@ -153,3 +156,16 @@ def test_rerun_takes_it(golden: Path, tmp_path: Path) -> None:
     for name in (b"world/robot/camera", b"policy/bearing_deg", b"audio/level_dbfs/0"):
         assert name in data
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "change", [{"data_path": "../../outside-{file_index}.parquet"}, {"total_episodes": "x"}, {"total_frames": -5}]
+)
+def test_a_strangers_data_set_does_not_say_where_files_go(
+    data_set: Path, golden: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    theirs = shutil.copytree(data_set, tmp_path / "a" / "b" / "set")
+    (theirs / "meta/info.json").write_text(json.dumps({**info_of(theirs), **change}))
+    with pytest.raises(LeRobotError, match="give another folder"):
+        write_lerobot(theirs, read_episode(golden / "robot.mcap"))
+    assert not list(tmp_path.rglob("outside*"))

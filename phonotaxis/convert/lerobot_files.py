@@ -6,6 +6,7 @@ Layout: `meta/info.json`, `meta/stats.json`, `meta/tasks.parquet`, `meta/episode
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from phonotaxis.configs.atomic_file import replace_file
+
 CODEBASE_VERSION = "v3.0"
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 FILES_PER_CHUNK = 1000
 DEFAULTS: dict[str, dict[str, Any]] = {
     "timestamp": {"dtype": "float32", "shape": [1], "names": None},
@@ -79,7 +83,7 @@ class DataSet:
             "video_files_size_in_mb": 200,
             "fps": fps,
             "splits": {},
-            "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+            "data_path": DATA_PATH,
             "video_path": None,
             "features": features,
         }
@@ -90,7 +94,14 @@ class DataSet:
             raise LeRobotError(f"{self.folder}: a data set of version {version}, expected {CODEBASE_VERSION}")
         if self.info.get("fps") != fps:
             raise LeRobotError(f"{self.folder}: has {self.info.get('fps')} frames a second, this episode {fps}")
-        theirs = self.info.get("features", {})
+        counts = [self.info.get(name) for name in ("total_episodes", "total_frames")]
+        if self.info.get("data_path") != DATA_PATH or not all(isinstance(n, int) and n >= 0 for n in counts):
+            raise LeRobotError(
+                f"{self.folder}: its info.json has files at '{self.info.get('data_path')}' and counts {counts}; "
+                f"expected '{DATA_PATH}' and numbers; give another folder"
+            )
+        theirs = self.info.get("features")
+        theirs = theirs if isinstance(theirs, dict) else {}
         odd = [name for name in (*features, *theirs) if theirs.get(name) != features.get(name)]
         if odd:
             raise LeRobotError(f"{self.folder}: feature '{odd[0]}' differs from this episode's; give another folder")
@@ -119,7 +130,7 @@ class DataSet:
         }
         place = {"chunk_index": number // FILES_PER_CHUNK, "file_index": number % FILES_PER_CHUNK}
         stats = {name: statistics(column) for name, column in whole.items()}
-        self._write_frames(self.folder / str(self.info["data_path"]).format(**place), whole)
+        self._write_frames(self.folder / DATA_PATH.format(**place), whole)
         self._write_episode(number, first, count, task, place, stats)
         self.info["total_episodes"], self.info["total_frames"] = number + 1, first + count
         self.info["splits"] = {"train": f"0:{number + 1}"}
@@ -129,19 +140,16 @@ class DataSet:
 
     def _write_frames(self, path: Path, columns: dict[str, Column]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: _arrow(column) for name, column in columns.items()}
         described = {name: _described(column.feature) for name, column in columns.items()}
         metadata = {b"huggingface": json.dumps({"info": {"features": described}}).encode()}
-        pq.write_table(pa.table(arrays).replace_schema_metadata(metadata), path, compression="snappy")
+        _write_table(path, pa.table(arrays).replace_schema_metadata(metadata))
 
     def _write_episode(
         self, number: int, first: int, count: int, task: str, place: dict[str, int], stats: dict[str, dict[str, Any]]
     ) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         row: dict[str, Any] = {"episode_index": number, "tasks": [task], "length": count}
         row |= {f"data/{key}": value for key, value in place.items()}
@@ -149,8 +157,7 @@ class DataSet:
         row |= {f"meta/episodes/{key}": value for key, value in place.items()}
         row |= {f"stats/{name}/{key}": value for name, found in stats.items() for key, value in found.items()}
         path = self.folder / "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet".format(**place)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({key: [value] for key, value in row.items()}), path, compression="snappy")
+        _write_table(path, pa.table({key: [value] for key, value in row.items()}))
 
     def _task(self, task: str) -> int:
         import pyarrow as pa
@@ -160,9 +167,8 @@ class DataSet:
         tasks = pq.read_table(path).column("task").to_pylist() if path.exists() else []
         if task not in tasks:
             tasks.append(task)
-            path.parent.mkdir(parents=True, exist_ok=True)
             table = pa.table({"task_index": np.arange(len(tasks)), "task": tasks})
-            pq.write_table(table.replace_schema_metadata({b"pandas": _task_index().encode()}), path)
+            _write_table(path, table.replace_schema_metadata({b"pandas": _task_index().encode()}))
         self.info["total_tasks"] = len(tasks)
         return int(tasks.index(task))
 
@@ -258,5 +264,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
+    _write_file(path, json.dumps(value, indent=4).encode())
+
+
+def _write_table(path: Path, table: Any) -> None:
+    import pyarrow.parquet as pq
+
+    data = io.BytesIO()
+    pq.write_table(table, data, compression="snappy")
+    _write_file(path, data.getvalue())
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, for its owner alone: it holds what was heard and seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=4), encoding="utf-8")
+    replace_file(path, data)

@@ -62,7 +62,7 @@ def open_writer(toy: Any, tmp_path: Path) -> Iterator[Callable[..., EpisodeWrite
         robot = simulated_robot(contract.array, contract.camera, "none")
         robot = RobotConfig.model_validate({**robot.model_dump(), "log": log})
         info = EpisodeInfo("robot", contract, robot, "0" * 64, {})
-        opened.append(EpisodeWriter(tmp_path / "folder" / "episode-1.mcap", info))
+        opened.append(EpisodeWriter(tmp_path / "folder" / "episode-20260101T000001Z.mcap", info))
         return opened[-1]
 
     yield make
@@ -261,7 +261,7 @@ def test_a_part_that_ends_where_it_begins_is_whole(open_writer: Any) -> None:
 def test_retention_is_kept_while_writing(open_writer: Any, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    old = folder / "episode-0.mcap"
+    old = folder / "episode-20260101T000000Z.mcap"
     old.write_bytes(bytes(900_000))
     writer = open_writer(rotate_mb=0.1, max_gb=0.001)
     for number in range(300):

@@ -245,3 +245,30 @@ def test_a_part_that_is_missing_is_said_in_the_copy(toy: Any, recorded: tuple[Pa
     parts[0].unlink()
     last = check(parts[2], bundle)
     assert (last.ok, last.steps, last.skipped) == (True, 3, 1)
+
+
+def test_a_copy_that_was_interrupted_does_not_pass_for_a_whole_one(
+    recorded: tuple[Path, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = recorded
+    add, left = Container.add, iter(range(30))
+
+    def interrupted(self: Container, *given: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        add(self, *given)
+
+    monkeypatch.setattr(Container, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recover(path, tmp_path / "copy.mcap")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folders_name_is_no_damage(toy: Any, tmp_path: Path) -> None:
+    """A disk that was full leaves a part that is cut within its head, whatever words are in its path."""
+    folder = tmp_path / "damaged checksums"
+    folder.mkdir()
+    container = Container(folder / "episode-1.mcap", {**info(toy).metadata(), "run_id": "one", "part": "1"})
+    container.close()
+    (folder / "episode-1.part2.mcap").write_bytes(records.MAGIC + b"cut")
+    assert read_episode(folder / "episode-1.mcap").parts == (folder / "episode-1.mcap",)
