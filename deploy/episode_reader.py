@@ -106,10 +106,14 @@ class Episode:
 
 
 class SampleIndex:
-    """Unwraps an audio message's 32-bit sequence number to the index of its first sample."""
+    """Unwraps an audio message's 32-bit sequence number to the index of its first sample.
 
-    def __init__(self) -> None:
-        self._last = 0
+    Args:
+        near: an index within 2^31 samples of the first message's.
+    """
+
+    def __init__(self, near: int = 0) -> None:
+        self._last = near
 
     def unwrap(self, sequence: int) -> int:
         """Return the index nearest to the last one that has these 32 bits."""

@@ -67,17 +67,27 @@ def replayed(episode: Episode, contract: Contract | None = None) -> Iterator[Rec
             yield found
 
 
+def _first_end_sample(episode: Episode) -> int:
+    for message in episode.messages:
+        if message.topic == messages.STEP_TOPIC:
+            try:
+                return int(messages.decode_json(message.data)["end_sample"])
+            except (ValueError, KeyError, TypeError, OverflowError):
+                break  # the step itself says so when its turn comes
+    return 0
+
+
 class _Feed:
     """A builder fed from a log; after a gap it waits until it knows again all that an observation needs."""
 
     def __init__(self, episode: Episode, contract: Contract) -> None:
         self._info, self._contract = episode.info, contract
+        self._index = SampleIndex(_first_end_sample(episode))  # a part alone may begin days into a run
         self._begin()
         self._sure = True
 
     def _begin(self) -> None:
         self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal, self._info.caution)
-        self._index = SampleIndex()
         contract = self._contract
         each = 4 * (contract.array.mics * contract.window_samples + contract.camera.height * contract.camera.width)
         most = max(4, MOST_WAITING_BYTES // each)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from phonotaxis.configs.contract import BEARING, DISTANCE, LOGITS, DiscreteActions
 from phonotaxis.deploy.devices import DepthFrame
 from phonotaxis.deploy.episode_reader import Episode
-from phonotaxis.deploy.messages import decode_tensor
+from phonotaxis.deploy.messages import DEPTH_TOPIC, decode_depth, decode_tensor
+from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.replay_other import OtherReport
 from phonotaxis.deploy.replay_report import ReplayReport
 from phonotaxis.deploy.timing import DRIFT_EVENT
@@ -22,6 +23,7 @@ from phonotaxis.episode_page.surroundings import CELL_M, MOST_FRAMES, commanded_
 LONGEST_S = 900.0
 STEREO_S = 150.0  # longer pages carry one microphone
 MOST_STATUSES = 20_000
+_Frame = TypeVar("_Frame", DepthFrame, Message)
 LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 
 
@@ -63,8 +65,8 @@ def _gather(
     span = _Span(start_ns, end_ns)
     odometry = episode.odometry()
     poses = way(odometry) if odometry else commanded_way(episode.safety())
-    frames = [frame for frame in episode.depth() if start_ns <= frame.capture_ns <= end_ns]
-    frames = _thinned(frames, max(MOST_FRAMES, int((end_ns - start_ns) / 4e8)))
+    frames = _frames(episode, span)
+    rows = _steps(episode, span, other)
     robot = episode.info.robot
     return {
         "title": episode.path.name,
@@ -72,8 +74,9 @@ def _gather(
         "duration_s": span.duration_s,
         "facts": _facts(episode, report),
         "check": None if report is None else _check(report),
-        "other": None if other is None else _other(other, from_s),
-        "steps": _steps(episode, span, other),
+        "ended": _ended(episode),
+        "other": None if other is None else _other(other, {row["n"]: row["t"] for row in rows["rows"]}),
+        "steps": rows,
         "safety": _safety(episode, span),
         "events": _events(episode, span),
         "sound": _sound(episode, span),
@@ -122,7 +125,14 @@ def _span(episode: Episode, from_s: float, to_s: float | None) -> tuple[int, int
     return first_ns + int(from_s * NS_PER_S), first_ns + int(end_s * NS_PER_S)
 
 
-def _thinned(frames: list[DepthFrame], most: int) -> list[DepthFrame]:
+def _frames(episode: Episode, span: _Span) -> list[DepthFrame]:
+    """Decode no more frames than are shown: a quarter of an hour of them fills a computer's memory."""
+    found = [m for m in episode.messages if m.topic == DEPTH_TOPIC and span.holds(m.publish_ns)]
+    found = _thinned(found, max(MOST_FRAMES, int(span.duration_s / 0.4)))
+    return [decode_depth(message.data, message.publish_ns) for message in found]
+
+
+def _thinned(frames: list[_Frame], most: int) -> list[_Frame]:
     return frames[:: max(1, -(-len(frames) // most))]
 
 
@@ -157,16 +167,24 @@ def _check(report: ReplayReport) -> dict[str, Any]:
     return {"ok": report.ok, "text": str(report), "stages": stages}
 
 
-def _other(other: OtherReport, from_s: float) -> dict[str, Any]:
+def _ended(episode: Episode) -> str:
+    """Say how the run ended: what one wants to know first after a bad one."""
+    ends = [str(event["message"]) for event in episode.health() if str(event["event"]).startswith("ended_")]
+    if ends:
+        return ends[-1]
+    return "the log holds no end of the run" if episode.info.kind == "robot" else ""
+
+
+def _other(other: OtherReport, times: dict[int, float]) -> dict[str, Any]:
     return {
         "policy": other.bundle_sha256[:16],
         "agreement": other.agreement,
         "partings": [
-            {"t": round(first.time_s - from_s, 3), "step": first.step, "done": first.done, "other": first.other,
-             "count": count}
-            for first, count in other.partings[:200]
-        ],
-    }  # fmt: skip
+            {"t": times[first.step], "step": first.step, "done": first.done, "other": first.other, "count": count}
+            for first, count in other.partings
+            if first.step in times
+        ][:200],
+    }
 
 
 def _steps(episode: Episode, span: _Span, other: OtherReport | None) -> dict[str, Any]:

@@ -96,7 +96,8 @@ function summary(shown) {
   const counts = new Map();
   for (const row of shown.steps.rows) counts.set(row.action, (counts.get(row.action) || 0) + 1);
   const actions = [...counts].map(([name, count]) => `${count} ${name}`).join(", ");
-  return `${shown.duration_s.toFixed(1)} s, ${shown.steps.rows.length} steps: ${actions}`;
+  const ended = shown.ended ? `; ended: ${shown.ended}` : "";
+  return `${shown.duration_s.toFixed(1)} s, ${shown.steps.rows.length} steps: ${actions}${ended}`;
 }
 
 function stateOf(shown, time) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,30 @@ def test_a_part_that_is_missing_is_said_in_the_copy(toy: Any, recorded: tuple[Pa
     parts[0].unlink()
     last = check(parts[2], bundle)
     assert (last.ok, last.steps, last.skipped) == (True, 3, 1)
+
+
+@pytest.mark.parametrize("event", [None, "log_dropped"])
+def test_a_day_into_a_run_samples_are_still_counted_right(
+    recorded: tuple[Path, Bundle], tmp_path: Path, event: str | None
+) -> None:
+    """A message holds 32 bits of its first sample's index: 37 hours at 16 kHz fill 31 of them."""
+    path, bundle = recorded
+    episode, far = read_episode(path), 4000 * 600_000
+    moved: list[records.Message] = []
+    for m in episode.messages:
+        if m.topic == "/step":
+            step = messages.decode_json(m.data)
+            m = replace(m, data=messages.encode_json({**step, "end_sample": step["end_sample"] + far}))
+        moved.append(replace(m, sequence=(m.sequence + far) % 2**32) if m.topic == "/audio" else m)
+    if event is not None:
+        said = messages.health_dict(1, "error", event, "", {})
+        steps = [index for index, m in enumerate(moved) if m.topic == "/step"]
+        moved.insert(steps[4] + 1, records.Message("/health", 1, 1, 0, messages.encode_json(said)))
+    head = {**episode.metadata, "run_id": "one", "part": "2"}
+    rewrite(replace(episode, metadata=head), tmp_path / "episode-x.part2.mcap", lambda _: moved)
+    report = check(tmp_path / "episode-x.part2.mcap", bundle)
+    assert report.ok, report
+    assert (report.steps, report.skipped) == ((11, 1) if event is None else (10, 2))
 
 
 def test_a_copy_that_was_interrupted_does_not_pass_for_a_whole_one(

@@ -75,6 +75,9 @@ def test_it_draws_itself_without_a_complaint(browser: Any, page: Path, golden: P
     steps = read_episode(golden / "robot.mcap").steps()
     assert browser.js("document.querySelector('h1').textContent") == "robot.mcap"
     assert f"{len(steps)} steps" in browser.js("document.querySelector('header p').textContent")
+    last = read_episode(golden / "robot.mcap").health()[-1]
+    assert last["event"].startswith("ended_")
+    assert f"; ended: {last['message']}" in browser.js("document.querySelector('header p').textContent")
     assert browser.js("document.querySelectorAll('#strip-3 rect.mark').length") == len(steps)
     assert browser.js("document.querySelectorAll('#strip-1 rect.mark').length") == len(steps)
     assert browser.js("document.querySelectorAll('#strip-1 rect.band').length") >= len(steps)

@@ -20,6 +20,7 @@ from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
 from phonotaxis.deploy.episode_reader import read_episode
+from phonotaxis.deploy.replay_other import OtherReport, OtherStep
 from phonotaxis.episode_page.gather import PageError, circular_std, gather
 from phonotaxis.episode_page.page import episode_page
 from phonotaxis.episode_page.pictures import DEPTH_PALETTE, depth_picture, png_rgb, spectrogram
@@ -170,3 +171,41 @@ def test_a_damaged_step_is_an_error_in_words(golden: Path, change: dict[str, Any
     found = [dataclasses.replace(m, data=data) if index == nth else m for index, m in enumerate(episode.messages)]
     with pytest.raises(PageError, match="can't be used|aren't finite"):
         episode_page(gather(dataclasses.replace(episode, messages=found)))
+
+
+def test_partings_stand_where_their_steps_do(repository: Path) -> None:
+    episode = read_episode(repository / "tests/golden/robot.mcap")
+    steps = [
+        OtherStep(step["step"], 0.25 * at, "on", "off" if at % 5 == 4 else "on", at % 5 != 4, 0.0)
+        for at, step in enumerate(episode.steps())
+    ]
+    for from_s in (0.0, 2.0):
+        shown = gather(episode, other=OtherReport(tuple(steps), 0, "f" * 64), from_s=from_s)
+        times = {row["n"]: row["t"] for row in shown["steps"]["rows"]}
+        partings = shown["other"]["partings"]
+        assert len(partings) == sum(number % 5 == 4 for number in times) > 1
+        assert all(parting["t"] == times[parting["step"]] for parting in partings)
+
+
+def test_no_more_frames_are_decoded_than_are_shown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of an hour of a camera's frames is more than a computer's memory holds."""
+    episode = read_episode(repository / "tests/golden/robot.mcap")
+    decoded: list[int] = []
+    decode = messages.decode_depth
+
+    def count(data: bytes, capture_ns: int) -> DepthFrame:
+        decoded.append(capture_ns)
+        return decode(data, capture_ns)
+
+    for module in ("phonotaxis.episode_page.gather", "phonotaxis.deploy.messages"):
+        monkeypatch.setattr(f"{module}.decode_depth", count)
+    monkeypatch.setattr("phonotaxis.episode_page.gather.MOST_FRAMES", 10)
+    shown = gather(episode, to_s=4.0)
+    assert len(decoded) == len(shown["frames"]) <= 10
+
+
+def test_a_log_that_was_cut_says_so_at_its_top(repository: Path) -> None:
+    episode = read_episode(repository / "tests/golden/robot.mcap")
+    assert gather(episode)["ended"] == episode.health()[-1]["message"]
+    cut = dataclasses.replace(episode, messages=episode.messages[:150])
+    assert gather(cut)["ended"] == "the log holds no end of the run"
