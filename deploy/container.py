@@ -99,7 +99,7 @@ class RecordFile:
         with contextlib.suppress(OSError):
             same = os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
         if not same:
-            raise FileNotFoundError(f"{self.path} was deleted or moved while it was being written")
+            raise FileNotFoundError("the file was deleted or moved while it was being written")
 
     def close(self) -> None:
         """Give back what was allocated ahead, and close the file."""

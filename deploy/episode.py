@@ -70,6 +70,11 @@ class EpisodeWriter:
         """Why nothing can be written at the moment, where the configuration says to go on without a log."""
         return self._log.trouble
 
+    @property
+    def writing(self) -> Path:
+        """Path of the file that is being written, or was last."""
+        return self._log.path
+
     def counters(self) -> dict[str, int | float]:
         """Return what was written, what waited for the disk and what was lost; see `LogThread.counters`."""
         return self._log.counters()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,7 @@ class Loop:
         watches: Watches,
         arm: bool,
         agreement: Agreement | None = None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._runner, self._builder, self._sensors = runner, builder, sensors
         self._guardian, self._log, self._robot, self._watches = guardian, log, robot, watches
@@ -62,6 +64,7 @@ class Loop:
         self._told_depth_ns: int | None = None
         self._complaints: dict[str, str] = {}
         self._agreement = agreement
+        self._say, self._log_trouble = say, log.trouble
         self._clearance = Clearance(robot)
         self._clearance_m: float | None = None
         self._depth_ns: int | None = None
@@ -87,6 +90,7 @@ class Loop:
                 alive_ns = now_ns()
             if self._log.failure is not None:
                 raise RunEnd("log_failed", self._log.failure)
+            self._tell_log()
             block = self._sensors.microphones.read_block(READ_TIMEOUT_S)
             self._take_sensors()
             self._take_statuses()
@@ -98,6 +102,15 @@ class Loop:
             self._tell_guardian(now_ns(), fresh=True)
             if now_ns() - heard_ns > AUDIO_LOST_NS:
                 raise RunEnd("audio_lost", "no audio for 30 s: check that the microphones are connected")
+
+    def _tell_log(self) -> None:
+        """Tell the person where the robot drives on without a log: a file that can't be written can't say so."""
+        before, self._log_trouble = self._log_trouble, self._log.trouble
+        if before == self._log_trouble:
+            return
+        self._say(self._log_trouble or f"the episode goes on in a new file: {self._log.writing}")
+        if self._log_trouble is not None and before is None:
+            self.summary.faults.append(self._log_trouble)
 
     def _tell_rate(self, at_ns: int) -> None:
         microphones = self._sensors.microphones

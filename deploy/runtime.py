@@ -112,7 +112,8 @@ def run(
                 if told_rate := sensors.microphones.rate_told:
                     say(told_rate)
                 runner = PolicyRunner(bundle.contract, opened)
-                loop = Loop(runner, builder, sensors, guardian, log, robot, watches, arm and not shadow, agreement)
+                armed = arm and not shadow
+                loop = Loop(runner, builder, sensors, guardian, log, robot, watches, armed, agreement, say)
                 summary = _guarded(loop, log, duration_s)
             finally:
                 guardian.close()  # the drive first: nothing that follows may keep it moving
@@ -154,7 +155,7 @@ def _guarded(loop: Loop, log: EpisodeWriter, duration_s: float) -> RunSummary:
 def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian: GuardianLink) -> RunSummary:
     if log.failure is not None and summary.outcome in ENDED_WELL:
         summary.outcome, summary.message = "log_failed", log.failure
-    summary.episode = str(log.path)
+    summary.episode = str(log.path if log.path.exists() else log.writing)  # someone may have deleted the first file
     summary.log = log.counters()
     summary.bundle_sha256 = bundle.sha256
     summary.loaded_modules_forbidden = sorted({*forbidden_modules(), *guardian.forbidden})

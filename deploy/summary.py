@@ -23,7 +23,7 @@ class RunSummary:
         decide_ms_max: the longest of them.
         late_steps: decided more than one control period after they were due.
         safety_stops: for each reason, how many status messages let through less than was asked for.
-        faults: of the sensors, in the order in which they began.
+        faults: of the sensors and the log, in the order in which they began.
         agreement: with the person who drove, as a share of the steps; None where nobody did.
         audio_drift_ppm: of the converter against the monotonic clock; 0 where the run was too short to tell.
         audio_drift_std_ppm: its standard error; 0 likewise.

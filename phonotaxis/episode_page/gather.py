@@ -169,7 +169,8 @@ def _check(report: ReplayReport) -> dict[str, Any]:
 
 def _ended(episode: Episode) -> str:
     """Say how the run ended: what one wants to know first after a bad one."""
-    ends = [str(event["message"]) for event in episode.health() if str(event["event"]).startswith("ended_")]
+    last = [e for e in episode.health() if str(e["event"]).startswith("ended_") or e["event"] == "log_failed"]
+    ends = [str(event["message"]) for event in last]
     if ends:
         return ends[-1]
     return "the log holds no end of the run" if episode.info.kind == "robot" else ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -70,6 +71,19 @@ def test_without_arming_everything_runs_but_nothing_moves(make_rig: Any) -> None
     assert set(rig.world.held) == {(0.0, 0.0)}
     assert {record["reason"] for record in read_episode(rig.episode()).safety()} == {"disarmed"}
     assert check(rig.episode(), rig.bundle).ok
+
+
+def test_a_robot_that_drives_on_without_its_log_says_so(make_rig: Any) -> None:
+    rig = make_rig(log={"on_failure": "continue"})
+    process = rig.start(duration_s=5.0)
+    _wait_for(lambda: len(rig.truth("window")) > 4)  # so its file is there
+    shutil.rmtree(rig.episode().parent)
+    code, summary, err = rig.finish(process)
+    assert code == 0, err
+    assert "can't be written any more" in err
+    assert "the episode goes on in a new file" in err
+    assert ["deleted or moved" in fault for fault in summary["faults"]] == [True]
+    assert read_episode(summary["episode"]).health()[0]["event"] == "log_resumed"
 
 
 def test_killing_the_runtime_stops_the_robot_and_leaves_a_readable_episode(make_rig: Any) -> None:
