@@ -31,6 +31,7 @@ STEP_TOPIC = "/step"
 SAFETY_TOPIC = "/safety"
 HEALTH_TOPIC = "/health"
 MAX_DEPTH_PIXELS = 16_777_216
+MOST_MOTION = 1e6  # of one sample, m and rad: no robot's, and far from where sums overflow
 
 _NUMBER, _INTEGER, _TEXT, _FLAG = ({"type": name} for name in ("number", "integer", "string", "boolean"))
 _STAMP = {"type": "object", "properties": {"sec": _INTEGER, "nsec": _INTEGER}}
@@ -179,7 +180,9 @@ def decode_odometry(data: bytes) -> OdometrySample:
         ValueError: not such a message (KeyError and TypeError where fields are missing or odd).
     """
     value = decode_json(data)
-    dx_m, dy_m, dyaw_rad = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
+    dx_m, dy_m, dyaw_rad = motion = tuple(float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
+    if not all(abs(part) <= MOST_MOTION for part in motion):  # not a number is refused, too
+        raise ValueError(f"a motion of {motion}, metres and radians")
     return OdometrySample(dx_m, dy_m, dyaw_rad, bool(value["collision"]), int(value["capture_ns"]))
 
 

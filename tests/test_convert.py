@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,20 @@ def test_a_strangers_data_set_does_not_say_where_files_go(
     with pytest.raises(LeRobotError, match="give another folder"):
         write_lerobot(theirs, read_episode(golden / "robot.mcap"))
     assert not list(tmp_path.rglob("outside*"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "field", "value"),
+    [("/odometry", "dx_m", 1e308), ("/odometry", "dyaw_rad", float("nan")), ("/safety", "v_mps", float("inf"))],
+)
+def test_numbers_that_no_robot_logs_reach_no_data_set(
+    golden: Path, tmp_path: Path, topic: str, field: str, value: float
+) -> None:
+    episode = read_episode(golden / "robot.mcap")
+    found = [
+        replace(m, data=json.dumps({**json.loads(m.data), field: value}).encode()) if m.topic == topic else m
+        for m in episode.messages
+    ]
+    with pytest.raises(ValueError, match="a motion of|isn't finite"):
+        write_lerobot(tmp_path / "set", replace(episode, messages=found))
+    assert not (tmp_path / "set").exists()

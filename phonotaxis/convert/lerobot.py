@@ -119,6 +119,9 @@ def _columns(contract: Contract, run: list[Recomputed]) -> dict[str, Column]:
         values["observation.goal"] = seen[names.GOAL]
     if contract.caution:
         values["observation.caution"] = seen[names.CAUTION]
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} that isn't finite")
     columns = {name: Column(kinds[name], value) for name, value in values.items()}
     pictures = [png_rgb(picture) for picture in colours]
     columns["observation.images.depth"] = Column(kinds["observation.images.depth"], pictures, colours)
