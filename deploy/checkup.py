@@ -143,6 +143,10 @@ def _button(config: ArmButtonConfig) -> Check:
 
 
 def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
+    if wheels_lifted and EmergencyStop(latch_path(robot)).reason:
+        return Check(
+            "drive", False, "no wheel turns while the emergency stop is latched; `phonotaxis robot release` first"
+        )
     drive = open_drive(robot)
     try:
         drive.command(0.0, 0.0)

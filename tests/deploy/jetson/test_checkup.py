@@ -7,6 +7,7 @@ import pytest
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.checkup import check_robot
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
 
 def test_a_robot_that_is_well_passes_with_its_dead_man_proven(bench: Any) -> None:
@@ -16,6 +17,14 @@ def test_a_robot_that_is_well_passes_with_its_dead_man_proven(bench: Any) -> Non
     assert failed == {}
     assert "without commands the wheels stood after" in checks["drive"].text
     assert checks["microphones"].text.endswith("all well; the microphones run at 16000 Hz")
+
+
+def test_no_wheel_turns_while_the_emergency_stop_is_latched(bench: Any) -> None:
+    EmergencyStop(latch_path(bench.robot())).latch("pressed")
+    checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
+    assert not checks["drive"].ok
+    assert "robot release" in checks["drive"].text
+    assert bench._way_m == 0.0
 
 
 def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
