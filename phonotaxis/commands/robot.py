@@ -35,7 +35,7 @@ def stop(robot: Robot = "simulated") -> None:
         if not latched.kept:
             raise ControlError(
                 f"nothing answers, and the emergency stop can't be written to {path}: cut the motors' power"
-            )
+            ) from None
         say(
             f"nothing answers; the emergency stop is latched for the next run that looks at {path} (a service has its "
             "own XDG_RUNTIME_DIR and XDG_STATE_HOME: say this with the same)"
