@@ -14,6 +14,7 @@ import pytest
 
 from phonotaxis.configs.contract import GoalSpec
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
+from phonotaxis.configs.robot import OdometryConfig
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 
@@ -70,6 +71,19 @@ def test_without_arming_everything_runs_but_nothing_moves(make_rig: Any) -> None
     assert set(rig.world.held) == {(0.0, 0.0)}
     assert {record["reason"] for record in read_episode(rig.episode()).safety()} == {"disarmed"}
     assert check(rig.episode(), rig.bundle).ok
+
+
+@pytest.mark.parametrize("odometry", [None, OdometryConfig()])
+def test_a_frozen_image_stops_a_robot_with_odometry_and_one_without(
+    make_rig: Any, odometry: OdometryConfig | None
+) -> None:
+    rig = make_rig(wall_m=1e6, eager=9.0, odometry=odometry)  # its camera shows the same floor for ever
+    code, summary, err = rig.finish(rig.start("--arm", duration_s=4.0))
+    assert "the image is frozen" in summary["faults"], (code, err)
+    assert summary["safety_stops"]["depth stale"] > 0
+    assert [fact["v_mps"] for fact in rig.truth("drive")][-1] == 0.0
+    events = [event["event"] for event in read_episode(rig.episode()).health()]
+    assert "camera_fault" in events
 
 
 def test_killing_the_runtime_stops_the_robot_and_leaves_a_readable_episode(make_rig: Any) -> None:
