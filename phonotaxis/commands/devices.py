@@ -54,7 +54,7 @@ def _has_element(name: str) -> bool:
 
 def microphones(
     robot: Robot,
-    seconds: Annotated[float, typer.Option(help="To listen.", min=1.0)] = 5.0,
+    seconds: Annotated[float, typer.Option(help="To listen.", min=1.0, max=60.0)] = 5.0,
     azimuth: Annotated[
         float | None,
         typer.Option(help="Where you clap from, degrees counter-clockwise from straight ahead: finds mirrored arrays."),

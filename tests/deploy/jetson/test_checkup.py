@@ -6,7 +6,7 @@ import pytest
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, load_robot
-from phonotaxis.deploy.checkup import check_robot
+from phonotaxis.deploy.checkup import _camera, check_robot
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
 
@@ -33,6 +33,18 @@ def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.Monke
     checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
     assert not checks["drive"].ok
     assert "DO NOT DRIVE" in checks["drive"].text
+
+
+def test_what_is_wrong_with_a_camera_is_told(bench: Any) -> None:
+    robot = bench.robot()
+    for change, said in (
+        ({"depth_scale_m": 1.0}, "0% of its pixels known: is it covered, or is devices.camera.depth_scale_m"),
+        ({"latency_ms": 1000.0}, "at most camera.max_age_ms 600"),
+    ):
+        devices = robot.devices.model_copy(update={"camera": robot.devices.camera.model_copy(update=change)})
+        check = _camera(robot.model_copy(update={"devices": devices}))
+        assert not check.ok
+        assert said in check.text
 
 
 def test_what_is_missing_is_named(bench: Any) -> None:
