@@ -109,12 +109,15 @@ def array_from(header: dict[str, Any], payload: bytes, dtype: str, dimensions: i
     return np.frombuffer(payload, dtype=kind).astype(dtype).reshape(shape)
 
 
+def runtime_folder() -> Path:
+    """Return the user's folder for sockets; a relative `XDG_RUNTIME_DIR` is none (XDG Base Directory Specification)."""
+    named = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    return named if named.is_absolute() else Path(f"/tmp/phonotaxis-{os.getuid()}")
+
+
 def socket_path(configured: str) -> Path:
     """Return where the simulated robot listens; a relative path lies under the user's runtime folder."""
-    path = Path(configured)
-    if path.is_absolute():
-        return path
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/phonotaxis-{os.getuid()}") / path
+    return runtime_folder() / configured
 
 
 def connect(path: Path, role: str, timeout_s: float) -> socket.socket:

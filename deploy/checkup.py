@@ -130,8 +130,18 @@ def _camera(robot: RobotConfig) -> Check:
     if frame is None:
         return Check("camera", False, device.fault or f"no frame within {FRAME_S:g} s")
     age_ms, known = (at_ns - frame.capture_ns) * 1e-6, float((frame.depth_m > 0).mean())
-    ok = 0.0 <= age_ms <= robot.camera.max_age_ms and known > 0.0
-    return Check("camera", ok, f"a frame {age_ms:.0f} ms old, {known:.0%} of its pixels known")
+    text = f"a frame {age_ms:.0f} ms old, {known:.0%} of its pixels known"
+    if known == 0.0:
+        fault = "is it covered, or is devices.camera.depth_scale_m or camera.pinhole's range wrong?"
+    elif age_ms < 0.0:
+        fault = "it lies in the future; let the pipeline's source stamp its frames as they come"
+    elif age_ms > robot.camera.max_age_ms:
+        fault = (
+            f"at most camera.max_age_ms {robot.camera.max_age_ms:g}; shorten the pipeline, or devices.camera.latency_ms"
+        )
+    else:
+        fault = ""
+    return Check("camera", not fault, f"{text}: {fault}" if fault else text)
 
 
 def _button(config: ArmButtonConfig) -> Check:
@@ -143,6 +153,10 @@ def _button(config: ArmButtonConfig) -> Check:
 
 
 def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
+    if wheels_lifted and EmergencyStop(latch_path(robot)).reason:
+        return Check(
+            "drive", False, "no wheel turns while the emergency stop is latched; `phonotaxis robot release` first"
+        )
     drive = open_drive(robot)
     try:
         drive.command(0.0, 0.0)

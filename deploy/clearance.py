@@ -23,9 +23,9 @@ class Clearance:
         self._max_unknown = robot.safety.max_unknown_fraction
         self._rays = pixel_rays(camera).reshape(-1, 3) @ pose[:3, :3].T
         self._eye_m = pose[:3, 3]
-        self._watched = self._floor_pixels()
-        if not self._watched.any():
-            self._watched = self._crossing_pixels()
+        watched = self._floor_pixels()
+        self._watched = np.flatnonzero(watched if watched.any() else self._crossing_pixels())
+        self._leaves_m = self._last_depths()
 
     def _floor_pixels(self) -> np.ndarray:
         """Bool [pixels]: on an empty floor the pixel would see a spot that the body is about to cover."""
@@ -39,6 +39,17 @@ class Clearance:
         points = self._eye_m + self._rays[:, None] * steps_m[None, :, None]
         below_head = (points[..., 2] > 0) & (points[..., 2] < self._height_m)
         return np.asarray((self._in_corridor(points) & below_head).any(axis=1))
+
+    def _last_depths(self) -> np.ndarray:
+        """Float64 [pixels]: the depth beyond which the pixel sees nothing that the body could touch, or a little more.
+
+        Most pixels of a large image see something beyond, and need not be looked at.
+        """
+        low_m = np.array([0.0, -self._radius_m, FLOOR_TOLERANCE_M])
+        high_m = np.array([np.inf, self._radius_m, self._height_m])
+        ends_m = np.where(self._rays > 0, high_m, low_m) - self._eye_m
+        depths = np.where(self._rays == 0, np.inf, ends_m / np.where(self._rays == 0, 1.0, self._rays))
+        return np.asarray(np.minimum(depths.min(axis=1) * (1 + 1e-6) + 1e-6, np.finfo(np.float32).max))
 
     def _in_corridor(self, points: np.ndarray) -> np.ndarray:
         ahead = (points[..., 0] > 0) & (points[..., 0] < self._radius_m + WATCHED_AHEAD_M)
@@ -56,12 +67,14 @@ class Clearance:
             a stair down, the edge of a platform.
         """
         depth = depth_m.reshape(-1)
-        known = np.isfinite(depth) & (depth > 0)
-        height_m = self._eye_m[2] + self._rays[:, 2] * np.where(known, depth, 0.0)
+        watched = depth[self._watched]
+        known = np.isfinite(watched) & (watched > 0)
+        height_m = self._eye_m[2] + self._rays[self._watched, 2] * np.where(known, watched, 0.0)
         floor = known & (height_m > -DROP_M)
-        if not floor[self._watched].any() or (~floor[self._watched]).mean() > self._max_unknown:
+        if not floor.any() or (~floor).mean() > self._max_unknown:
             return None
-        points = self._eye_m + self._rays[known] * depth[known, None].astype(np.float64)
+        near = np.flatnonzero((depth > 0) & (depth <= self._leaves_m))
+        points = self._eye_m + self._rays[near] * depth[near, None].astype(np.float64)
         x, y, z = points.T
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():

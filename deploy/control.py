@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.wire import peer_is_self
+from phonotaxis.configs.wire import peer_is_self, runtime_folder
 from phonotaxis.deploy.emergency_stop import robot_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from phonotaxis.configs.robot import RobotConfig
 
 REQUESTS = ("arm", "disarm", "emergency_stop", "release", "status")
@@ -29,8 +29,7 @@ class ControlError(RuntimeError):
 
 def control_path(robot: RobotConfig) -> Path:
     """Return where this robot's guardian listens, under `XDG_RUNTIME_DIR`."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/phonotaxis-{os.getuid()}"
-    return Path(base) / "phonotaxis" / f"{robot_key(robot)}.guardian"
+    return runtime_folder() / "phonotaxis" / f"{robot_key(robot)}.guardian"
 
 
 class NoGuardian(ControlError):
@@ -162,6 +161,10 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
             raise NoGuardian(
                 f"no guardian of robot '{robot.name}' runs ({path}); start `phonotaxis run` first, as this same user"
             ) from None
+        if not peer_is_self(link):
+            raise ControlError(
+                f"what listens at {path} is another user's, no guardian of '{robot.name}': cut the motors' power"
+            )
         try:
             link.send(json.dumps({"type": request}).encode())
             packet = link.recv(MAX_BYTES)

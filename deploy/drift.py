@@ -70,19 +70,23 @@ class Drift:
 
 
 def _less_medians(values: np.ndarray, stretch: np.ndarray) -> np.ndarray:
-    left = values.copy()
-    for one in np.unique(stretch):
-        left[stretch == one] -= np.median(values[stretch == one])
+    _, which, counts = np.unique(stretch, return_inverse=True, return_counts=True)
+    ordered = values[np.lexsort((values, which))]  # stretch by stretch; a loop over thousands would hold up a step
+    first = np.cumsum(counts) - counts
+    medians = (ordered[first + (counts - 1) // 2] + ordered[first + counts // 2]) / 2.0
+    left: np.ndarray = values - medians[which]
+    return left
+
+
+def _less_means(values: np.ndarray, which: np.ndarray) -> np.ndarray:
+    left: np.ndarray = values - (np.bincount(which, values) / np.bincount(which))[which]
     return left
 
 
 def _slope(x: np.ndarray, y: np.ndarray, stretch: np.ndarray) -> tuple[float, float] | None:
     """Return slope and standard error; None where no stretch has two points."""
-    x, y = x.copy(), y.copy()
-    stretches = np.unique(stretch)
-    for one in stretches:
-        x[stretch == one] -= x[stretch == one].mean()
-        y[stretch == one] -= y[stretch == one].mean()
+    stretches, which = np.unique(stretch, return_inverse=True)
+    x, y = _less_means(x, which), _less_means(y, which)
     spread, free = float((x**2).sum()), len(x) - len(stretches) - 1
     if spread == 0.0 or free < 1:
         return None

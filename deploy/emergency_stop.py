@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phonotaxis.configs.atomic_file import sync_folder
 from phonotaxis.deploy.plain_robot import PlainRobot
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def robot_key(robot: RobotConfig) -> str:
 
 def latch_path(robot: RobotConfig) -> Path:
     """Return where this robot's latch lies: under `XDG_STATE_HOME`, by default ~/.local/state."""
-    state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path.home() / ".local" / "state"
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    # a relative one is none (XDG Base Directory Specification), and the guardian's working folder goes with it
+    base = state if state.is_absolute() else Path.home() / ".local" / "state"
     return base / "phonotaxis" / "emergency-stop" / f"{robot_key(robot)}.json"
 
 
@@ -76,6 +78,9 @@ class EmergencyStop:
                 os.fsync(file.fileno())
         except OSError:
             self.kept = False
+        with contextlib.suppress(OSError):  # not every file system does
+            for folder in list(self._path.parents)[:3]:  # its name and its folders' too: who presses may cut all power
+                sync_folder(folder)
 
     def release(self) -> None:
         """Release the latch: a person's act.

@@ -69,6 +69,7 @@ class Loop:
         self._clearance_m: float | None = None
         self._depth_ns: int | None = None
         self._audio_ns: int | None = None
+        self._odometry_ns: int | None = None
         self._pose = (0.0, 0.0, 0.0)
         self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
         self._decide_ms: list[float] = []
@@ -133,9 +134,21 @@ class Loop:
         for sample in self._sensors.odometry.unread() if self._sensors.odometry is not None else ():
             self._take_motion(sample, at_ns)
 
+    def _presume_motion(self, status: dict[str, Any]) -> None:
+        """Where no odometry comes, let the watch of the camera know what the drive was told since the last status."""
+        last, at_ns, odometry = self._status, status["time_ns"], self._robot.odometry
+        known_ns = (
+            -1 if odometry is None or self._odometry_ns is None else self._odometry_ns + odometry.max_age_ms * 1e6
+        )
+        if at_ns > known_ns:
+            passed_s = (at_ns - last.get("time_ns", at_ns)) * 1e-9
+            told = OdometrySample(last["v_mps"] * passed_s, 0.0, last["w_radps"] * passed_s, False, at_ns)
+            self._watches.depth.moved(told)
+
     def _take_motion(self, sample: OdometrySample, at_ns: int) -> None:
         if self._status.get("blocked") and not sample.collision:
             sample = replace(sample, collision=True)  # what the guardian holds back feels like what it met in training
+        self._odometry_ns = at_ns
         self._log.odometry(sample, at_ns)
         self._builder.add_odometry(sample)
         self._watches.depth.moved(sample)
@@ -176,6 +189,7 @@ class Loop:
 
     def _take_status(self, status: dict[str, Any], at_ns: int) -> None:
         self._log.safety(status, at_ns)
+        self._presume_motion(status)
         self._builder.set_allowed(status["v_mps"], status["w_radps"])
         reason = status["reason"]
         if status["armed"] and status["sequence"] >= 0 and reason != "ok":

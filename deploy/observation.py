@@ -81,6 +81,7 @@ class ObservationBuilder:
         self._start = True
         self._depth = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)
         self._depth_ns: int | None = None
+        self._unseen: np.ndarray | None = None  # the newest frame, until a step needs it: most are never needed
         self._motion = (0.0, 0.0, 0.0)
         self._collision = False
         self._has_odometry = False
@@ -110,13 +111,13 @@ class ObservationBuilder:
         self._allowed = (v_mps, w_radps)
 
     def add_frame(self, frame: DepthFrame) -> None:
-        """Take a depth frame; the newest one counts.
+        """Take a depth frame, which nobody changes any more; the newest one counts.
 
         Raises:
             ValueError: its shape is not the configured camera's.
         """
-        self._depth = self._reproject(frame.depth_m)
-        self._depth_ns = frame.capture_ns
+        self._reproject.check(frame.depth_m)
+        self._unseen, self._depth_ns = frame.depth_m, frame.capture_ns
 
     def add_odometry(self, sample: OdometrySample) -> None:
         """Add a motion to those since the last step."""
@@ -196,6 +197,8 @@ class ObservationBuilder:
         """
         if self._start:
             self._window[:, : self.contract.overlap_samples] = 0  # an episode begins in silence
+        if self._unseen is not None:
+            self._depth, self._unseen = self._reproject(self._unseen), None
         values: dict[str, np.ndarray] = {
             AUDIO: audio_from_int16(self._window),
             DEPTH: self._depth.copy(),

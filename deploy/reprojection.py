@@ -19,8 +19,21 @@ class Reprojection:
         self._own, self._wanted = own, wanted
         self._identity = own == wanted
         turn = camera_from_base(wanted) @ base_from_camera(own)
-        self._rays = pixel_rays(own).reshape(-1, 3) @ turn[:3, :3].T
+        rays = pixel_rays(own).reshape(-1, 3) @ turn[:3, :3].T
+        self._rays = np.ascontiguousarray(rays.T)  # a row for each axis, which is read in one go
         self._offset_m = turn[:3, 3]
+
+    def check(self, depth_m: np.ndarray) -> None:
+        """Refuse a frame of another camera.
+
+        Raises:
+            ValueError: the frame's shape is not the configured camera's.
+        """
+        if depth_m.shape != (self._own.height, self._own.width):
+            raise ValueError(
+                f"expected a depth frame of {self._own.height} x {self._own.width} pixels as camera.pinhole "
+                f"says, got {depth_m.shape}: correct the robot's configuration or the camera's mode"
+            )
 
     def __call__(self, depth_m: np.ndarray) -> np.ndarray:
         """Return what the policy's camera would have seen.
@@ -34,23 +47,19 @@ class Reprojection:
         Raises:
             ValueError: the frame's shape is not the configured camera's.
         """
-        if depth_m.shape != (self._own.height, self._own.width):
-            raise ValueError(
-                f"expected a depth frame of {self._own.height} x {self._own.width} pixels as camera.pinhole "
-                f"says, got {depth_m.shape}: correct the robot's configuration or the camera's mode"
-            )
+        self.check(depth_m)
         depth_m = np.asarray(depth_m, dtype=np.float32)
         known = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
-        return known if self._identity else self._draw(known.reshape(-1).astype(np.float64))
+        return known if self._identity else self._draw(known.reshape(-1))
 
     def _draw(self, depth_m: np.ndarray) -> np.ndarray:
         wanted = self._wanted
-        points = self._rays * depth_m[:, None] + self._offset_m
-        z = points[:, 2]
-        near = (depth_m > 0) & (z >= max(wanted.min_range_m, 1e-6)) & (z <= wanted.max_range_m)
-        points, z = points[near], z[near]
-        u = np.floor(points[:, 0] / z * wanted.fx + wanted.cx).astype(np.int64)
-        v = np.floor(points[:, 1] / z * wanted.fy + wanted.cy).astype(np.int64)
+        z = self._rays[2] * depth_m + self._offset_m[2]
+        near = np.flatnonzero((depth_m > 0) & (z >= max(wanted.min_range_m, 1e-6)) & (z <= wanted.max_range_m))
+        depth_m, z = depth_m[near], z[near]
+        x, y = (self._rays[axis][near] * depth_m + self._offset_m[axis] for axis in (0, 1))
+        u = np.floor(x / z * wanted.fx + wanted.cx).astype(np.int64)
+        v = np.floor(y / z * wanted.fy + wanted.cy).astype(np.int64)
         inside = (u >= 0) & (u < wanted.width) & (v >= 0) & (v < wanted.height)
         image = np.full(wanted.height * wanted.width, np.inf)
         np.minimum.at(image, v[inside] * wanted.width + u[inside], z[inside])

@@ -60,6 +60,30 @@ def _prefer_the_compilers_unwinder() -> None:
         ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
+class _Patience:
+    """How long no frame may come; a sensor that is started anew gets twice the time that it took before, or more."""
+
+    def __init__(self, silent_ns: int) -> None:
+        self._silent_ns = self._slowest_ns = silent_ns
+        self._waking, self._first_ns, self._heard_ns = True, int(FIRST_FRAME_S * 1e9), now_ns()
+
+    def heard(self) -> None:
+        at_ns = now_ns()
+        if self._waking:
+            self._slowest_ns, self._waking = max(self._slowest_ns, 2 * (at_ns - self._heard_ns)), False
+        self._heard_ns = at_ns
+
+    def restarted(self) -> None:
+        wanted_ns = 2 * self._first_ns if self._waking else self._slowest_ns
+        self._first_ns, self._waking = min(int(FIRST_FRAME_S * 1e9), wanted_ns), True
+        self._heard_ns = now_ns()
+
+    def ended(self) -> str:
+        """Return what to say where it has ended, else nothing."""
+        limit_ns = self._first_ns if self._waking else self._silent_ns
+        return f"no frame for {limit_ns * 1e-9:.1f} s" if now_ns() - self._heard_ns > limit_ns else ""
+
+
 class LiveCamera:
     """A depth camera behind a GStreamer pipeline.
 
@@ -106,19 +130,17 @@ class LiveCamera:
         return "" if message is None else str(message.parse_error()[0].message)
 
     def _read(self) -> None:
-        heard_ns, silent_ns = now_ns(), int(FIRST_FRAME_S * 1e9)
+        patience = _Patience(self._silent_ns)
         while not self._closing.is_set():
             sample = self._sink.try_pull_sample(_POLL_NS)
             if sample is not None:
                 self._take(sample)
-                heard_ns, silent_ns = now_ns(), self._silent_ns
+                patience.heard()
                 continue
             reason = self._error_of(self._pipeline) or ("its stream has ended" if self._sink.is_eos() else "")
-            if not reason and now_ns() - heard_ns > silent_ns:
-                reason = f"no frame for {silent_ns * 1e-9:.1f} s"
-            if reason:
+            if reason := reason or patience.ended():
                 self._restart(reason)
-                heard_ns = now_ns()
+                patience.restarted()
 
     def _restart(self, reason: str) -> None:
         self.fault = f"the camera: {reason}"
@@ -144,7 +166,8 @@ class LiveCamera:
 
     def _decode(self, sample: Any) -> DepthFrame | None:
         gst, pinhole = self._gst, self._pinhole
-        buffer, form = sample.get_buffer(), sample.get_caps().get_structure(0)
+        buffer, caps = sample.get_buffer(), sample.get_caps()
+        form = gst.Structure.new_empty("unknown") if caps is None else caps.get_structure(0)
         kind, width, height = form.get_value("format"), form.get_value("width"), form.get_value("height")
         if kind not in ("GRAY16_LE", "GRAY16_BE") or (width, height) != (pinhole.width, pinhole.height):
             self.fault = (
@@ -152,7 +175,9 @@ class LiveCamera:
                 f"{pinhole.height} as camera.pinhole says: correct the pipeline's caps or the configuration"
             )
             return None
-        if buffer.pts == gst.CLOCK_TIME_NONE:  # a source that isn't live stamps nothing before it plays
+        if buffer.pts == gst.CLOCK_TIME_NONE:
+            if self.refused:  # a source that isn't live stamps nothing before it plays
+                self.fault = "the camera's frames have no time stamps: let its source stamp them (do-timestamp=true)"
             return None
         codes = self._codes(buffer, "<u2" if kind == "GRAY16_LE" else ">u2")
         if codes is None:

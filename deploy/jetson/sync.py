@@ -21,9 +21,10 @@ from phonotaxis.deploy.devices import AudioBlock, DepthFrame, DeviceError
 
 MIN_EVENTS = 20
 PAIR_NS = 300_000_000  # an onset of the other stream further away belongs to another event
-APART_NS = 250_000_000  # least between two events
+APART_NS = 150_000_000  # of quiet, at least, between two events
 LOUD = 8.0  # times the median level
 MOVED = 6.0  # times the median change of the image
+KEPT_PIXELS = 4096  # of a frame, or up to four times as many
 WINDOW_S = 0.001  # of the sound's level
 # Events lie anywhere between two frames, so half their range from quartile to quartile is a quarter of a frame's time
 # at least; at twice that, or 10 ms with a fast camera, something else decided: other sounds, light, stalls.
@@ -70,6 +71,12 @@ def image_onsets(frames: list[DepthFrame]) -> np.ndarray:
     return _onsets(changes, times[1:] - np.int64(frame_ms(frames) * 1e6 / 2), MOVED)
 
 
+def thinned(frame: DepthFrame) -> DepthFrame:
+    """Return the frame with no more pixels than a clap needs: minutes of whole images would not fit into memory."""
+    step = max(1, int(np.sqrt(frame.depth_m.size / KEPT_PIXELS)))
+    return DepthFrame(frame.depth_m[::step, ::step].copy(), frame.capture_ns)
+
+
 def frame_ms(frames: list[DepthFrame]) -> float:
     """Return the time from frame to frame, the median; 0 for fewer than two."""
     times = np.array([frame.capture_ns for frame in frames], dtype=np.int64)
@@ -78,25 +85,23 @@ def frame_ms(frames: list[DepthFrame]) -> float:
 
 def _onsets(values: np.ndarray, times_ns: np.ndarray, factor: float) -> np.ndarray:
     threshold = max(factor * float(np.median(values)), 0.3 * float(np.percentile(values, 99.5)), 1e-9)
-    found: list[int] = []
-    for at in times_ns[values > threshold]:
-        if not found or at - found[-1] > APART_NS:
-            found.append(int(at))
-    return np.array(found, dtype=np.int64)
+    above_ns = times_ns[values > threshold]
+    begins: np.ndarray = np.diff(above_ns, prepend=above_ns[:1] - APART_NS - 1) > APART_NS  # what lasts is one event
+    return above_ns[begins]
 
 
 def offset_between(sound_ns: np.ndarray, image_ns: np.ndarray) -> Offset:
-    """Pair the onsets and take the median of their differences.
+    """Pair the onsets that are each other's nearest, and take the median of their differences.
 
     Raises:
         DeviceError: fewer than 20 events were sensed by both.
     """
-    apart = []
-    for at in image_ns:
-        if len(sound_ns):
-            nearest = sound_ns[np.abs(sound_ns - at).argmin()]
-            if abs(nearest - at) <= PAIR_NS:
-                apart.append((int(at) - int(nearest)) * 1e-6)
+    apart = np.zeros(0)
+    if len(sound_ns) and len(image_ns):
+        between = np.abs(image_ns[:, None] - sound_ns)
+        nearest = between.argmin(axis=1)
+        paired = (between.argmin(axis=0)[nearest] == np.arange(len(image_ns))) & (between.min(axis=1) <= PAIR_NS)
+        apart = (image_ns - sound_ns[nearest])[paired] * 1e-6
     if len(apart) < MIN_EVENTS:
         raise DeviceError(
             f"{len(apart)} event(s) were both heard ({len(sound_ns)}) and seen ({len(image_ns)}), at least "

@@ -54,7 +54,7 @@ def _has_element(name: str) -> bool:
 
 def microphones(
     robot: Robot,
-    seconds: Annotated[float, typer.Option(help="To listen.", min=1.0)] = 5.0,
+    seconds: Annotated[float, typer.Option(help="To listen.", min=1.0, max=60.0)] = 5.0,
     azimuth: Annotated[
         float | None,
         typer.Option(help="Where you clap from, degrees counter-clockwise from straight ahead: finds mirrored arrays."),
@@ -223,11 +223,14 @@ def sync(
 
 
 def _watch_and_listen(config: RobotConfig, seconds: float) -> tuple[list[AudioBlock], list[DepthFrame]]:
+    from phonotaxis.deploy.devices import DeviceError
     from phonotaxis.deploy.jetson.cameras import LiveCamera
     from phonotaxis.deploy.jetson.microphones import LiveMicrophones
+    from phonotaxis.deploy.jetson.sync import thinned
 
     device = LiveMicrophones(_devices(config).microphones, config.array, config.sample_rate_hz)
-    blocks, frames = [], []
+    blocks: list[AudioBlock] = []
+    frames: list[DepthFrame] = []
     try:
         eye = LiveCamera(_devices(config).camera, config.camera)
         try:
@@ -235,11 +238,15 @@ def _watch_and_listen(config: RobotConfig, seconds: float) -> tuple[list[AudioBl
             while time.monotonic() < deadline_s:
                 block = device.read_block(0.1)
                 blocks += [] if block is None else [block]
-                frames += eye.unread()
+                frames += map(thinned, eye.unread())
         finally:
             eye.close()
     finally:
         device.close()
+    if not blocks:
+        raise DeviceError(device.fault or "no sound came; is the array muted or suspended?")
+    if not frames:
+        raise DeviceError(eye.fault or f"no frame within {seconds:g} s")
     return blocks, frames
 
 

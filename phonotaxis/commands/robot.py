@@ -22,7 +22,7 @@ def stop(robot: Robot = "simulated") -> None:
     that cuts the motors' power is.
     """
     from phonotaxis.configs.robot import load_robot
-    from phonotaxis.deploy.control import NoGuardian, ask
+    from phonotaxis.deploy.control import ControlError, NoGuardian, ask
     from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
     chosen = load_robot(robot)
@@ -30,7 +30,12 @@ def stop(robot: Robot = "simulated") -> None:
         say(ask(chosen, "emergency_stop")["text"])
     except NoGuardian:
         path = latch_path(chosen)
-        EmergencyStop(path).latch("a person pressed it")
+        latched = EmergencyStop(path)
+        latched.latch("a person pressed it")
+        if not latched.kept:
+            raise ControlError(
+                f"nothing answers, and the emergency stop can't be written to {path}: cut the motors' power"
+            ) from None
         say(
             f"nothing answers; the emergency stop is latched for the next run that looks at {path} (a service has its "
             "own XDG_RUNTIME_DIR and XDG_STATE_HOME: say this with the same)"

@@ -123,3 +123,5 @@ def test_relative_paths_lie_in_the_users_runtime_folder(monkeypatch: pytest.Monk
     assert wire.socket_path("/abs/robot.sock") == Path("/abs/robot.sock")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert wire.socket_path("a/b") == Path(f"/tmp/phonotaxis-{os.getuid()}/a/b")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "run")  # every process would have its own
+    assert wire.socket_path("a/b") == Path(f"/tmp/phonotaxis-{os.getuid()}/a/b")

@@ -106,6 +106,28 @@ def test_a_latch_that_cant_be_read_or_written_holds_all_the_same(robot: RobotCon
     assert not stop.kept
 
 
+def test_the_latch_is_where_every_process_finds_it(robot: RobotConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guardian works in a folder that goes with it: a relative folder would be forgotten there."""
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "run")
+    assert latch_path(robot).is_absolute()
+    assert control_path(robot).is_absolute()
+
+
+def test_the_latch_outlives_a_cut_of_the_power(robot: RobotConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    path = latch_path(robot)
+    EmergencyStop(path).latch("pressed")
+    assert synced == [path, *list(path.parents)[:3]]  # its data first, then the names that lead to it
+
+
 def test_a_late_tick_brakes_once_and_goes_on_with_what_came_in_the_gap(robot: RobotConfig, moving: Moving) -> None:
     guardian, wheels = moving(robot)
     _sense(guardian, 79 * MS)
@@ -243,6 +265,12 @@ def test_a_second_guardian_of_a_robot_is_refused(robot: RobotConfig, served: Gua
 def test_without_a_guardian_the_person_is_told(robot: RobotConfig) -> None:
     with pytest.raises(NoGuardian, match="start `phonotaxis run` first"):
         ask(robot, "arm")
+
+
+def test_another_users_guardian_is_none(robot: RobotConfig, served: Guardian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phonotaxis.deploy.control.peer_is_self", lambda link: False)
+    with pytest.raises(ControlError, match="another user's.*cut the motors' power"):
+        ask(robot, "emergency_stop")
 
 
 def test_a_folder_open_to_others_is_refused(robot: RobotConfig) -> None:

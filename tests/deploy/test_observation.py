@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from phonotaxis.configs.contract import Contract, PinholeCamera
 from phonotaxis.configs.robot import RobotConfig, simulated_robot
+from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
 from phonotaxis.deploy.observation import MAX_AGE_S, ObservationBuilder, digest
 
@@ -188,3 +190,22 @@ def test_another_camera_is_reprojected(toy: Any) -> None:
     assert both.sum() > 0.95 * (expected > 0).sum()
     # within a pixel of the robot's camera, where the floor's depth changes by at most 8 %
     assert np.abs(seen["depth"][both] / expected[both] - 1).max() < 0.1
+
+
+def test_large_frames_at_full_rate_leave_time_for_all_else(toy: Any) -> None:
+    """A second of a common depth camera, 30 frames of 640 x 480, against the second of a control loop."""
+    large = PinholeCamera(width=640, height=480, fx=320.0, fy=320.0, cx=320.0, cy=240.0, mount_xyz_m=(0.1, 0.0, 0.5))
+    contract = toy.contract()
+    robot = simulated_robot(contract.array, large, "none")
+    builder, clearance = ObservationBuilder(contract, robot), Clearance(robot)
+    depths_m = [toy.hall_depth(large, wall_m) for wall_m in np.linspace(4.0, 3.0, 30)]
+    begun_ns = time.thread_time_ns()
+    for count, depth_m in enumerate(depths_m):
+        builder.add_frame(DepthFrame(depth_m, count))
+        ahead_m = clearance(depth_m)
+    ((_, seen),) = _run(builder, _block(0, 4000))
+    assert time.thread_time_ns() - begun_ns < 250_000_000
+    assert seen["depth"].max() == pytest.approx(2.9, abs=1e-5)  # of the newest frame
+    assert ahead_m == pytest.approx(3.0 - robot.radius_m, abs=0.01)
+    with pytest.raises(ValueError, match="480 x 640"):
+        builder.add_frame(DepthFrame(depth_m[:, :320], 31))

@@ -70,6 +70,16 @@ def test_without_a_running_robot_a_stop_holds_for_the_next_run(
         assert EmergencyStop(latch).reason == reason
 
 
+def test_a_stop_that_cannot_be_written_down_is_no_stop(
+    places: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc")  # nobody can write there
+    code, text = robot(capsys, "stop")
+    assert code == 1
+    assert "can't be written to /proc/" in text
+    assert "cut the motors' power" in text
+
+
 def test_a_shadow_decides_logs_and_moves_nothing(make_rig: Any) -> None:
     rig = make_rig(eager=9.0)
     rig.command()  # writes the robot's file

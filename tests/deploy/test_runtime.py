@@ -15,6 +15,7 @@ import pytest
 
 from phonotaxis.configs.contract import GoalSpec
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
+from phonotaxis.configs.robot import OdometryConfig
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 
@@ -84,6 +85,19 @@ def test_a_robot_that_drives_on_without_its_log_says_so(make_rig: Any) -> None:
     assert "the episode goes on in a new file" in err
     assert ["deleted or moved" in fault for fault in summary["faults"]] == [True]
     assert read_episode(summary["episode"]).health()[0]["event"] == "log_resumed"
+
+
+@pytest.mark.parametrize("odometry", [None, OdometryConfig()])
+def test_a_frozen_image_stops_a_robot_with_odometry_and_one_without(
+    make_rig: Any, odometry: OdometryConfig | None
+) -> None:
+    rig = make_rig(wall_m=1e6, eager=9.0, odometry=odometry)  # its camera shows the same floor for ever
+    code, summary, err = rig.finish(rig.start("--arm", duration_s=4.0))
+    assert "the image is frozen" in summary["faults"], (code, err)
+    assert summary["safety_stops"]["depth stale"] > 0
+    assert [fact["v_mps"] for fact in rig.truth("drive")][-1] == 0.0
+    events = [event["event"] for event in read_episode(rig.episode()).health()]
+    assert "camera_fault" in events
 
 
 def test_killing_the_runtime_stops_the_robot_and_leaves_a_readable_episode(make_rig: Any) -> None:

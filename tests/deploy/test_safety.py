@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonotaxis.configs.robot import DriveConfig, RobotConfig, SafetyLimits, load_robot
-from phonotaxis.deploy.clearance import Clearance
+from phonotaxis.configs.contract import PinholeCamera
+from phonotaxis.configs.geometry import base_from_camera, pixel_rays
+from phonotaxis.configs.robot import DriveConfig, RobotConfig, SafetyLimits, load_robot, simulated_robot
+from phonotaxis.deploy.clearance import FLOOR_TOLERANCE_M, Clearance
 from phonotaxis.deploy.safety import Command, SafetyFilter, SensorState
 
 MS = 1_000_000
@@ -234,3 +236,24 @@ def test_a_floor_that_is_not_there_is_not_free(toy: Any, drop_m: float, free: bo
     lower = level * (1.0 + drop_m / camera.mount_xyz_m[2])
     lower[lower > camera.max_range_m] = 0.0
     assert (Clearance(robot)(lower.astype(np.float32)) is not None) == free
+
+
+def test_only_pixels_that_could_see_an_obstacle_are_looked_at_and_none_is_missed(toy: Any) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        mount = {
+            "mount_xyz_m": tuple(rng.uniform([-0.2, -0.3, 0.1], [0.2, 0.3, 0.9])),
+            "mount_rpy_rad": tuple(rng.uniform(-0.6, 0.6, 3)),
+        }
+        camera = PinholeCamera(width=48, height=32, fx=30.0, fy=30.0, cx=24.0, cy=16.0, **mount)
+        robot = simulated_robot(toy.contract().array, camera, "none", safety=SafetyLimits(max_unknown_fraction=1.0))
+        depth = rng.uniform(0.1, 10.0, (32, 48)).astype(np.float32)
+        depth[rng.random(depth.shape) < 0.1] = np.nan
+        way_m = Clearance(robot)(depth)
+        if way_m is None:  # it sees no floor at all
+            continue
+        pose = base_from_camera(camera)
+        x, y, z = (pose[:3, :3] @ (pixel_rays(camera) * depth[..., None]).reshape(-1, 3).T) + pose[:3, 3:]
+        hit = (x > 0) & (abs(y) < robot.radius_m) & (z > FLOOR_TOLERANCE_M) & (z < robot.height_m)
+        short_m = x[hit] - np.sqrt(robot.radius_m**2 - y[hit] ** 2)
+        assert way_m == pytest.approx(np.clip(short_m, 0.0, 10.0).min(initial=10.0), abs=1e-9)

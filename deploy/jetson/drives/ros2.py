@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
+from phonotaxis.deploy.jetson.drives.wheels import JUMP_M
 
 if TYPE_CHECKING:
     from phonotaxis.configs.devices import Ros2Drive
@@ -14,6 +17,19 @@ if TYPE_CHECKING:
 DISCOVERY_S = 2.0  # within which another publisher is seen
 _LOOK_NS = 500_000_000
 _QUEUE = 10  # of odometry; it is emptied every tick, so that none is taken for newer than it is
+
+
+@contextlib.contextmanager
+def _in_the_graph() -> Iterator[None]:
+    """Turn what rclpy raises, whose exceptions have no base in common, into a DeviceError."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise DeviceError(
+            f"ROS 2 has failed ({type(error).__name__}: {error}): the base's own time-out stops it; start the run anew"
+        ) from error
 
 
 class Ros2:
@@ -30,7 +46,7 @@ class Ros2:
         """Join the graph.
 
         Raises:
-            DeviceError: no rclpy here, or somebody else publishes on the topic.
+            DeviceError: no rclpy here, it fails, or somebody else publishes on the topic.
         """
         self._config, self.dead_man_ms = config, dead_man_ms
         try:
@@ -44,40 +60,47 @@ class Ros2:
                 "Python environment that sees the system's packages"
             ) from None
         self._rclpy, self._twist = rclpy, Twist
-        # Its own handlers would end the graph at a Ctrl-C, which the guardian leaves to the runtime.
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("phonotaxis_guardian")
-        self._publisher = self._node.create_publisher(Twist, config.topic, 1)
+        self._node: Any = None
+        self._publisher: Any = None
         self._pose: tuple[float, float, float] | None = None
         self._motions: list[OdometrySample] = []
-        self._node.create_subscription(Odometry, config.odometry_topic, self._take, _QUEUE)
-        self._taken = 0
-        self._looked_ns = 0
-        until_ns = now_ns() + int(DISCOVERY_S * 1e9)
+        self._taken = self._looked_ns = self._others = 0
+        with _in_the_graph():
+            # Its own handlers would end the graph at a Ctrl-C, which the guardian leaves to the runtime.
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
-            while now_ns() < until_ns:
-                rclpy.spin_once(self._node, timeout_sec=0.1)
-                self._look(now_ns())
-        except DriveGone as error:
+            self._join(Twist, Odometry)
+        except DeviceError as error:
             self.close()
             raise DeviceError(str(error)) from None
 
+    @_in_the_graph()
+    def _join(self, twist: Any, odometry: Any) -> None:
+        self._node = self._rclpy.create_node("phonotaxis_guardian")
+        self._publisher = self._node.create_publisher(twist, self._config.topic, 1)
+        self._node.create_subscription(odometry, self._config.odometry_topic, self._take, _QUEUE)
+        until_ns = now_ns() + int(DISCOVERY_S * 1e9)
+        while now_ns() < until_ns:
+            self._rclpy.spin_once(self._node, timeout_sec=0.1)
+            self._look(now_ns())
+
     def _look(self, at_ns: int) -> None:
-        if at_ns - self._looked_ns < _LOOK_NS:
-            return
-        self._looked_ns = at_ns
-        others = self._node.count_publishers(self._config.topic) - 1
-        if others > 0:
+        if at_ns - self._looked_ns >= _LOOK_NS:
+            self._looked_ns = at_ns
+            self._others = self._node.count_publishers(self._config.topic) - 1
+        if self._others > 0:
             raise DriveGone(
-                f"{others} other publisher(s) on {self._config.topic}: the guardian drives alone; end them "
+                f"{self._others} other publisher(s) on {self._config.topic}: the guardian drives alone; end them "
                 f"(ros2 topic info --verbose {self._config.topic} names them)"
             )
 
+    @_in_the_graph()
     def command(self, v_mps: float, w_radps: float) -> None:
         """Publish both speeds, and take the odometry that has come.
 
         Raises:
             DriveGone: somebody else publishes as well.
+            DeviceError: the graph has gone.
         """
         self._look(now_ns())
         message = self._twist()
@@ -89,8 +112,13 @@ class Ros2:
         """Return -1: rclpy has no descriptor to wait for."""
         return -1
 
+    @_in_the_graph()
     def listen(self) -> None:
-        """Take all odometry that has come; others may publish."""
+        """Take all odometry that has come; others may publish.
+
+        Raises:
+            DeviceError: the graph has gone.
+        """
         for _ in range(_QUEUE):
             taken = self._taken
             self._rclpy.spin_once(self._node, timeout_sec=0.0)
@@ -103,10 +131,14 @@ class Ros2:
         x, y, z, w = pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w
         yaw = math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
         new = (float(pose.position.x), float(pose.position.y), yaw)
+        if not all(map(math.isfinite, new)):
+            return
         old, self._pose = self._pose, new
-        if old is None or not all(map(math.isfinite, new)):
+        if old is None:
             return
         dx, dy, turn = new[0] - old[0], new[1] - old[1], new[2] - old[2]
+        if math.hypot(dx, dy) > JUMP_M:  # a base that began anew
+            return
         c, s = math.cos(old[2]), math.sin(old[2])
         dyaw = math.atan2(math.sin(turn), math.cos(turn))
         self._motions.append(OdometrySample(c * dx + s * dy, c * dy - s * dx, dyaw, False, now_ns()))
@@ -117,7 +149,12 @@ class Ros2:
         return motions
 
     def close(self) -> None:
-        """Stop and leave the graph."""
-        self._publisher.publish(self._twist())
-        self._node.destroy_node()
-        self._rclpy.shutdown()
+        """Stop and leave the graph, as far as there still is one."""
+        with contextlib.suppress(DeviceError), _in_the_graph():
+            if self._publisher is not None:
+                self._publisher.publish(self._twist())
+        with contextlib.suppress(DeviceError), _in_the_graph():
+            if self._node is not None:
+                self._node.destroy_node()
+        with contextlib.suppress(DeviceError), _in_the_graph():
+            self._rclpy.shutdown()

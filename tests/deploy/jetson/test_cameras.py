@@ -107,6 +107,41 @@ def test_a_stream_that_ends_is_begun_anew() -> None:
     assert camera.restarts >= 1
 
 
+def test_a_sensor_that_comes_up_slowly_is_back_as_well() -> None:
+    """Two seconds to the first frame: started anew after one second without, and so on, it would never be back."""
+    slow = f"{TEST_SOURCE} ! queue min-threshold-time=2000000000 max-size-time=9000000000"
+    slow = slow.replace("is-live=true", "is-live=true num-buffers=60").format("GRAY16_LE", 30)
+    camera = LiveCamera(CameraPipeline(pipeline=slow, depth_scale_m=0.0001), CAMERA)
+    deadline_s, frames = time.monotonic() + 20.0, []
+    while time.monotonic() < deadline_s and not (camera.restarts and frames):
+        frames = camera.unread()
+        time.sleep(0.02)
+    camera.close()
+    assert frames
+    assert camera.restarts == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("fakesrc is-live=true", "delivers None of None x None, expected GRAY16_LE"),
+        (
+            "fakesrc sizetype=fixed sizemax=1200 ! identity sleep-time=20000 ! "
+            "rawvideoparse width=30 height=20 format=gray16-le framerate=0/1",
+            "no time stamps: let its source stamp them",
+        ),
+    ],
+)
+def test_frames_of_no_form_or_time_are_refused_and_named(source: str, said: str) -> None:
+    camera = LiveCamera(CameraPipeline(pipeline=source), CAMERA)
+    deadline_s = time.monotonic() + 5.0
+    while camera.refused < 2 and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert camera._thread.is_alive()
+    assert said in camera.fault
+    camera.close()
+
+
 def test_a_camera_that_is_plugged_in_again_is_back(scene: VirtualCamera, camera: LiveCamera) -> None:
     depth_m = np.full((20, 30), 2.0, dtype=np.float32)
     scene.unplug()

@@ -6,7 +6,8 @@ import pytest
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, load_robot
-from phonotaxis.deploy.checkup import check_robot
+from phonotaxis.deploy.checkup import _camera, check_robot
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
 
 def test_a_robot_that_is_well_passes_with_its_dead_man_proven(bench: Any) -> None:
@@ -18,12 +19,32 @@ def test_a_robot_that_is_well_passes_with_its_dead_man_proven(bench: Any) -> Non
     assert checks["microphones"].text.endswith("all well; the microphones run at 16000 Hz")
 
 
+def test_no_wheel_turns_while_the_emergency_stop_is_latched(bench: Any) -> None:
+    EmergencyStop(latch_path(bench.robot())).latch("pressed")
+    checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
+    assert not checks["drive"].ok
+    assert "robot release" in checks["drive"].text
+    assert bench._way_m == 0.0
+
+
 def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     obey = bench.board._obey
     monkeypatch.setattr(bench.board, "_obey", lambda said, at_ns: None if said["T"] == 136 else obey(said, at_ns))
     checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
     assert not checks["drive"].ok
     assert "DO NOT DRIVE" in checks["drive"].text
+
+
+def test_what_is_wrong_with_a_camera_is_told(bench: Any) -> None:
+    robot = bench.robot()
+    for change, said in (
+        ({"depth_scale_m": 1.0}, "0% of its pixels known: is it covered, or is devices.camera.depth_scale_m"),
+        ({"latency_ms": 1000.0}, "at most camera.max_age_ms 600"),
+    ):
+        devices = robot.devices.model_copy(update={"camera": robot.devices.camera.model_copy(update=change)})
+        check = _camera(robot.model_copy(update={"devices": devices}))
+        assert not check.ok
+        assert said in check.text
 
 
 def test_what_is_missing_is_named(bench: Any) -> None:

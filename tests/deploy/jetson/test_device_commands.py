@@ -89,6 +89,18 @@ def test_an_offset_is_measured_and_stored_where_a_run_finds_it(
     assert devices.camera.latency_ms == found["camera_latency"] == round(found["image_late"], 1)
 
 
+def test_a_camera_that_shows_nothing_is_told_before_claps_are(bench: Any, tmp_path: Path, typed: Typed) -> None:
+    robot = tmp_path / "wrong.yaml"
+    colour = "videotestsrc is-live=true ! video/x-raw,format=RGB,width=64,height=64,framerate=20/1"
+    devices = bench.robot().devices
+    camera = devices.camera.model_copy(update={"pipeline": colour})
+    wrong = bench.robot().model_copy(update={"devices": devices.model_copy(update={"camera": camera})})
+    robot.write_text(wrong.model_dump_json())
+    code, found, err = typed("devices", "sync", "--robot", robot, "--seconds", 5)
+    assert (code, found) == (1, {})
+    assert "the camera delivers RGB of 64 x 64, expected GRAY16_LE" in err
+
+
 def test_a_simulated_robot_has_no_devices_to_try(typed: Typed) -> None:
     for command in ("microphones", "camera", "sync"):
         code, found, err = typed("devices", command, "--robot", "simulated")

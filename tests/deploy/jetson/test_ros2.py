@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,10 @@ from phonotaxis.deploy.devices import DeviceError, DriveGone
 from phonotaxis.deploy.jetson.drives import ros2
 
 
+class InvalidHandle(Exception):
+    """As rclpy has one: none of Python's own, and no base that its other exceptions have too."""
+
+
 class Graph:
     """What rclpy's calls reach: one callback is called each time that the node spins."""
 
@@ -23,6 +28,7 @@ class Graph:
         self.published: list[Any] = []
         self.publishers = 1
         self.closed = False
+        self.gone = False  # every call fails, as after a shutdown
         self.take: Any = None
 
     def modules(self) -> dict[str, ModuleType]:
@@ -31,21 +37,34 @@ class Graph:
             vars(made).update(things)
             return made
 
+        def there() -> None:
+            if self.gone:
+                raise InvalidHandle("cannot use Destroyable because destruction was requested")
+
         def spin_once(node: Any, timeout_sec: float) -> None:
+            there()
             if self.waiting:
                 self.take(self.waiting.popleft())
 
+        def publish(message: Any) -> None:
+            there()
+            self.published.append(message)
+
+        def shutdown() -> None:
+            self.closed = True
+            there()
+
         node = SimpleNamespace(
-            create_publisher=lambda kind, topic, depth: SimpleNamespace(publish=self.published.append),
+            create_publisher=lambda kind, topic, depth: SimpleNamespace(publish=publish),
             create_subscription=lambda kind, topic, take, depth: setattr(self, "take", take),
             count_publishers=lambda topic: self.publishers,
-            destroy_node=lambda: None,
+            destroy_node=there,
         )
         twist = lambda: SimpleNamespace(linear=SimpleNamespace(x=0.0), angular=SimpleNamespace(z=0.0))  # noqa: E731
         return {
             "rclpy": module(
                 "rclpy", init=self.began.update, create_node=lambda name: node, spin_once=spin_once,
-                shutdown=lambda: setattr(self, "closed", True),
+                shutdown=shutdown,
             ),
             "rclpy.signals": module("rclpy.signals", SignalHandlerOptions=SimpleNamespace(NO="no handlers")),
             "geometry_msgs": module("geometry_msgs"),
@@ -91,7 +110,28 @@ def test_all_odometry_that_has_come_is_taken_in_one_tick(graph: Graph) -> None:
 def test_another_publisher_is_refused(graph: Graph) -> None:
     drive = ros2.Ros2(Ros2Drive(), 200.0)
     graph.publishers, drive._looked_ns = 2, 0
-    with pytest.raises(DriveGone, match=r"1 other publisher\(s\) on /cmd_vel"):
-        drive.command(0.1, 0.0)
+    for _ in range(3):  # gone until it is looked again and nobody is found, not for one tick
+        with pytest.raises(DriveGone, match=r"1 other publisher\(s\) on /cmd_vel"):
+            drive.command(0.1, 0.0)
+    assert not graph.published
     with pytest.raises(DeviceError, match="the guardian drives alone"):
         ros2.Ros2(Ros2Drive(), 200.0)
+
+
+def test_a_graph_that_has_gone_is_a_drive_that_has_gone(graph: Graph) -> None:
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    graph.gone = True
+    for use in (lambda: drive.command(0.0, 0.0), drive.listen):
+        with pytest.raises(DeviceError, match="InvalidHandle: cannot use"):
+            use()
+    drive.close()  # the guardian has more to close behind it
+    assert graph.closed
+    with pytest.raises(DeviceError, match="ROS 2 has failed"):
+        ros2.Ros2(Ros2Drive(), 200.0)
+
+
+def test_a_pose_that_is_none_or_jumps_is_no_motion(graph: Graph) -> None:
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    graph.waiting.extend(_odometry(x) for x in (7.0, 7.1, math.nan, 7.3, 0.0, 0.1))
+    drive.listen()
+    assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1, 0.2, 0.1])

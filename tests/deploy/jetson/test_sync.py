@@ -13,7 +13,7 @@ from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.devices import CameraPipeline, HardwareDevices, Microphones
 from phonotaxis.configs.robot import CameraConfig, load_robot
-from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.devices import DepthFrame, DeviceError
 from phonotaxis.deploy.jetson.cameras import LiveCamera
 from phonotaxis.deploy.jetson.microphones import LiveMicrophones
 from phonotaxis.deploy.jetson.sync import (
@@ -25,6 +25,7 @@ from phonotaxis.deploy.jetson.sync import (
     offset_between,
     sound_onsets,
     store,
+    thinned,
 )
 from phonotaxis.envs.hil.camera import VirtualCamera
 from phonotaxis.envs.hil.claps import Claps
@@ -59,6 +60,41 @@ def test_a_planted_offset_is_found(pulse: Pulse, late_ms: float) -> None:
 def test_too_few_events_are_told() -> None:
     with pytest.raises(DeviceError, match=r"1 event\(s\) were both heard \(2\) and seen \(1\)"):
         offset_between(np.array([0, 10**9]), np.array([10**7]))
+
+
+def test_an_event_is_paired_once() -> None:
+    """Who claps moves the hands before and after: twelve claps are no twenty-four events."""
+    sound_ns = np.arange(12) * 10**9
+    image_ns = np.sort(np.concatenate([sound_ns + 10**7, sound_ns + 27 * 10**7]))
+    with pytest.raises(DeviceError, match=r"12 event\(s\) were both heard \(12\) and seen \(24\)"):
+        offset_between(sound_ns, image_ns)
+    again_ns = np.arange(24) * 10**9
+    late_ns = np.sort(np.concatenate([again_ns + 10**7, again_ns[::4] + 27 * 10**7]))
+    assert offset_between(again_ns, late_ns) == Offset(pytest.approx(10.0), pytest.approx(0.0, abs=1e-9), 24)
+
+
+def _moving(seconds: int, lasts_s: float, size: int = 8) -> list[DepthFrame]:
+    """Return frames of a hand that moves for a while in every second but the first."""
+    rng, frames = np.random.default_rng(0), []
+    for count in range(60 * seconds):
+        at_s = count / 60
+        moves = at_s >= 1.0 and at_s % 1.0 < lasts_s
+        depth_m = (1.5 + 0.5 * (count % 2) if moves else 3.0) + rng.normal(size=(size, size)) * 0.002
+        frames.append(DepthFrame(depth_m.astype(np.float32), round(at_s * 1e9)))
+    return frames
+
+
+def test_an_event_that_lasts_is_one() -> None:
+    found = image_onsets(_moving(10, 0.5))
+    np.testing.assert_allclose(found * 1e-9, np.arange(1, 10) - 0.5 / 60, atol=1e-3)
+
+
+def test_large_images_are_thinned_and_show_the_same() -> None:
+    large = _moving(4, 0.1, size=400)
+    small = [thinned(frame) for frame in large]
+    assert all(4096 <= frame.depth_m.size < 4 * 4096 and frame.depth_m.base is None for frame in small)
+    np.testing.assert_array_equal(image_onsets(small), image_onsets(large))
+    assert thinned(_moving(1, 0.1)[0]).depth_m.shape == (8, 8)
 
 
 ROBOT = """\
