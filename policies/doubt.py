@@ -1,8 +1,8 @@
 """What actions cost a pupil in doubt, beside what they cost the expert, who never is.
 
 The expert knows where the source is, so it never takes back a turn, never goes round in circles, and never has to
-choose between the likeliest place and none. A pupil that imitates its costs alone does the first two where it can't tell
-the way, and never the third. The expert's own way costs no more by this: it doesn't lead to where this counts.
+choose between the likeliest place and none. A pupil that imitates its costs alone does the first two where it is in
+doubt, and never the third. The expert's own way costs no more by this: it doesn't lead to where this counts.
 """
 
 from __future__ import annotations
