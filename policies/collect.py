@@ -17,12 +17,11 @@ from phonotaxis.configs.lanes import Lane
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
+from phonotaxis.policies.doubt import Loitering, settling, undoing_regrets
 from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 
-LEFT, RIGHT = 2, 3
-UNDO_REGRET = 1.0
 _SEED_STRIDE = 1_000_003
 _LANES = 64  # at most: seeds of different trainings' lanes don't meet
 _SEEDINGS = 1_000_000  # so many strides lie below the seeds of validation and test
@@ -52,11 +51,13 @@ class TaskWorlds:
         self.policy = policy.eval()
         task = of_few_scenes(lane.task, lane.scene_count)
         self.world = World(task, lane.worlds, library=kept_library(task, store))
+        self.loitering = Loitering(lane.worlds, task.turn_deg)
         self.episodes = 0
         self._first_seed = first_seed
         self._begin(np.arange(lane.worlds))
 
     def _begin(self, worlds: np.ndarray) -> None:
+        self.loitering.begin(worlds)
         self.world.begin(worlds, self._first_seed + self.episodes + np.arange(worlds.size))
         self.episodes += worlds.size
 
@@ -70,16 +71,21 @@ class TaskWorlds:
         world = self.world
         return {
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
-            "regrets": torch.from_numpy(regrets + undoing_regrets(world)),
+            "regrets": torch.from_numpy(self._in_doubt(regrets)),
             "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
             "range_m": torch.from_numpy(world.range_m.astype(np.float32)),
             "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
             "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
         }
 
+    def _in_doubt(self, regrets: np.ndarray) -> np.ndarray:
+        told = settling(self.world, regrets) + undoing_regrets(self.world)
+        return told + self.loitering.regrets(told.shape[1])
+
     def act(self, actions: np.ndarray) -> list[EpisodeResult]:
         """Take a step in every world; what ends begins anew."""
         world = self.world
+        self.loitering.act(actions)
         outcome = world.step(actions)
         done = outcome.terminated | outcome.truncated | (world.steps >= self.lane.episode_steps)
         ended = np.flatnonzero(done)
@@ -161,19 +167,6 @@ class Collector:
 def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Put the lanes' tensors one after the other along their first axis."""
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def undoing_regrets(world: World) -> np.ndarray:
-    """Say what it costs to take back the last turn, float32 [worlds, actions].
-
-    No good way has a left turn after a right one, so a reversal loses what both cost. Told so, a policy in doubt goes
-    on turning the way it turns, and looks all round, instead of dithering where it stands.
-    """
-    turned = world.observation[names.MOTION][:, 4]
-    regrets = np.zeros((world.num_worlds, world.contract.num_actions), dtype=np.float32)
-    regrets[turned > 0, RIGHT] = UNDO_REGRET
-    regrets[turned < 0, LEFT] = UNDO_REGRET
-    return regrets
 
 
 _collector: Collector | None = None  # of this process, where it is a collecting one
