@@ -20,7 +20,7 @@ class PolicyConfig(Frozen):
         map_cells: a side, of a map that is carried along: where the source may be, what was seen, where the robot has
             been; 0 for none.
         caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
-        memory: "gru", "lstm", "transformer" over the last `memory_steps`, or "none".
+        memory: "gru", "mingru", "lstm", "transformer" over the last `memory_steps`, or "none".
         senses: that are read; those left out are zeros to the network, in training as afterwards.
     """
 
@@ -35,7 +35,7 @@ class PolicyConfig(Frozen):
     attention_heads: int = Field(default=4, ge=1, le=32)
     attention_layers: int = Field(default=1, ge=1, le=8)
     map_cells: int = Field(default=0, ge=0, le=128)
-    memory: Literal["gru", "lstm", "transformer", "none"] = "gru"
+    memory: Literal["gru", "mingru", "lstm", "transformer", "none"] = "gru"
     memory_steps: int = Field(default=32, ge=1, le=512)
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)

@@ -5,6 +5,7 @@ Every kind has one state vector a world, so that exporter, engines and log need 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -104,6 +105,52 @@ class GatedMemory(Memory):
         return candidate + update * (state - candidate)
 
 
+class InputGatedMemory(Memory):
+    """Two layers of units whose gates see the input alone (minGRU: Feng et al. 2024, with a bounded candidate).
+
+    A layer's state is h' = h + update * (candidate - h), where neither update nor candidate looks at h. So two states
+    that differ by rounding come nearer with every step, where a recurrence through a product may drive them apart; and
+    all steps' products are one. What such a layer can't do, let what is kept decide what to keep, the second does: it
+    sees the first. The state is both, one after the other, in [-1, 1]; the second is read.
+    """
+
+    def __init__(self, features: int, config: PolicyConfig) -> None:
+        """Build the layers for `features` inputs; at first they keep between a half and 63 of 64 of what they hold."""
+        size = config.memory_size
+        super().__init__(size, 2 * size)
+        self.first = nn.Linear(features, 2 * size)
+        self.second = nn.Linear(features + size, 2 * size)
+        for layer in (self.first, self.second):
+            with torch.no_grad():
+                layer.bias[:size] = -torch.linspace(0.0, math.log(63.0), size)
+
+    def read(self, state: Tensor) -> Tensor:
+        """See `Memory.read`."""
+        return state[..., self.size :]
+
+    def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.step`."""
+        return self.unroll(inputs[None], state, episode_start[None])[0]
+
+    def unroll(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
+        """See `Memory.unroll`."""
+        first, second = state.chunk(2, dim=-1)
+        kept = 1.0 - episode_start
+        firsts = self._layer(self.first(inputs), first, kept)
+        seconds = self._layer(self.second(torch.cat([inputs, firsts], dim=-1)), second, kept)
+        return torch.cat([firsts, seconds], dim=-1)
+
+    def _layer(self, gates: Tensor, state: Tensor, kept: Tensor) -> Tensor:
+        update, candidate = gates.chunk(2, dim=-1)
+        update = torch.sigmoid(update)
+        added, left = update * torch.tanh(candidate), (1.0 - update) * kept
+        states = []
+        for now in range(gates.shape[0]):
+            state = added[now] + left[now] * state
+            states.append(state)
+        return torch.stack(states)
+
+
 class LongShortTermMemory(Memory):
     """A long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
@@ -196,6 +243,7 @@ class NoMemory(Memory):
 
 KINDS: dict[str, Callable[[int, PolicyConfig], Memory]] = {
     "gru": GatedMemory,
+    "mingru": InputGatedMemory,
     "lstm": LongShortTermMemory,
     "transformer": RecentSteps,
     "none": NoMemory,
@@ -209,7 +257,7 @@ def build_memory(features: int, config: PolicyConfig) -> Memory:
 
 def state_size(config: PolicyConfig) -> int:
     """Return the length of the state of the memory that the configuration names."""
-    if config.memory == "lstm":
+    if config.memory in ("lstm", "mingru"):
         return 2 * config.memory_size
     if config.memory == "transformer":
         return config.memory_size + 1 + config.memory_steps * config.attention_size

@@ -11,7 +11,7 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.memory import RecentSteps
+from phonotaxis.policies.memory import InputGatedMemory, RecentSteps
 from phonotaxis.policies.policy import ExportablePolicy, Policy, PolicyOutput, contract_with_state
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -19,6 +19,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "attention": ({}, {"fusion": "attention"}),
     "film": ({}, {"fusion": "film"}),
     "lstm": ({}, {"memory": "lstm", "memory_size": 24}),
+    "mingru": ({}, {"memory": "mingru", "memory_size": 24}),
     "transformer": ({}, {"memory": "transformer", "memory_steps": 4}),
     "no memory": ({}, {"memory": "none"}),
     "map": ({}, {"map_cells": 6}),
@@ -131,7 +132,7 @@ def test_every_weight_learns(form: str) -> None:
     assert idle == (["log_std"] if form == "continuous" else [])
 
 
-@pytest.mark.parametrize("memory", ["gru", "lstm", "transformer"])
+@pytest.mark.parametrize("memory", ["gru", "mingru", "lstm", "transformer"])
 def test_what_was_is_remembered(memory: str) -> None:
     """Two steps ago something else was seen, and it shows; after a start it doesn't."""
     torch.manual_seed(0)
@@ -160,6 +161,27 @@ def test_steps_long_ago_are_forgotten() -> None:
         inputs[0] += 5.0
         changed = memory.read(memory.unroll(inputs, state, starts))
     assert [bool((a != b).any()) for a, b in zip(reads, changed)] == [True, True, True, False, False]
+
+
+def test_gates_that_see_the_input_alone_drive_no_two_states_apart() -> None:
+    """With weights as large as they like: what differs by rounding differs by less a step later, in both layers."""
+    torch.manual_seed(0)
+    memory = InputGatedMemory(6, PolicyConfig(memory="mingru", memory_size=16))
+    for weight in memory.parameters():
+        torch.nn.init.normal_(weight, std=3.0)
+    inputs, starts = torch.randn(40, 8, 6), torch.zeros(40, 8, 1)
+    state = torch.rand(8, memory.state_size) * 2.0 - 1.0
+    first = torch.cat([torch.zeros(16), torch.ones(16)])  # the second layer's state alone differs
+    with torch.no_grad():
+        apart = [
+            (memory.unroll(inputs, state, starts) - memory.unroll(inputs, state + 0.1 * moved, starts)).abs()
+            for moved in (first, 1.0 - first)
+        ]
+        bounded = memory.unroll(inputs, state, starts).abs().max()
+    assert bool((apart[0].diff(dim=0) <= 1e-6).all())
+    assert bool((apart[1][..., :16].diff(dim=0) <= 1e-6).all())
+    assert float(apart[1][-1].max()) < 1e-4
+    assert float(bounded) <= 1.0
 
 
 def test_a_sense_left_out_says_nothing() -> None:

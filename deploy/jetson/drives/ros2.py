@@ -53,6 +53,7 @@ class Ros2:
             import rclpy
             from geometry_msgs.msg import Twist
             from nav_msgs.msg import Odometry
+            from rclpy.qos import QoSProfile, QoSReliabilityPolicy
             from rclpy.signals import SignalHandlerOptions
         except ImportError as error:
             raise DeviceError(
@@ -69,16 +70,18 @@ class Ros2:
             # Its own handlers would end the graph at a Ctrl-C, which the guardian leaves to the runtime.
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
-            self._join(Twist, Odometry)
+            # A best-effort subscription hears reliable publishers as well; a reliable one hears only those.
+            quality = QoSProfile(depth=_QUEUE, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+            self._join(Twist, Odometry, quality)
         except DeviceError as error:
             self.close()
             raise DeviceError(str(error)) from None
 
     @_in_the_graph()
-    def _join(self, twist: Any, odometry: Any) -> None:
+    def _join(self, twist: Any, odometry: Any, quality: Any) -> None:
         self._node = self._rclpy.create_node("phonotaxis_guardian")
         self._publisher = self._node.create_publisher(twist, self._config.topic, 1)
-        self._node.create_subscription(odometry, self._config.odometry_topic, self._take, _QUEUE)
+        self._node.create_subscription(odometry, self._config.odometry_topic, self._take, quality)
         until_ns = now_ns() + int(DISCOVERY_S * 1e9)
         while now_ns() < until_ns:
             self._rclpy.spin_once(self._node, timeout_sec=0.1)

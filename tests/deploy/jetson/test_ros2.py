@@ -30,6 +30,10 @@ class Graph:
         self.closed = False
         self.gone = False  # every call fails, as after a shutdown
         self.take: Any = None
+        self.quality: Any = None
+
+    def subscribe(self, kind: Any, topic: str, take: Any, quality: Any) -> None:
+        self.take, self.quality = take, quality
 
     def modules(self) -> dict[str, ModuleType]:
         def module(name: str, **things: Any) -> ModuleType:
@@ -56,7 +60,7 @@ class Graph:
 
         node = SimpleNamespace(
             create_publisher=lambda kind, topic, depth: SimpleNamespace(publish=publish),
-            create_subscription=lambda kind, topic, take, depth: setattr(self, "take", take),
+            create_subscription=self.subscribe,
             count_publishers=lambda topic: self.publishers,
             destroy_node=there,
         )
@@ -65,6 +69,9 @@ class Graph:
             "rclpy": module(
                 "rclpy", init=self.began.update, create_node=lambda name: node, spin_once=spin_once,
                 shutdown=shutdown,
+            ),
+            "rclpy.qos": module(
+                "rclpy.qos", QoSProfile=SimpleNamespace, QoSReliabilityPolicy=SimpleNamespace(BEST_EFFORT="best effort")
             ),
             "rclpy.signals": module("rclpy.signals", SignalHandlerOptions=SimpleNamespace(NO="no handlers")),
             "geometry_msgs": module("geometry_msgs"),
@@ -105,6 +112,12 @@ def test_all_odometry_that_has_come_is_taken_in_one_tick(graph: Graph) -> None:
     assert (graph.published[-1].linear.x, graph.published[-1].angular.z) == (0.2, -0.1)
     assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1] * 4)
     assert not graph.waiting
+
+
+def test_a_base_that_publishes_best_effort_is_heard(graph: Graph) -> None:
+    """As sensors' topics often do: a reliable subscription is offered nothing by such a publisher."""
+    ros2.Ros2(Ros2Drive(), 200.0)
+    assert (graph.quality.reliability, graph.quality.depth) == ("best effort", 10)
 
 
 def test_another_publisher_is_refused(graph: Graph) -> None:
