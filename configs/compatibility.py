@@ -185,6 +185,11 @@ def _motion(contract: Contract, robot: RobotConfig) -> list[str]:
                 f"this robot {done:.3g} (acceleration {_text(trained)} -> {_text(acceleration)}, latency "
                 f"{body.latency_s:g} -> {drive.latency_s:g} s); at most {MOTION_TOLERANCE:.0%} apart"
             )
+    if robot.odometry is not None and robot.odometry.source != contract.motion_source:
+        faults.append(
+            f"odometry.source: the policy was trained with {contract.motion_source} odometry, the robot has "
+            f"{robot.odometry.source}"
+        )
     if robot.radius_m > body.radius_m * 1.1 + 1e-9:
         faults.append(f"body: trained with a radius of {body.radius_m:g} m, robot {robot.radius_m:g} m")
     return faults

@@ -48,9 +48,9 @@ class DriveConfig(Frozen):
 
 
 class OdometryConfig(Frozen):
-    """Where the robot's motion is read: its wheels, an external estimator, or integrated commands."""
+    """What the drive's odometry is: of its wheels, or of an estimator that sees slip."""
 
-    source: Literal["wheel", "external", "commanded"] = "wheel"
+    source: Literal["wheel", "external"] = "wheel"
     max_age_ms: float = Field(default=600.0, gt=0, le=10_000)
 
 

@@ -98,6 +98,7 @@ SHORT = PinholeCamera(max_range_m=3.0)
         ({"safety": {"max_w_radps": 0.5}}, "safety.max_w_radps 0.5 rad/s would clip"),
         ({"safety": {"max_acceleration_mps2": 1.0}}, "acceleration unlimited -> 1,"),
         ({"safety": {"command_expiry_ms": 250.0}}, "would expire commands between two steps"),
+        ({"odometry": {"source": "external"}}, "trained with wheel odometry, the robot has external"),
         ({"radius_m": 0.3}, "body: trained with a radius of 0.18 m, robot 0.3 m"),
     ],
 )
