@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -10,12 +11,14 @@ from phonotaxis.configs.base import ConfigError, Frozen
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.task import AudioGoalTask
 
+_SHORT = frozenset(("suite", "array", "changes"))  # what a file may say of a lane's task in short
+
 
 class Lane(Frozen):
     """One of several tasks that a policy is trained on at once.
 
-    In a file, `suite: NAME` stands for the task of a suite's train split, and `array: NAME` for the same with another
-    microphone array.
+    In a file, `suite: NAME` stands for the task of a suite's train split, `array: NAME` for the same with another
+    microphone array, and `changes: {sources: {stops_after_s: null}}` for the same but for what is named.
 
     Attributes:
         task: what is trained.
@@ -33,9 +36,9 @@ class Lane(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not {"suite", "array"} & data.keys():
+        if not isinstance(data, dict) or not _SHORT & data.keys():
             return data
-        rest = {key: value for key, value in data.items() if key not in ("suite", "array")}
+        rest = {key: value for key, value in data.items() if key not in _SHORT}
         if "suite" in data:
             if "task" in data:
                 raise ValueError("a lane has a suite or a task, not both")
@@ -43,10 +46,23 @@ class Lane(Frozen):
                 rest["task"] = load_suite(data["suite"]).task_of("train").model_dump()
             except ConfigError as error:
                 raise ValueError(str(error)) from None
+        task = rest.get("task", {})
+        task = task.model_dump() if isinstance(task, AudioGoalTask) else task
+        if not isinstance(task, dict) or not isinstance(data.get("changes", {}), dict):
+            raise ValueError("a lane's task and changes are mappings of a task's fields, as in `changes: {goal: none}`")
         if "array" in data:
-            task = rest.get("task", {})
-            rest["task"] = (task.model_dump() if isinstance(task, AudioGoalTask) else task) | {"array": data["array"]}
-        return rest
+            task = task | {"array": data["array"]}
+        return rest | {"task": _changed(task, data.get("changes", {}))}
+
+
+def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with what is named changed, as deep as both are mappings."""
+    deeper = {
+        key: _changed(fields[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(fields.get(key), dict)
+    }
+    return fields | changes | deeper
 
 
 class InLanes(Frozen):
@@ -92,3 +108,16 @@ class InLanes(Frozen):
         """The lanes; where none are given one of the task."""
         alone = Lane(task=self.task, worlds=self.worlds, episode_steps=self.episode_steps, scene_count=self.scene_count)
         return self.lanes or (alone,)
+
+
+def lane_names(lanes: Sequence[Lane]) -> list[str]:
+    """Return a name for each lane: its task's and its array's, numbered where that is another's too."""
+    names: list[str] = []
+    for lane in lanes:
+        name = own = f"{lane.task.name} {lane.task.array}"
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{own} {number}"
+        names.append(name)
+    return names

@@ -1,4 +1,4 @@
-"""Ctrl-C and a service manager's stop, while a run is ending."""
+"""Ctrl-C and a service manager's stop, in a run and while it is ending."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ import threading
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def take_interrupts() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt: drive first, then the log, in words.
+
+    Ctrl-C too, since a shell's script starts jobs in the background with that ignored: who then asks a robot to stop by
+    it is to be heard.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.default_int_handler)
 
 
 def put_off_interrupts() -> None:

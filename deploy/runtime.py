@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from phonotaxis.deploy.devices import DeviceError, open_sensors
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
-from phonotaxis.deploy.interrupts import put_off_interrupts
+from phonotaxis.deploy.interrupts import put_off_interrupts, take_interrupts
 from phonotaxis.deploy.loop import Loop, RunEnd
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
@@ -162,10 +161,6 @@ def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian:
     return summary
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line: exit code 0 for goal reached or time over, 130 if interrupted, else 1."""
     parser = argparse.ArgumentParser(prog="phonotaxis.deploy.runtime", description="Run a policy on a robot.")
@@ -179,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arm", action="store_true", help="let the robot move: a person's act")
     parser.add_argument("--shadow", action="store_true", help="a person drives: decide and log, command nothing")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    take_interrupts()
     go_first()
     try:
         summary = run(

@@ -9,8 +9,9 @@ other err alike, so they are averaged, not added:
     log p(cell) <- log p(cell) + trust / weight * (likelihood(direction, range of the cell) - log p(cell))
 
 up to a constant. Trust, between 0 and 1, is learnt too: a window that says nothing takes nothing away, so that a sound
-that has ended is still known. Beside the belief the map keeps what was seen free, what was seen as a wall, and where
-the robot has been. The network reads it at points about itself, near ones densely.
+that has ended is still known. How a window is read may hang on those before it (`listening.py`). Beside the belief the
+map keeps what was seen free, what was seen as a wall, and where the robot has been. The network reads it at points
+about itself, near ones densely.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 from phonotaxis.policies.encoders import with_neighbours
 from phonotaxis.policies.grid import POSE, Cells, Grid, over_polar
+from phonotaxis.policies.listening import Listening
 
 CELL_M = 0.75
 RETENTION = 0.995  # of where the robot has been, a step
@@ -57,8 +59,9 @@ class Belief(NamedTuple):
 class BeliefMap(nn.Module):
     """A map of cells a side, see the module.
 
-    What it perceives of a moment is one vector: the likelihood over range and direction, the trust in it, depth along
-    the horizon and whether it is known, and the robot's displacement. Its state is pose, weight and layers.
+    What it perceives of a moment is one vector: what each direction shows, what tells range and trust, depth along the
+    horizon and whether it is known, the robot's displacement, and what is listened to. Its state is pose, weight,
+    layers, and what was listened to.
 
     Attributes:
         inputs: length of what is perceived.
@@ -67,7 +70,9 @@ class BeliefMap(nn.Module):
 
     points: Tensor
 
-    def __init__(self, contract: Contract, cells: int, azimuths: int, heard: int, fused: int, size: int) -> None:
+    def __init__(
+        self, contract: Contract, cells: int, azimuths: int, heard: int, fused: int, size: int, listening: int = 0
+    ) -> None:
         """Build likelihood and reading.
 
         Args:
@@ -77,12 +82,18 @@ class BeliefMap(nn.Module):
             heard: features of each azimuth of what is heard.
             fused: length of the vector of all senses.
             size: of what is read.
+            listening: units that keep what was heard, for how a window is read; 0 where each is read by itself.
         """
         super().__init__()
         self.grid = Grid(contract, cells, CELL_M)
         self._cells, self._azimuths = cells, azimuths
-        self._parts = [RANGES * azimuths, 1, 2 * DEPTH_CELLS, POSE]
-        self.inputs, self.state_size = sum(self._parts), state_size(cells)
+        self.listening = Listening(fused, listening, _UNITS, RANGES + 1) if listening else None
+        self._parts = [_UNITS * azimuths, RANGES + 1, 2 * DEPTH_CELLS, POSE]
+        self._states = [POSE, 1, _LAYERS * cells**2]
+        if self.listening is not None:
+            self._parts.append(self.listening.inputs)
+            self._states.append(self.listening.size)
+        self.inputs, self.state_size = sum(self._parts), sum(self._states)
         self.around = nn.Linear(heard, _UNITS)
         self.likelihood = nn.Linear(_UNITS, RANGES)
         self.range_and_trust = nn.Linear(fused, RANGES + 1)
@@ -113,12 +124,11 @@ class BeliefMap(nn.Module):
         Returns:
             float32 [batch, inputs].
         """
-        by_range, trust = self.range_and_trust(fused).split([RANGES, 1], dim=1)
-        polar = self.likelihood(torch.relu(self.around(heard))) + by_range[:, None]
-        polar = polar.transpose(1, 2).flatten(1)
         middle = DEPTH_CELLS // 2
         horizon = depth[:, :, middle - 1 : middle + 1].amax(dim=2).flatten(1)
-        return torch.cat([polar, torch.sigmoid(trust), horizon, motion[:, :POSE]], dim=1)
+        heeded = [self.listening.take(fused)] if self.listening is not None else []
+        shown, told = self.around(heard).flatten(1), self.range_and_trust(fused)
+        return torch.cat([shown, told, horizon, motion[:, :POSE], *heeded], dim=1)
 
     def step(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take one step.
@@ -137,12 +147,12 @@ class BeliefMap(nn.Module):
     def unroll(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take several steps, each argument but `state` with leading [time], as has all that is returned."""
         when = episode_start.shape[:2]
-        polar, trust, horizon, motion = perceived.split(self._parts, dim=-1)
-        pose, weight, layers = state.split([POSE, 1, _LAYERS * self._cells**2], dim=1)
+        shown, told, horizon, motion, *given = perceived.split(self._parts, dim=-1)
+        pose, weight, layers, *listened = state.split(self._states, dim=1)
+        polar, trust, listened = self._hear(shown, told, given, listened, episode_start)
         before, after, end = self.grid.walk(motion.detach(), pose, episode_start)
         cells = self.grid.about(before.flatten(0, 1), after.flatten(0, 1), episode_start.flatten(0, 1))
-        polar = polar.flatten(0, 1).unflatten(1, (RANGES, self._azimuths))
-        heard = over_polar(polar, cells, NEAREST_M).unflatten(0, when)
+        heard = over_polar(polar.flatten(0, 1), cells, NEAREST_M).unflatten(0, when)
         seen, fades = (part.unflatten(0, when) for part in self._see(horizon.detach().flatten(0, 1), cells))
         stays = cells.stays.unflatten(0, when)[:, :, None]
         layers = layers.unflatten(1, (_LAYERS, self._cells, self._cells))
@@ -161,9 +171,20 @@ class BeliefMap(nn.Module):
         believed, known = torch.stack(beliefs), torch.stack(knowns)
         log_p = torch.log_softmax(believed.flatten(2), dim=2)
         read = self._read(log_p.flatten(0, 1), known.flatten(0, 1), after.flatten(0, 1), cells)
-        kept = [end, torch.stack(weights), believed.flatten(2), known.flatten(2)]
+        kept = [end, torch.stack(weights), believed.flatten(2), known.flatten(2), *listened]
         belief = Belief(log_p, cells.x.flatten(1).unflatten(0, when), cells.y.flatten(1).unflatten(0, when))
         return read.unflatten(0, when), torch.cat(kept, dim=2), belief
+
+    def _hear(
+        self, shown: Tensor, told: Tensor, given: list[Tensor], listened: list[Tensor], episode_start: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return each window's likelihood [time, batch, ranges, azimuths], its trust, and what was listened to."""
+        shown = shown.unflatten(2, (self._azimuths, _UNITS))
+        if self.listening is not None:
+            shown, told, *listened = self.listening.unroll(given[0], listened[0], shown, told, episode_start)
+        by_range, trust = told.split([RANGES, 1], dim=2)
+        polar = self.likelihood(torch.relu(shown)) + by_range[:, :, None]
+        return polar.transpose(2, 3), torch.sigmoid(trust), listened
 
     def _see(self, horizon: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """Return what is new of free, wall and visited, and how much is kept; each [moments, 3, cells, cells]."""
@@ -204,9 +225,9 @@ def _figures(log_p: Tensor, cells: Cells) -> Tensor:
     return torch.stack([*near, mean_x / 5.0, mean_y / 5.0, spread / 5.0, entropy / 5.0], dim=1)
 
 
-def state_size(cells: int) -> int:
-    """Return the length of the state of a map of so many cells a side."""
-    return POSE + 1 + _LAYERS * cells**2
+def state_size(cells: int, listening: int = 0) -> int:
+    """Return the length of the state of a map of so many cells a side, and of so many units that listen."""
+    return POSE + 1 + _LAYERS * cells**2 + listening
 
 
 def belief_nll(belief: Belief, range_m: Tensor, bearing_rad: Tensor) -> Tensor:

@@ -18,13 +18,11 @@ from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.doubt import Loitering, settling, undoing_regrets
+from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 
-_SEED_STRIDE = 1_000_003
-_LANES = 64  # at most: seeds of different trainings' lanes don't meet
-_SEEDINGS = 1_000_000  # so many strides lie below the seeds of validation and test
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
 
 
@@ -42,18 +40,18 @@ class TaskWorlds:
     Args:
         lane: task, number of worlds and where episodes are cut.
         policy: of the task's own contract, whose front ends are used.
-        first_seed: of the episodes.
+        first: seed of the first episode.
         store: folder in which sound fields outlive the training; None for none.
     """
 
-    def __init__(self, lane: Lane, policy: Policy, first_seed: int, store: str | None = None) -> None:
+    def __init__(self, lane: Lane, policy: Policy, first: int, store: str | None = None) -> None:
         self.lane = lane
         self.policy = policy.eval()
         task = of_few_scenes(lane.task, lane.scene_count)
         self.world = World(task, lane.worlds, library=kept_library(task, store))
         self.loitering = Loitering(lane.worlds, task.turn_deg)
         self.episodes = 0
-        self._first_seed = first_seed
+        self._first_seed = first
         self._begin(np.arange(lane.worlds))
 
     def _begin(self, worlds: np.ndarray) -> None:
@@ -116,8 +114,7 @@ class Collector:
         self.lanes: list[TaskWorlds] = []
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
-            first_seed = (config.seed * _LANES + number) % _SEEDINGS * _SEED_STRIDE
-            self.lanes.append(TaskWorlds(lane, own, first_seed, fields))
+            self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), fields))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0

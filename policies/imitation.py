@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import lane_names
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from phonotaxis.policies.chunks import ChunkBuffer
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
@@ -119,29 +120,34 @@ class ImitationTrainer:
         self.best = float(saved.counters.get("best_spl", -1.0))
         self._validated_at = self.seconds
 
-    def start_from(self, folder: Path) -> None:
-        """Begin with the averaged weights of another training, of the same network but for any task it fits.
+    def start_from(self, other: Policy) -> None:
+        """Begin with the weights of another policy, of the same network but for any task it fits.
 
-        Where this network has a map and that one hasn't, all else is taken over: a new map says nothing at first, so
-        that the policy goes on as it was.
+        Where this network has a map, or listens, and that one doesn't, all else is taken over: what is new says nothing
+        at first, so that the policy goes on as it was.
+
+        Args:
+            other: the policy.
 
         Raises:
-            CheckpointError: there is none, its weights don't fit, or they were learnt behind another front end.
+            CheckpointError: its weights don't fit, or they were learnt behind another front end.
         """
-        saved = load_checkpoint(folder)
-        theirs, own = saved.contract.front_end, self.policy.contract.front_end
+        theirs, own = other.contract.front_end, self.policy.contract.front_end
         if theirs != own:
             raise CheckpointError(
-                f"{folder}: it reads other features of sound than this training: expected the front end "
+                "the given weights were learnt on other features of sound than this training's: expected the front end "
                 f"{own.model_dump_json()}, found {theirs.model_dump_json()}; name that one as `front_end:` of the task "
                 "in your --config, or begin without --weights"
             )
-        weights = saved.modules["average" if "average" in saved.modules else "policy"]
         new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
         try:
-            self.policy.load_state_dict(new | weights)
+            self.policy.load_state_dict(new | other.state_dict())
         except RuntimeError:
-            raise CheckpointError(f"{folder}: its network has other sizes; name them under `policy:`") from None
+            own_sizes = self.policy.config.model_dump()
+            sizes = {name: size for name, size in other.config.model_dump().items() if size != own_sizes[name]}
+            raise CheckpointError(
+                f"the given weights are a network's of other sizes; name them under `policy:` in your --config: {sizes}"
+            ) from None
         self.average.load_state_dict(self.policy.state_dict())
 
     def save(self) -> None:
@@ -275,8 +281,8 @@ class ImitationTrainer:
         return losses
 
     def _progress(self, expert_share: float, losses: dict[str, float]) -> Progress:
-        tasks = [f"{lane.task.name} {lane.task.array}" for lane in self.config.all_lanes]
-        lanes = {name: float(np.mean(recent)) if recent else None for name, recent in zip(tasks, self._recent)}
+        means = [float(np.mean(recent)) if recent else None for recent in self._recent]
+        lanes = dict(zip(lane_names(self.config.all_lanes), means))
         shares = [share for share in lanes.values() if share is not None]
         return Progress(
             seconds=self.seconds,

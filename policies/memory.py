@@ -63,6 +63,35 @@ class Memory(nn.Module):
         return torch.stack(states)
 
 
+def leaking(features: int, size: int) -> nn.Linear:
+    """Return the layer that makes of `features` what `leak` takes; at first a step keeps from a half to 63 of 64."""
+    layer = nn.Linear(features, 2 * size)
+    with torch.no_grad():
+        layer.bias[:size] = -torch.linspace(0.0, math.log(63.0), size)
+    return layer
+
+
+def leak(gates: Tensor, state: Tensor, kept: Tensor) -> Tensor:
+    """Take `time` steps of units whose gates don't see their state: h' = h + update * (candidate - h).
+
+    Args:
+        gates: float32 [time, batch, 2 size], update and candidate before sigmoid and tanh.
+        state: float32 [batch, size] before the first step, in [-1, 1].
+        kept: float32 [time, batch, 1], 0 where the state is cleared first.
+
+    Returns:
+        The state after each step, float32 [time, batch, size].
+    """
+    update, candidate = gates.chunk(2, dim=-1)
+    update = torch.sigmoid(update)
+    added, left = update * torch.tanh(candidate), (1.0 - update) * kept
+    states = []
+    for now in range(gates.shape[0]):
+        state = added[now] + left[now] * state
+        states.append(state)
+    return torch.stack(states)
+
+
 class GatedMemory(Memory):
     """A gated recurrent unit (Cho et al. 2014, in cuDNN's form, with the reset gate after the product).
 
@@ -115,14 +144,11 @@ class InputGatedMemory(Memory):
     """
 
     def __init__(self, features: int, config: PolicyConfig) -> None:
-        """Build the layers for `features` inputs; at first they keep between a half and 63 of 64 of what they hold."""
+        """Build the layers for `features` inputs."""
         size = config.memory_size
         super().__init__(size, 2 * size)
-        self.first = nn.Linear(features, 2 * size)
-        self.second = nn.Linear(features + size, 2 * size)
-        for layer in (self.first, self.second):
-            with torch.no_grad():
-                layer.bias[:size] = -torch.linspace(0.0, math.log(63.0), size)
+        self.first = leaking(features, size)
+        self.second = leaking(features + size, size)
 
     def read(self, state: Tensor) -> Tensor:
         """See `Memory.read`."""
@@ -136,19 +162,9 @@ class InputGatedMemory(Memory):
         """See `Memory.unroll`."""
         first, second = state.chunk(2, dim=-1)
         kept = 1.0 - episode_start
-        firsts = self._layer(self.first(inputs), first, kept)
-        seconds = self._layer(self.second(torch.cat([inputs, firsts], dim=-1)), second, kept)
+        firsts = leak(self.first(inputs), first, kept)
+        seconds = leak(self.second(torch.cat([inputs, firsts], dim=-1)), second, kept)
         return torch.cat([firsts, seconds], dim=-1)
-
-    def _layer(self, gates: Tensor, state: Tensor, kept: Tensor) -> Tensor:
-        update, candidate = gates.chunk(2, dim=-1)
-        update = torch.sigmoid(update)
-        added, left = update * torch.tanh(candidate), (1.0 - update) * kept
-        states = []
-        for now in range(gates.shape[0]):
-            state = added[now] + left[now] * state
-            states.append(state)
-        return torch.stack(states)
 
 
 class LongShortTermMemory(Memory):

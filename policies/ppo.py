@@ -19,14 +19,13 @@ from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.envs.sb3 import make_sb3
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
+from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy, set_learning
 from phonotaxis.policies.several_tasks import SeveralTasks
 
 _RECENT_EPISODES = 200
-_SEED_STRIDE = 1_000_003
-_LANES = 64  # at most: seeds of different trainings' lanes don't meet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _worlds(number: int, lane: Lane, start: Checkpoint, config: PpoConfig, field
     steps = min(lane.task.max_steps, lane.episode_steps)
     task = of_few_scenes(lane.task, lane.scene_count).model_copy(update={"max_steps": steps})
     library = kept_library(task, None if fields is None else str(fields))
-    seed = (config.seed * _LANES + number) * _SEED_STRIDE
+    seed = first_seed(config.seed, number)
     worlds = make_sb3(lane.worlds, seed=seed, task=task, actions=task.actions, threads=config.threads, library=library)
     return FeatureEnv(worlds, start.policy(contract=task.contract()))
 

@@ -20,12 +20,12 @@ from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from phonotaxis.policies.draws import Draw, draw_episodes
+from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_head import Comfort, KnobValidation
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
 
-_SEED_STRIDE = 1_000_003
 _HEAD = "caution."  # what the weights of a policy without a knob lack
 _RECENT_ROUNDS = 8
 _LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
@@ -227,7 +227,7 @@ class PreferenceTrainer:
     def _round(self, world: World) -> dict[str, float]:
         """Draw, then learn; returns what to tell of it."""
         config, number = self.config, int(self.counters["prefer_rounds"])
-        first = (config.seed * _SEED_STRIDE + number) * config.starts
+        first = first_seed(config.seed) + number * config.starts
         seeds = [first + start for start in range(config.starts) for _ in range(config.draws)]
         cautions = [float(draw % 2) for draw in range(config.draws)] * config.starts
         drawn = draw_episodes(self.policy, world, seeds, cautions, (config.seed, number), config.temperature)

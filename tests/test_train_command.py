@@ -110,6 +110,24 @@ def test_an_exported_training_is_a_bundle(
     assert bundle.provenance["training"]["worlds"] == 2
 
 
+def test_a_training_begins_with_a_bundles_weights(
+    interrupted: tuple[Path, int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    bundle, out = tmp_path / "policy.onnx", tmp_path / "on"
+    assert cli.run(["export", str(interrupted[0]), "--out", str(bundle)]) == 0
+    monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: trainer.save())
+    assert cli.run(["train", "--seed", "5", "--out", str(out), "--weights", str(bundle)]) == 0  # its network's sizes
+    exported = load_checkpoint(interrupted[0]).modules["average"]
+    begun = load_checkpoint(out).modules["policy"]
+    assert begun.keys() == exported.keys()
+    assert all(torch.equal(value, exported[name]) for name, value in begun.items())
+
+
 def test_export_where_no_training_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["export", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +56,7 @@ def run(
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import load_robot
+    from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.deploy.realtime import go_first
     from phonotaxis.deploy.runtime import ENDED_WELL
     from phonotaxis.deploy.runtime import run as run_policy
@@ -66,8 +66,7 @@ def run(
     chosen = policy_or_shipped(bundle or policy)
     if arm and shadow:
         raise ConfigError("--arm lets the policy drive, --shadow lets you: choose one")
-    # a service manager's stop ends the run as Ctrl-C does: drive first, then the log, in words
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    take_interrupts()
     go_first()
     chosen_robot = load_robot(robot, socket)
     summary = run_policy(

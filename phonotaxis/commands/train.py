@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from phonotaxis.configs.imitation import ImitationConfig
     from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.imitation import Progress
+    from phonotaxis.policies.policy import Policy
 
 
 def train(
@@ -28,7 +29,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder of another training, of the same network, with whose weights to begin.")
+        Path | None,
+        typer.Option(
+            help="Begin with the weights of another training (its folder) or bundle (.onnx), of this network."
+        ),
     ] = None,
     fields: Annotated[
         Path | None,
@@ -49,9 +53,12 @@ def train(
 
     if resume and weights is not None:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
-    changes = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
+    other = None if weights is None else _policy_of(weights)
+    changes: dict[str, Any] = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
+    if other is not None and config is None:
+        changes["policy"] = other.config
     if seeds == 1:
-        figures = _train(settings(config, out, resume, changes), out, resume, weights, fields, f"{out} --resume")
+        figures = _train(settings(config, out, resume, changes), out, resume, other, fields, f"{out} --resume")
     else:
         figures = {}
         for number in range(seed or 0, (seed or 0) + seeds):
@@ -59,14 +66,14 @@ def train(
             begun = resume and has_checkpoint(folder)
             chosen = settings(None, folder, True, {}) if begun else settings(config, folder, False, own)
             again = f"{out} --seeds {seeds} --resume" + (f" --config {config}" if config else "")
-            found = _train(chosen, folder, begun, weights, fields, again)
+            found = _train(chosen, folder, begun, other, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
     _say_what_next(out if seeds == 1 else folder, suite)
     emit("train", figures, json)
 
 
 def _train(
-    config: ImitationConfig, out: Path, resume: bool, weights: Path | None, fields: Path | None, how_to_go_on: str
+    config: ImitationConfig, out: Path, resume: bool, begin: Policy | None, fields: Path | None, how_to_go_on: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.policies.curves import Curves
@@ -75,8 +82,8 @@ def _train(
     trainer = ImitationTrainer(config, out, fields)
     if resume:
         trainer.resume()
-    elif weights is not None:
-        trainer.start_from(weights)
+    elif begin is not None:
+        trainer.start_from(begin)
     last: list[Progress] = []
     try:
         with ProgressBar("training") as bar, Curves(out / "tensorboard") as curves:
@@ -91,6 +98,15 @@ def _train(
         say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {how_to_go_on}` goes on")
         raise typer.Exit(130) from None
     return _figures(last[-1], trainer.validation) if last else {}
+
+
+def _policy_of(source: Path) -> Policy:
+    """Read the network of a training's folder, or of a bundle."""
+    from phonotaxis.export.bundle import read_bundle
+    from phonotaxis.export.weights import restored_policy
+    from phonotaxis.policies.checkpoint import load_checkpoint
+
+    return restored_policy(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source).policy()
 
 
 def _say_what_next(out: Path, suite: str | None) -> None:
@@ -151,5 +167,6 @@ COMMAND = Command(
         ("phonotaxis train --suite semantic-v1 --seeds 3 --out runs/three", "three seeds, for a paper's intervals"),
         ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
         ("phonotaxis train --config mine.yaml --weights runs/all --out runs/mine", "from a policy that hears already"),
+        ("phonotaxis train --weights policy.onnx --suite semantic-v1 --out runs/on", "from a bundle, with its network"),
     ),
 )

@@ -164,9 +164,10 @@ def test_it_stands_while_the_sound_pauses_and_then_goes_on(make_rig: Any) -> Non
     assert check(rig.episode(), rig.bundle).ok
 
 
-def test_ctrl_c_ends_the_run_with_a_whole_episode(make_rig: Any) -> None:
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "background"])
+def test_ctrl_c_ends_the_run_with_a_whole_episode(make_rig: Any, before: signal.Handlers) -> None:
     rig = make_rig()
-    process = rig.start("--arm", duration_s=30.0)
+    process = rig.start("--arm", duration_s=30.0, preexec_fn=lambda: signal.signal(signal.SIGINT, before))
     _until_it_moves(rig.truth, process.poll)
     process.send_signal(signal.SIGINT)
     code, summary, _ = rig.finish(process)

@@ -25,6 +25,8 @@ def belief_map(make_task: Callable[..., AudioGoalTask]) -> BeliefMap:
     torch.manual_seed(0)
     made = BeliefMap(make_task().contract(), CELLS, AZIMUTHS, HEARD, FUSED, SIZE)
     torch.nn.init.normal_(made.read.weight)
+    with torch.no_grad():
+        made.likelihood.weight[:, 0] = 1.0  # what a direction shows first is its likelihood, at every range
     return made
 
 
@@ -42,14 +44,17 @@ class Walk:
     ) -> Belief:
         x, y, yaw = self.pose
         self.pose = np.array([x + math.cos(yaw) * ahead_m, y + math.sin(yaw) * ahead_m, yaw + turn_rad])
-        ring = 30.0 * np.cos(2.0 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS - self.bearing_rad - lie_rad)
+        shown = np.zeros((AZIMUTHS, self.map.likelihood.in_features))
+        shown[:, 0] = 30.0 + 30.0 * np.cos(2.0 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS - self.bearing_rad - lie_rad)
+        told = [0.0] * RANGES + [math.log(trust / (1.0 - trust)) if trust else -1e4]
         horizon = np.zeros((2, DEPTH_CELLS))
         if depth_m is not None:
             horizon[:] = [[1.0 - math.log1p(depth_m) / self.map._depth_scale], [1.0]]
         unit_m, unit_rad = self.map.grid._step_m, self.map.grid._turn_rad
-        parts = [np.tile(ring, RANGES), [trust], horizon.ravel(), [ahead_m / unit_m, 0.0, turn_rad / unit_rad]]
+        parts = [shown.ravel(), told, horizon.ravel(), [ahead_m / unit_m, 0.0, turn_rad / unit_rad]]
         perceived = torch.tensor(np.concatenate(parts), dtype=torch.float32)[None]
-        _, self.state, belief = self.map.step(perceived, self.state, torch.tensor([[float(self.steps == 0)]]))
+        with torch.no_grad():
+            _, self.state, belief = self.map.step(perceived, self.state, torch.tensor([[float(self.steps == 0)]]))
         self.steps += 1
         return belief
 
@@ -135,12 +140,20 @@ def test_the_loss_is_least_at_the_source(belief_map: BeliefMap) -> None:
     assert float(belief_nll(last, far + CELLS * CELL_M, bearings[:1])) == 0.0  # outside of the map
 
 
-def test_a_policy_that_is_given_a_map_goes_on_as_it_was(make_config: Callable[..., ImitationConfig]) -> None:
+@pytest.mark.parametrize(
+    ("had", "gets"), [({}, {"map_cells": 6}), ({"map_cells": 6}, {"map_cells": 6, "listening_size": 8})]
+)
+def test_a_policy_that_is_given_a_map_or_listens_goes_on_as_it_was(
+    make_config: Callable[..., ImitationConfig], had: dict[str, int], gets: dict[str, int]
+) -> None:
     config = make_config()
     torch.manual_seed(1)
-    without = Policy(config.task.contract(), config.policy)
-    given = Policy(config.task.contract(), config.policy.model_copy(update={"map_cells": 6}))
+    without = Policy(config.task.contract(), config.policy.model_copy(update=had))
+    given = Policy(config.task.contract(), config.policy.model_copy(update=gets))
+    if without.mind.map is not None:
+        _let_it_speak(without.mind.map)
     absent, unexpected = given.load_state_dict(without.state_dict(), strict=False)
+    assert absent
     assert not unexpected
     assert all(name.startswith("mind.map.") for name in absent)
     chunk = Collector(config, without).collect(0.5).chunk
@@ -149,3 +162,28 @@ def test_a_policy_that_is_given_a_map_goes_on_as_it_was(make_config: Callable[..
         first = without.unroll(features, chunk.state, chunk.episode_start)
         again = given.unroll(features, given.initial_state(4), chunk.episode_start)
     torch.testing.assert_close(first.logits, again.logits)
+
+
+def _let_it_speak(belief_map: BeliefMap) -> None:
+    for layer in (belief_map.read, belief_map.likelihood, belief_map.range_and_trust):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+
+
+def test_how_a_window_is_read_hangs_on_what_was_heard_before(make_task: Callable[..., AudioGoalTask]) -> None:
+    """Two walks hear the same last window and one another first; without listening the later belief alone tells."""
+    torch.manual_seed(0)
+    made = BeliefMap(make_task().contract(), CELLS, AZIMUTHS, HEARD, FUSED, SIZE, listening=8)
+    _let_it_speak(made)
+    assert made.listening is not None
+    torch.nn.init.normal_(made.listening.heed.weight)
+    perceived = torch.randn(3, 2, made.inputs)
+    perceived[1:, 1] = perceived[1:, 0]
+    perceived[0, 1, : -made.listening.inputs] = perceived[0, 0, : -made.listening.inputs]  # listened to otherwise alone
+    starts = torch.zeros(3, 2, 1)
+    with torch.no_grad():
+        _, states, belief = made.unroll(perceived, torch.zeros(2, made.state_size), starts)
+        assert float((belief.log_p[2, 0] - belief.log_p[2, 1]).abs().max()) > 1e-3
+        starts[1] = 1.0  # an episode's start: what was heard before it is forgotten
+        _, states, belief = made.unroll(perceived, torch.zeros(2, made.state_size), starts)
+    assert torch.equal(belief.log_p[2, 0], belief.log_p[2, 1])
+    assert torch.equal(states[2, 0], states[2, 1])

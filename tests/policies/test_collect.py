@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.configs.lanes import Lane
+from phonotaxis.configs.lanes import Lane, lane_names
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import library
 from phonotaxis.policies.collect import Collector
@@ -152,6 +152,24 @@ def test_a_lane_by_its_suites_name() -> None:
     assert drawn.first_seed == lane.task.scenes.first_seed
     with pytest.raises(ValueError, match="did you mean 'audiogoal-v1'"):
         Lane.model_validate({"suite": "audiogoal-v2"})
+
+
+def test_a_lane_is_a_suites_task_but_for_what_it_changes() -> None:
+    """As deep as fields go, and nothing else of the task."""
+    hard = Lane.model_validate({"suite": "audiogoal-hard-v1"}).task
+    changes = {"sources": {"stops_after_s": None}, "min_distance_m": 3.0}
+    changed = Lane.model_validate({"suite": "audiogoal-hard-v1", "changes": changes}).task
+    assert hard.sources.stops_after_s == (5.0, 15.0)
+    sources = hard.sources.model_copy(update={"stops_after_s": None})
+    assert changed == hard.model_copy(update={"sources": sources, "min_distance_m": 3.0})
+    with pytest.raises(ValueError, match="stops_aftr_s"):
+        Lane.model_validate({"suite": "audiogoal-hard-v1", "changes": {"sources": {"stops_aftr_s": None}}})
+    with pytest.raises(ValueError, match="are mappings of a task's fields"):
+        Lane.model_validate({"suite": "audiogoal-hard-v1", "changes": "none"})
+    lanes = [Lane(task=hard), Lane(task=changed), Lane(task=hard.model_copy(update={"array": "matrix_voice"}))]
+    assert lane_names(lanes) == [
+        "audiogoal-hard-v1 respeaker_usb_v2", "audiogoal-hard-v1 respeaker_usb_v2 2", "audiogoal-hard-v1 matrix_voice",
+    ]  # fmt: skip
 
 
 def test_fields_that_were_kept_are_not_traced_again(

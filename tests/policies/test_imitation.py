@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.policies.checkpoint import CheckpointError
+from phonotaxis.policies.checkpoint import CheckpointError, load_checkpoint
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.imitation import NEW_MAP, ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
@@ -114,7 +114,7 @@ def test_a_training_begins_with_anothers_weights(make_config: MakeConfig, tmp_pa
     first = ImitationTrainer(make_config(), tmp_path)
     first.save()
     again = ImitationTrainer(make_config(seed=5))
-    again.start_from(tmp_path)
+    again.start_from(load_checkpoint(tmp_path).policy())
     for policy in (again.policy, again.average):
         assert all(torch.equal(value, first.average.state_dict()[name]) for name, value in policy.state_dict().items())
     assert again.rounds == 0
@@ -125,7 +125,7 @@ def test_a_map_is_added_to_a_policy_without_one(make_config: MakeConfig, tmp_pat
     first.save()
     config = make_config(seed=5)
     again = ImitationTrainer(config.model_copy(update={"policy": config.policy.model_copy(update={"map_cells": 6})}))
-    again.start_from(tmp_path)
+    again.start_from(load_checkpoint(tmp_path).policy())
     given = again.average.state_dict()
     assert all(torch.equal(value, given.pop(name)) for name, value in first.average.state_dict().items())
     assert given
@@ -137,8 +137,8 @@ def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_pat
     ImitationTrainer(make_config(), tmp_path).save()
     config = make_config()
     larger = config.policy.model_copy(update={"memory_size": 2 * config.policy.memory_size})
-    with pytest.raises(CheckpointError, match="other sizes"):
-        ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(tmp_path)
+    with pytest.raises(CheckpointError, match=r"other sizes.*'memory_size': \d+\}"):
+        ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(load_checkpoint(tmp_path).policy())
 
 
 def test_weights_learnt_behind_another_front_end_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -149,4 +149,4 @@ def test_weights_learnt_behind_another_front_end_are_refused(make_config: MakeCo
         config.model_copy(update={"task": config.task.model_copy(update={"front_end": front_end})}), tmp_path
     ).save()
     with pytest.raises(CheckpointError, match=r"other features of sound.*onset.*phase.*front_end:"):
-        ImitationTrainer(config).start_from(tmp_path)
+        ImitationTrainer(config).start_from(load_checkpoint(tmp_path).policy())

@@ -23,6 +23,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "transformer": ({}, {"memory": "transformer", "memory_steps": 4}),
     "no memory": ({}, {"memory": "none"}),
     "map": ({}, {"map_cells": 6}),
+    "map, listening": ({}, {"map_cells": 6, "listening_size": 8}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }
@@ -37,6 +38,8 @@ def _policy(form: str) -> Policy:
     if policy.mind.map is not None:  # new it believes and says nothing
         for layer in (policy.mind.map.read, policy.mind.map.likelihood, policy.mind.map.range_and_trust):
             torch.nn.init.normal_(layer.weight, std=0.1)
+        if policy.mind.map.listening is not None:
+            torch.nn.init.normal_(policy.mind.map.listening.heed.weight, std=0.1)
     return policy
 
 
