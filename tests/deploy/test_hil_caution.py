@@ -87,7 +87,7 @@ def test_the_robots_process_reads_the_same_number(
     monkeypatch.setattr(runtime, "run", run)
     monkeypatch.setattr(runtime, "load_robot", lambda name, socket: name)
     monkeypatch.setattr(runtime, "go_first", lambda: None)
-    monkeypatch.setattr(runtime.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(runtime, "take_interrupts", lambda: None)
     assert command[1:3] == ["-m", "phonotaxis.deploy.runtime"]
     assert runtime.main(command[3:]) == 130
     assert given["caution"] == caution  # to the bit

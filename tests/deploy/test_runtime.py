@@ -15,7 +15,7 @@ import pytest
 
 from phonotaxis.configs.contract import GoalSpec
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
-from phonotaxis.configs.robot import OdometryConfig
+from phonotaxis.configs.robot import OdometryConfig, SafetyLimits
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 
@@ -141,7 +141,8 @@ def test_a_runtime_that_hangs_is_disarmed(make_rig: Any) -> None:
     _until_it_moves(rig.truth, process.poll)
     process.send_signal(signal.SIGSTOP)
     stopped_ns = time.monotonic_ns()
-    _wait_for(lambda: any(_stands(f) and f["time_ns"] > stopped_ns for f in rig.truth("drive")))
+    silence_ns = 2e6 * SafetyLimits().runtime_silence_ms  # twice it: a busy machine makes it stand before, too
+    _wait_for(lambda: any(_stands(f) and f["time_ns"] > stopped_ns + silence_ns for f in rig.truth("drive")))
     process.send_signal(signal.SIGCONT)
     code, summary, _ = rig.finish(process)
     assert code == 1
