@@ -93,7 +93,7 @@ class BeliefMap(nn.Module):
         if self.listening is not None:
             self._parts.append(self.listening.inputs)
             self._states.append(self.listening.size)
-        self.inputs, self.state_size = sum(self._parts), sum(self._states)
+        self.inputs, self.state_size = sum(self._parts), state_size(cells, listening)
         self.around = nn.Linear(heard, _UNITS)
         self.likelihood = nn.Linear(_UNITS, RANGES)
         self.range_and_trust = nn.Linear(fused, RANGES + 1)
@@ -158,13 +158,15 @@ class BeliefMap(nn.Module):
         layers = layers.unflatten(1, (_LAYERS, self._cells, self._cells))
         believed, known = layers[:, :1], layers[:, 1:]
         weights, beliefs, knowns = [], [], []
-        for now in range(when[0]):
-            weight = weight * (1.0 - episode_start[now])
-            weight = weight + trust[now] * (1.0 - weight)
-            share = (trust[now] / weight.clamp(min=1e-6))[:, :, None, None]
-            believed = stays[now] * believed
-            believed = believed + share * (heard[now] - believed)
-            known = fades[now] * known + seen[now]
+        # `unbind`, here and in `memory`: the gradient of an index is as large as the whole, zeros but for one step.
+        moments = (part.unbind() for part in (episode_start, trust, heard, stays, fades, seen))
+        for starts, trusted, now_heard, stay, fade, now_seen in zip(*moments):
+            weight = weight * (1.0 - starts)
+            weight = weight + trusted * (1.0 - weight)
+            share = (trusted / weight.clamp(min=1e-6))[:, :, None, None]
+            believed = stay * believed
+            believed = believed + share * (now_heard - believed)
+            known = fade * known + now_seen
             weights.append(weight)
             beliefs.append(believed)
             knowns.append(known)

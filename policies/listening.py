@@ -59,5 +59,3 @@ class Listening(nn.Module):
         shown = shown * (1.0 + scale[:, :, None]) + shift[:, :, None]
         return shown, told + more, states
 
-
-__all__ = ["Listening"]

@@ -57,8 +57,8 @@ class Memory(nn.Module):
             The state after each step, float32 [time, batch, state_size].
         """
         states = []
-        for now in range(inputs.shape[0]):
-            state = self.step(inputs[now], state, episode_start[now])
+        for given, starts in zip(inputs.unbind(), episode_start.unbind()):
+            state = self.step(given, state, starts)
             states.append(state)
         return torch.stack(states)
 
@@ -86,8 +86,8 @@ def leak(gates: Tensor, state: Tensor, kept: Tensor) -> Tensor:
     update = torch.sigmoid(update)
     added, left = update * torch.tanh(candidate), (1.0 - update) * kept
     states = []
-    for now in range(gates.shape[0]):
-        state = added[now] + left[now] * state
+    for add, keep in zip(added.unbind(), left.unbind()):
+        state = add + keep * state
         states.append(state)
     return torch.stack(states)
 
@@ -121,8 +121,8 @@ class GatedMemory(Memory):
         gates = self.gates_in(inputs)
         kept = 1.0 - episode_start
         states = []
-        for now in range(inputs.shape[0]):
-            state = self._cell(gates[now], state * kept[now])
+        for given, keep in zip(gates.unbind(), kept.unbind()):
+            state = self._cell(given, state * keep)
             states.append(state)
         return torch.stack(states)
 
