@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phonotaxis.configs.config_error import ConfigError, did_you_mean
 
-__all__ = ["ConfigError", "Frozen", "Model", "build", "did_you_mean"]
+__all__ = ["ConfigError", "Frozen", "Model", "build", "changed", "did_you_mean"]
 
 
 class Frozen(BaseModel):
@@ -38,6 +38,16 @@ def build(model: type[Model], data: Any, where: str) -> Model:
     except ValidationError as error:
         lines = [_explain(model, fault) for fault in error.errors()]
         raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with what is named changed, as deep as both are mappings."""
+    deeper = {
+        key: changed(fields[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(fields.get(key), dict)
+    }
+    return fields | changes | deeper
 
 
 def _explain(model: type[Frozen], fault: Any) -> str:

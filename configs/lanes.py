@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from phonotaxis.configs.base import ConfigError, Frozen
+from phonotaxis.configs.base import ConfigError, Frozen, changed
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.task import AudioGoalTask
 
@@ -52,17 +52,7 @@ class Lane(Frozen):
             raise ValueError("a lane's task and changes are mappings of a task's fields, as in `changes: {goal: none}`")
         if "array" in data:
             task = task | {"array": data["array"]}
-        return rest | {"task": _changed(task, data.get("changes", {}))}
-
-
-def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return fields with what is named changed, as deep as both are mappings."""
-    deeper = {
-        key: _changed(fields[key], value)
-        for key, value in changes.items()
-        if isinstance(value, dict) and isinstance(fields.get(key), dict)
-    }
-    return fields | changes | deeper
+        return rest | {"task": changed(task, data.get("changes", {}))}
 
 
 class InLanes(Frozen):

@@ -28,8 +28,8 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Option(
-            help="audiogoal-v1, audiogoal-hard-v1, audiogoal-robot-v1, semantic-v1, instruction-v1, a .yaml file, or "
-            "'own': the training's own task in scenes it has not seen."
+            help="audiogoal-v1, audiogoal-hard-v1, audiogoal-hard-v2, audiogoal-robot-v1, semantic-v1, instruction-v1, "
+            "a .yaml file, or 'own': the training's own task in scenes it has not seen."
         ),
     ] = "audiogoal-v1",
     split: Annotated[str, typer.Option(help="test, or validation: choose policies by the latter alone.")] = "test",

@@ -19,10 +19,13 @@ from phonotaxis.envs import sounds
 from phonotaxis.envs.instructions import PHRASES
 from phonotaxis.envs.library import load_scene, load_sounds
 
-NAMES = ("audiogoal-hard-v1", "audiogoal-robot-v1", "audiogoal-v1", "instruction-v1", "semantic-v1")
+NAMES = (
+    "audiogoal-hard-v1", "audiogoal-hard-v2", "audiogoal-robot-v1", "audiogoal-v1", "instruction-v1", "semantic-v1",
+)  # fmt: skip
 # SHA-256 of what the files say. A released version is for ever: a suite that has to change gets a new name instead.
 DIGESTS = {
     "audiogoal-hard-v1": "601b080fccf157ca",
+    "audiogoal-hard-v2": "85a0f5ad8a310108",
     "audiogoal-robot-v1": "f23abe64af724f9c",
     "audiogoal-v1": "9e910367989ead3c",
     "instruction-v1": "969df24cbf0a3368",
@@ -89,6 +92,18 @@ def test_no_sound_is_of_two_splits_and_unnamed_goals_are_of_kinds_training_never
 def test_the_key_of_a_sound_holds_its_split() -> None:
     alike = [sounds.make("kettle", 0, 0, split).samples for split in SPLITS]
     assert len({wave.tobytes() for wave in alike}) == len(SPLITS)
+
+
+def test_a_suite_may_be_like_another_but_for_what_it_names() -> None:
+    hard, longer = load_suite("audiogoal-hard-v1"), load_suite("audiogoal-hard-v2")
+    assert longer.task.sources.stops_after_s == (15.0, 45.0)
+    sources = hard.task.sources.model_copy(update={"stops_after_s": (15.0, 45.0)})
+    task = hard.task.model_copy(update={"sources": sources})
+    assert longer == hard.model_copy(update={"name": "audiogoal-hard-v2", "task": task})
+    with pytest.raises(ValueError, match="like: expected a shipped suite .*, got 'mine.yaml'"):
+        Suite.model_validate({"like": "mine.yaml", "name": "mine-v1"})
+    with pytest.raises(ValueError, match="stops_aftr_s"):
+        Suite.model_validate({"like": "audiogoal-v1", "name": "mine-v1", "task": {"sources": {"stops_aftr_s": None}}})
 
 
 def test_recordings_take_the_place_of_sounds_alone() -> None:
