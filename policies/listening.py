@@ -58,4 +58,3 @@ class Listening(nn.Module):
         scale, shift, more = self.heed(states).split(self._parts, dim=-1)
         shown = shown * (1.0 + scale[:, :, None]) + shift[:, :, None]
         return shown, told + more, states
-
