@@ -1,4 +1,8 @@
-"""Presets: the YAML files beside this module, and the user's own of the same form."""
+"""Presets: the YAML files beside this module, and the user's own of the same form.
+
+`like: NAME` in a file stands for all that a shipped preset of its kind says, but for what is named beside it, as deep as
+both are mappings.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from phonotaxis.configs.base import ConfigError, Model, build, did_you_mean
+from phonotaxis.configs.base import ConfigError, Model, build, changed, did_you_mean
 
 PRESETS = Path(__file__).parent
 
@@ -29,15 +33,31 @@ def load(kind: str, name: str | Path, model: type[Model]) -> Model:
         ConfigError: no such preset or file, not YAML, or not of the model's form.
     """
     if str(name).endswith((".yaml", ".yml")):
-        return build(model, read_yaml(Path(name)), str(name))
+        return build(model, _whole(kind, read_yaml(Path(name)), str(name)), str(name))
+    where = f"{kind}/{name}.yaml"
+    return build(model, _whole(kind, _shipped(kind, str(name)), where), where)
+
+
+def _shipped(kind: str, name: str) -> Any:
     path = PRESETS / kind / f"{name}.yaml"
-    if "/" in str(name) or not path.is_file():
+    if "/" in name or not path.is_file():
         known = names(kind)
         raise ConfigError(
-            f"unknown preset '{name}' in {kind}{did_you_mean(str(name), known)} (known: {', '.join(known)}; "
+            f"unknown preset '{name}' in {kind}{did_you_mean(name, known)} (known: {', '.join(known)}; "
             "or give the path of a .yaml file)"
         )
-    return build(model, read_yaml(path), f"{kind}/{name}.yaml")
+    return read_yaml(path)
+
+
+def _whole(kind: str, data: Any, where: str) -> Any:
+    """Return what a file says with what the preset that it is like says."""
+    if not isinstance(data, dict) or "like" not in data:
+        return data
+    like, known = data["like"], names(kind)
+    if like not in known:
+        raise ConfigError(f"{where}: like: expected a shipped preset ({', '.join(known)}), got {like!r}")
+    other = _whole(kind, _shipped(kind, like), f"{kind}/{like}.yaml")
+    return changed(other, {key: value for key, value in data.items() if key != "like"})
 
 
 def read_yaml(path: Path) -> Any:

@@ -7,13 +7,13 @@ sounds are drawn from is keyed by the split.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.base import Frozen, build, changed
+from phonotaxis.configs.base import Frozen, build
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 
 SplitName = Literal["train", "validation", "test"]
@@ -47,8 +47,6 @@ class Split(Frozen):
 class Suite(Frozen):
     """A suite: one task, three splits of it.
 
-    In a file, `like: NAME` stands for all that a shipped suite says, but for what is named beside it.
-
     Attributes:
         name: with its version, e.g. `audiogoal-v1`.
         title: what a policy is asked to do, in a line.
@@ -61,17 +59,6 @@ class Suite(Frozen):
     train: Split
     validation: Split
     test: Split
-
-    @model_validator(mode="before")
-    @classmethod
-    def _but_for_what_is_named(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or "like" not in data:
-            return data
-        known = presets.names("suites")
-        if data["like"] not in known:
-            raise ValueError(f"like: expected a shipped suite ({', '.join(known)}), got {data['like']!r}")
-        other = load_suite(data["like"]).model_dump()
-        return changed(other, {key: value for key, value in data.items() if key != "like"})
 
     @model_validator(mode="after")
     def _large_enough(self) -> Suite:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,16 +95,32 @@ def test_the_key_of_a_sound_holds_its_split() -> None:
     assert len({wave.tobytes() for wave in alike}) == len(SPLITS)
 
 
-def test_a_suite_may_be_like_another_but_for_what_it_names() -> None:
+def test_a_file_may_be_like_a_shipped_one_but_for_what_it_names(tmp_path: Path) -> None:
     hard, longer = load_suite("audiogoal-hard-v1"), load_suite("audiogoal-hard-v2")
     assert longer.task.sources.stops_after_s == (15.0, 45.0)
     sources = hard.task.sources.model_copy(update={"stops_after_s": (15.0, 45.0)})
     task = hard.task.model_copy(update={"sources": sources})
     assert longer == hard.model_copy(update={"name": "audiogoal-hard-v2", "task": task})
-    with pytest.raises(ValueError, match="like: expected a shipped suite .*, got 'mine.yaml'"):
-        Suite.model_validate({"like": "mine.yaml", "name": "mine-v1"})
-    with pytest.raises(ValueError, match="stops_aftr_s"):
-        Suite.model_validate({"like": "audiogoal-v1", "name": "mine-v1", "task": {"sources": {"stops_aftr_s": None}}})
+    own = tmp_path / "own.yaml"
+    own.write_text("{name: own-v1, like: audiogoal-hard-v2, task: {sources: {distractors: 0}}}")
+    sources = sources.model_copy(update={"distractors": 0})
+    task = hard.task.model_copy(update={"sources": sources})
+    assert load_suite(str(own)) == hard.model_copy(update={"name": "own-v1", "task": task})
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("like: own.yaml", "like: expected a shipped preset .*, got 'own.yaml'"),
+        ("like: [audiogoal-v1]", "like: expected a shipped preset"),
+        ("{name: own-v1, like: audiogoal-v1, task: {sources: {stops_aftr_s: null}}}", "did you mean 'stops_after_s'"),
+    ],
+)
+def test_what_a_file_can_not_be_like_is_said(tmp_path: Path, said: str, message: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(said)
+    with pytest.raises(ConfigError, match=message):
+        load_suite(str(own))
 
 
 def test_recordings_take_the_place_of_sounds_alone() -> None:
