@@ -22,7 +22,8 @@ class PolicyConfig(Frozen):
         listening_size: units that keep what was heard and say how the map reads what is heard now; 0 for none.
         caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
         memory: "gru", "mingru", "lstm", "transformer" over the last `memory_steps`, or "none".
-        senses: that are read; those left out are zeros to the network, in training as afterwards.
+        senses: that are read; those left out are zeros to the network, in training as afterwards. "one_microphone" in
+            the place of "audio" hears with the array's first alone: what is heard, but not from where.
     """
 
     audio_hidden: int = Field(default=192, ge=8, le=2048)
@@ -42,10 +43,12 @@ class PolicyConfig(Frozen):
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)
     caution: bool = False
-    senses: tuple[Literal["audio", "depth"], ...] = ("audio", "depth")
+    senses: tuple[Literal["audio", "one_microphone", "depth"], ...] = ("audio", "depth")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> PolicyConfig:
+        if {"audio", "one_microphone"} <= set(self.senses):
+            raise ValueError("senses: audio, of all microphones, or one_microphone, not both")
         if self.attention_size % self.attention_heads:
             raise ValueError(
                 f"attention_size {self.attention_size} must be a multiple of attention_heads {self.attention_heads}"

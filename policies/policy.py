@@ -67,7 +67,8 @@ class Policy(nn.Module):
         super().__init__()
         self.config = config or PolicyConfig()
         self.contract = contract_with_state(contract, self.config)
-        self.audio_front_end = AudioFrontEnd(contract)
+        self._one_microphone = "one_microphone" in self.config.senses
+        self.audio_front_end = AudioFrontEnd(of_first_microphone(contract) if self._one_microphone else contract)
         self.depth_front_end = DepthFrontEnd(contract)
         self.motion_front_end = MotionFrontEnd(contract)
         self.senses = Senses(self.contract, self.config, self.audio_front_end.layout)
@@ -105,8 +106,11 @@ class Policy(nn.Module):
 
     def front_ends(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
         """`features` as it is exported: without the switch of gradients."""
+        sound = observation[names.AUDIO]
         features = {
-            names.AUDIO: self._sensed(names.AUDIO, observation[names.AUDIO], self.audio_front_end),
+            names.AUDIO: self._sensed("one_microphone", sound[:, :1], self.audio_front_end)
+            if self._one_microphone
+            else self._sensed(names.AUDIO, sound, self.audio_front_end),
             names.DEPTH: self._sensed(names.DEPTH, observation[names.DEPTH], self.depth_front_end),
             MOTION_FEATURES: self.motion_front_end(
                 observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
@@ -210,6 +214,13 @@ class ExportablePolicy(nn.Module):
         past = (state[:, size:] * (1.0 - start)).unflatten(1, (new.shape[1], -1))
         window = torch.cat([past, new], dim=2)
         return state[:, :size], window, [window[:, :, hop:].flatten(1)]
+
+
+def of_first_microphone(contract: Contract) -> Contract:
+    """Return the contract of one who hears with the array's first microphone alone."""
+    array = contract.array
+    first = {"mic_xyz_m": array.mic_xyz_m[:1], "channel_map": array.channel_map[:1]}
+    return contract.model_copy(update={"array": array.model_copy(update=first)})
 
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:

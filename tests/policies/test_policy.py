@@ -210,6 +210,21 @@ def test_a_sense_left_out_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     policy.features(_observation(policy, 2))
 
 
+def test_one_microphone_hears_what_but_not_from_where() -> None:
+    policy = Policy(_policy("default").contract, PolicyConfig(senses=("one_microphone", "depth"))).eval()
+    observation = _observation(policy, 2)
+    heard = policy.features(observation)["audio"]
+    layout = policy.audio_front_end.layout
+    assert not heard[:, : layout.sizes[0]].any()  # no map
+    others, first = observation["audio"].clone(), observation["audio"].clone()
+    others[:, 1:] *= 0.5
+    first[:, 0] *= 0.5
+    assert torch.equal(policy.features(observation | {"audio": others})["audio"], heard)
+    assert not torch.equal(policy.features(observation | {"audio": first})["audio"], heard)
+    with pytest.raises(ValueError, match="not both"):
+        PolicyConfig(senses=("one_microphone", "audio"))
+
+
 def test_every_sense_is_heard() -> None:
     policy = _policy("goal")
     observation = _observation(policy, 1)
