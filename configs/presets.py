@@ -1,7 +1,7 @@
 """Presets: the YAML files beside this module, and the user's own of the same form.
 
-`like: NAME` in a file stands for all that a shipped preset of its kind says, but for what is named beside it, as deep as
-both are mappings.
+`like: NAME` in a file stands for all that a shipped preset of its kind says, but for what is named beside it, as deep
+as both are mappings.
 """
 
 from __future__ import annotations
