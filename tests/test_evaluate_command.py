@@ -102,6 +102,8 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
         (["--also", "runs/deaf"], "expected NAME=PATH"),
         (["--suite", "own"], "needs the folder of a training"),
         (["--suite", "own", "policy.onnx"], "a bundle doesn't hold one"),
+        (["--suite", "own", "--array", "uma8"], "--array is of suites"),
+        (["--suite", "own", "--also", "deaf=runs/deaf"], "--also is of suites"),
         (["nowhere.onnx"], "nowhere.onnx"),
         (["--suite", "semantic-v1", "--sounds", "here"], "recordings of a folder have no kinds"),
     ],

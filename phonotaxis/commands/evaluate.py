@@ -75,11 +75,13 @@ def evaluate(
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
 
-    if failures is not None and suite == OWN_TASK:
-        raise ConfigError("--failures draws episodes of suites; name one by --suite")
-    if caution is not None and suite == OWN_TASK:
-        raise ConfigError("--caution is measured on suites; name one by --suite")
     if suite == OWN_TASK:
+        of_suites = {
+            "--also": also, "--array": array, "--caution": caution, "--failures": failures, "--sounds": sounds,
+        }  # fmt: skip
+        for option, value in of_suites.items():
+            if value is not None:
+                raise ConfigError(f"{option} is of suites; name one by --suite")
         evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
     else:
         chosen = with_array(load_suite(suite), array)
