@@ -5,6 +5,7 @@ from __future__ import annotations
 from phonotaxis.envs.sounds.bank import (
     GENERATORS,
     HELD_OUT_KINDS,
+    INVENTED_KINDS,
     KINDS_OF,
     TRAINING_KINDS,
     VALIDATION_KINDS,
@@ -19,6 +20,7 @@ from phonotaxis.envs.sounds.sound import Sound, SoundError
 __all__ = [
     "GENERATORS",
     "HELD_OUT_KINDS",
+    "INVENTED_KINDS",
     "KINDS_OF",
     "TRAINING_KINDS",
     "VALIDATION_KINDS",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from phonotaxis.configs.base import did_you_mean
-from phonotaxis.envs.sounds import machines, matter, validation, voices
+from phonotaxis.envs.sounds import invented, machines, matter, validation, voices
 from phonotaxis.envs.sounds.sound import SEAM_S, Sound, SoundError, make_sound
 
 Generator = Callable[[np.random.Generator, int, int], np.ndarray]
@@ -35,10 +35,19 @@ GENERATORS: dict[str, Generator] = {
     "doorbell": validation.doorbell,
     "footsteps": validation.footsteps,
     "hair_dryer": validation.hair_dryer,
+    "invented_hums": invented.hums,
+    "invented_hisses": invented.hisses,
+    "invented_calls": invented.calls,
+    "invented_blows": invented.blows,
+    "invented_puffs": invented.puffs,
+    "invented_rattles": invented.rattles,
 }
 HELD_OUT_KINDS = ("siren", "typing", "crying", "barking", "birdsong", "sizzling")
 VALIDATION_KINDS = ("doorbell", "footsteps", "hair_dryer")
-TRAINING_KINDS = tuple(kind for kind in GENERATORS if kind not in HELD_OUT_KINDS + VALIDATION_KINDS)
+INVENTED_KINDS = tuple(kind for kind in GENERATORS if kind.startswith("invented_"))  # for trainings that name them
+TRAINING_KINDS = tuple(
+    kind for kind in GENERATORS if kind not in HELD_OUT_KINDS + VALIDATION_KINDS + INVENTED_KINDS
+)  # fmt: skip
 SPLITS = ("train", "test", "validation")  # their order keys the random streams: new ones are appended
 KINDS_OF = {"train": TRAINING_KINDS, "validation": VALIDATION_KINDS, "test": HELD_OUT_KINDS}
 SHORTEST_S, LONGEST_S = 2.5, 5.5

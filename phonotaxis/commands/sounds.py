@@ -17,11 +17,11 @@ Rate = Annotated[int, typer.Option(help="Sample rate in Hz.", min=8000, max=9600
 
 
 def list_kinds(json: Json = False) -> None:
-    """List the kinds of procedural sounds with their splits: train, validation or test."""
+    """List the kinds of procedural sounds with their splits: train, validation or test; or none, for trainings."""
     from phonotaxis.envs.sounds import GENERATORS, KINDS_OF
 
     split_of = {kind: split for split, of_split in KINDS_OF.items() for kind in of_split}
-    kinds = {kind: split_of[kind] for kind in sorted(GENERATORS)}
+    kinds = {kind: split_of.get(kind, "none: for trainings that name it") for kind in sorted(GENERATORS)}
     emit("sounds list", {kind: Figure(split) for kind, split in kinds.items()}, json)
 
 

@@ -84,9 +84,20 @@ def test_the_splits_share_no_sound_and_the_unheard_no_kind() -> None:
     assert not {s.kind for s in trained} & {s.kind for s in unheard}
     assert {s.kind for s in trained} == {s.kind for s in heard}
     assert not {s.samples.tobytes() for s in trained} & {s.samples.tobytes() for s in heard}
-    of_splits = [set(kinds) for kinds in sounds.KINDS_OF.values()]
+    of_splits = [set(kinds) for kinds in (*sounds.KINDS_OF.values(), sounds.INVENTED_KINDS)]
     assert set.union(*of_splits) == set(sounds.GENERATORS)
     assert sum(map(len, of_splits)) == len(sounds.GENERATORS)
+
+
+def test_no_two_invented_sounds_are_alike() -> None:
+    """Of one kind spectra differ by more, in the mean, than those of a kind that something makes."""
+
+    def apart_db(kind: str) -> float:
+        shapes = np.array([third_octaves_db(sounds.make(kind, 0, number).samples) for number in range(8)])
+        return float(np.abs(shapes[:, None] - shapes[None]).mean())
+
+    invented = np.mean([apart_db(kind) for kind in sounds.INVENTED_KINDS])
+    assert invented > 1.3 * np.mean([apart_db(kind) for kind in sounds.TRAINING_KINDS])
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44100])
