@@ -46,7 +46,7 @@ class PolicyConfig(Frozen):
     senses: tuple[Literal["audio", "one_microphone", "depth"], ...] = ("audio", "depth")
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> PolicyConfig:
+    def _consistent(self) -> PolicyConfig:
         if {"audio", "one_microphone"} <= set(self.senses):
             raise ValueError("senses: audio, of all microphones, or one_microphone, not both")
         if self.attention_size % self.attention_heads:
