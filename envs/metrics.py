@@ -38,6 +38,7 @@ class EpisodeResult:
         bearing_error_in_sight_rad: the same over the steps in which the source was in the array's sight; None without.
         bearing_error_out_of_sight_rad: over the other steps.
         time_s: simulated time, seconds; None if not known.
+        sound: what the goal sounds like: a kind of sound, or a recording's name; empty if not known.
     """
 
     episode_seed: int
@@ -56,6 +57,7 @@ class EpisodeResult:
     bearing_error_in_sight_rad: float | None = None
     bearing_error_out_of_sight_rad: float | None = None
     time_s: float | None = None
+    sound: str = ""
 
     def __post_init__(self) -> None:
         if self.success and not self.stopped:
@@ -254,6 +256,15 @@ _OVER_EPISODES: dict[str, Callable[[Sequence[EpisodeResult], int], Estimate | No
     "bearing_error_deg_in_sight": _median_of("bearing_error_in_sight_rad", math.degrees(1.0)),
     "bearing_error_deg_out_of_sight": _median_of("bearing_error_out_of_sight_rad", math.degrees(1.0)),
 }
+
+
+def by_sound(results: Sequence[EpisodeResult]) -> dict[str, list[EpisodeResult]]:
+    """Part episodes by what the goal sounds like, in its order; those of which that isn't known are left out."""
+    found: dict[str, list[EpisodeResult]] = {}
+    for result in sorted(results, key=lambda result: result.sound):
+        if result.sound:
+            found.setdefault(result.sound, []).append(result)
+    return found
 
 
 def paired_difference(

@@ -359,6 +359,7 @@ class World:
             reached=bool(self._nearest_m[world] < self.task.success_m),
             sound_ended=float(self.steps[world]) * self.contract.control_period_s > episode.ends_s,
             time_s=float(self.steps[world]) * self.contract.control_period_s,
+            sound=self.library.sounds[episode.sound].label,
         )
 
     def snapshot(self) -> dict[str, Any]:

@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.audio_front_end import AudioFrontEnd
 from phonotaxis.policies.belief import Belief
-from phonotaxis.policies.depth_front_end import DepthFrontEnd
+from phonotaxis.policies.front_ends import MOTION_FEATURES, FrontEnds
 from phonotaxis.policies.heads import CautionHead, Heads
 from phonotaxis.policies.mind import Mind, state_size
-from phonotaxis.policies.motion_front_end import MotionFrontEnd
-from phonotaxis.policies.senses import MOTION_FEATURES, Senses
+from phonotaxis.policies.senses import Senses
 
 
 class PolicyOutput(NamedTuple):
@@ -67,11 +65,8 @@ class Policy(nn.Module):
         super().__init__()
         self.config = config or PolicyConfig()
         self.contract = contract_with_state(contract, self.config)
-        self._one_microphone = "one_microphone" in self.config.senses
-        self.audio_front_end = AudioFrontEnd(of_first_microphone(contract) if self._one_microphone else contract)
-        self.depth_front_end = DepthFrontEnd(contract)
-        self.motion_front_end = MotionFrontEnd(contract)
-        self.senses = Senses(self.contract, self.config, self.audio_front_end.layout)
+        self.front_ends = FrontEnds(self.contract, self.config)
+        self.senses = Senses(self.contract, self.config, self.front_ends.audio.layout)
         self.mind = Mind(self.contract, self.config, self.senses)
         # The heads read the present beside the memory: what a moment shows needs no detour through the recurrence,
         # which learns slowly (expected regret on the same 20,000 frames and updates: 0.53 against 0.97 without).
@@ -93,41 +88,8 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def features(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Run the front ends; nothing of them is trained, so once per frame is enough.
-
-        Args:
-            observation: tensors [batch, *shape] of `contract.observations()`; `episode_start` isn't read.
-
-        Returns:
-            audio float32 [batch, F], depth float32 [batch, 2, 32, 32], motion float32 [batch, 12] and, where the
-            contract has them, goal float32 [batch, n] and caution float32 [batch, 1].
-        """
-        return self.front_ends(observation)
-
-    def front_ends(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`features` as it is exported: without the switch of gradients."""
-        sound = observation[names.AUDIO]
-        features = {
-            names.AUDIO: self._sensed("one_microphone", sound[:, :1], self.audio_front_end)
-            if self._one_microphone
-            else self._sensed(names.AUDIO, sound, self.audio_front_end),
-            names.DEPTH: self._sensed(names.DEPTH, observation[names.DEPTH], self.depth_front_end),
-            MOTION_FEATURES: self.motion_front_end(
-                observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
-            ),
-        }
-        if self.contract.goal is not None:
-            features[names.GOAL] = observation[names.GOAL]
-        if self.caution is not None:
-            features[names.CAUTION] = observation[names.CAUTION]
-        return features
-
-    def _sensed(self, name: str, raw: Tensor, front_end: AudioFrontEnd | DepthFrontEnd) -> Tensor:
-        """Run a front end; zeros in its place where the sense is left out."""
-        if name not in self.config.senses:
-            # `raw.new_zeros` is exported as an operator that makes a tensor of any size, which no bundle may hold.
-            return torch.zeros((raw.shape[0], *front_end.shape), device=raw.device)
-        features: Tensor = front_end(raw)
+        """Run the front ends, see `FrontEnds`; nothing of them is trained, so once per frame is enough."""
+        features: dict[str, Tensor] = self.front_ends(observation)
         return features
 
     def step(self, features: dict[str, Tensor], state: Tensor, episode_start: Tensor) -> PolicyOutput:
@@ -214,13 +176,6 @@ class ExportablePolicy(nn.Module):
         past = (state[:, size:] * (1.0 - start)).unflatten(1, (new.shape[1], -1))
         window = torch.cat([past, new], dim=2)
         return state[:, :size], window, [window[:, :, hop:].flatten(1)]
-
-
-def of_first_microphone(contract: Contract) -> Contract:
-    """Return the contract of one who hears with the array's first microphone alone."""
-    array = contract.array
-    first = {"mic_xyz_m": array.mic_xyz_m[:1], "channel_map": array.channel_map[:1]}
-    return contract.model_copy(update={"array": array.model_copy(update=first)})
 
 
 def contract_with_state(contract: Contract, config: PolicyConfig) -> Contract:

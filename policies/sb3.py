@@ -12,10 +12,8 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.audio_front_end import AudioFrontEnd
-from phonotaxis.policies.depth_front_end import DepthFrontEnd
-from phonotaxis.policies.motion_front_end import MotionFrontEnd
-from phonotaxis.policies.senses import MOTION_FEATURES, Senses
+from phonotaxis.policies.front_ends import FrontEnds
+from phonotaxis.policies.senses import Senses
 
 DEFAULT_ARRAY = "respeaker_usb_v2"
 
@@ -41,7 +39,7 @@ class FeaturesExtractor(BaseFeaturesExtractor):
             observation_space: of the environment, with the keys of `contract.observations()`.
             contract: of the environment (`env.unwrapped.contract`). Without it the shapes are taken from the
                 space, and rate, camera range and microphone positions are the defaults.
-            config: sizes and fusion of the network.
+            config: senses, sizes and fusion of the network.
 
         Raises:
             ValueError: the space is not that of the contract, or the default array has other microphones.
@@ -49,28 +47,17 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         contract = contract or contract_of(observation_space)
         config = config or PolicyConfig()
         _check(observation_space, contract)
-        audio = AudioFrontEnd(contract)
-        senses = Senses(contract, config, audio.layout)
+        front_ends = FrontEnds(contract, config)
+        senses = Senses(contract, config, front_ends.audio.layout)
         for weight in senses.parameters():  # Stable-Baselines3 initialises through views of plain layout
             weight.data = weight.data.contiguous()
         super().__init__(observation_space, features_dim=senses.size)
-        self.audio, self.senses = audio, senses
-        self.depth, self.motion = DepthFrontEnd(contract), MotionFrontEnd(contract)
+        self.front_ends, self.senses = front_ends, senses
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """Fuse observations [batch, *shape] into float32 [batch, features_dim]."""
         with torch.no_grad():  # nothing before the encoders is trained
-            features = {
-                names.AUDIO: self.audio(observations[names.AUDIO]),
-                names.DEPTH: self.depth(observations[names.DEPTH]),
-                MOTION_FEATURES: self.motion(
-                    observations[names.MOTION],
-                    observations[names.MOTION_VALID],
-                    observations[names.DEPTH_AGE_S],
-                ),
-            }
-        if names.GOAL in observations:
-            features[names.GOAL] = observations[names.GOAL]
+            features = self.front_ends(observations)
         fused: Tensor = self.senses(features)
         return fused
 

@@ -11,10 +11,9 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.audio_front_end import AudioLayout
 from phonotaxis.policies.encoders import AudioEncoder, DepthEncoder, VectorEncoder
+from phonotaxis.policies.front_ends import MOTION_FEATURES
 from phonotaxis.policies.fusion import build_fusion
 from phonotaxis.policies.motion_front_end import MotionFrontEnd
-
-MOTION_FEATURES = "motion"  # keys of `Policy.features`, besides AUDIO, DEPTH and GOAL
 
 
 class Sensed(NamedTuple):

@@ -19,13 +19,15 @@ from phonotaxis.policies import benchmark
 from phonotaxis.policies.benchmark import Evaluation
 from phonotaxis.report.failures import how_it_ended
 
+HEARD = ["siren"] * 5 + ["a dog.wav"] * 15
 
-def result(number: int, success: bool) -> EpisodeResult:
+
+def result(number: int, success: bool, sound: str = "") -> EpisodeResult:
     return EpisodeResult(
         episode_seed=number, scene="apartment:3000000", success=success, stopped=True, steps=20,
         path_length_m=5.0, shortest_path_m=5.0, shortest_actions=20,
         final_distance_m=0.5 if success else 3.0, collisions=1, reached=success, time_s=5.0,
-        bearing_error_in_sight_rad=0.1,
+        bearing_error_in_sight_rad=0.1, sound=sound,
     )  # fmt: skip
 
 
@@ -33,9 +35,9 @@ def result(number: int, success: bool) -> EpisodeResult:
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put an evaluation of known outcome in the place of a real one, and keep what it was asked for."""
     results = {
-        "learnt": [result(number, True) for number in range(20)],
-        "follower": [result(number, number % 2 == 0) for number in range(20)],
-        "follower_oracle_stop": [result(number, True) for number in range(20)],
+        "learnt": [result(number, True, HEARD[number]) for number in range(20)],
+        "follower": [result(number, number % 2 == 0, HEARD[number]) for number in range(20)],
+        "follower_oracle_stop": [result(number, True, HEARD[number]) for number in range(20)],
     }
     seen: dict[str, Any] = {}
 
@@ -85,6 +87,21 @@ def test_the_tables_name_policies_metrics_and_what_was_kept(
     assert "SPL of learnt minus follower, paired: 50 [" in out
     assert "semantic-v1, validation split, 20 episodes" in err
     assert "taken from the cache, measured by the same code: follower (--fresh measures again)" in err
+
+
+@pytest.mark.usefixtures("asked")
+def test_success_by_sound_is_told_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", "--json"]) == 0
+    assert "success_of" not in capsys.readouterr().out
+    assert cli.run(["evaluate", "--json", "--by-sound"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["learnt.success_of_siren"] == {"value": 1.0, "unit": "", "interval": [1.0, 1.0]}
+    assert figures["follower.success_of_siren"]["value"] == 0.6
+    assert figures["follower.success_of_a_dog_wav"]["value"] == pytest.approx(7 / 15)
+    assert cli.run(["evaluate", "--by-sound"]) == 0
+    rows = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "15" in rows["a dog.wav"]
+    assert "60 [" in rows["siren"]
 
 
 def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:

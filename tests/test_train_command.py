@@ -37,23 +37,28 @@ task:
 """
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
-    """Start a training, press Ctrl-C after its first round; return its folder, exit code and last words."""
+@pytest.fixture(scope="module", params=[signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
+def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    """Start a training as a script does in the background, with Ctrl-C ignored, and stop it after its first round.
+
+    Returns its folder, exit code and last words.
+    """
     folder = tmp_path_factory.mktemp("train")
     (folder / "small.yaml").write_text(SMALL)
     command = [sys.executable, "-m", "phonotaxis.cli", "train"]
     command += ["--config", str(folder / "small.yaml"), "--out", str(folder / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+    )
     assert process.stderr is not None
     first = process.stderr.readline()
     assert first.startswith("training: "), first + process.stderr.read()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(request.param)
     _, words = process.communicate(timeout=120)
     return folder / "run", process.returncode, words
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(interrupted: tuple[Path, int, str]) -> None:
+def test_who_stops_a_training_leaves_a_checkpoint_and_says_how_to_go_on(interrupted: tuple[Path, int, str]) -> None:
     folder, code, words = interrupted
     assert code == 130
     assert f"`phonotaxis train --out {folder} --resume` goes on" in words

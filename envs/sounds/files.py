@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import scipy.signal
 
-from phonotaxis.envs.sounds.sound import FRAME_S, Sound, SoundError, activity, make_sound
+from phonotaxis.envs.sounds.sound import FRAME_S, RECORDING, Sound, SoundError, activity, make_sound
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 SHORTEST_S = 0.05  # a click shorter than this tells nothing, and leaves nothing for the seam
@@ -92,7 +92,7 @@ def load_file(path: str | Path, sample_rate_hz: int = 16000) -> Sound:
     if 20.0 * np.log10(max(float(np.abs(mono).max()), 1e-30)) < SILENT_DBFS:
         raise SoundError(f"{where}: silent (no sample above {SILENT_DBFS:.0f} dB of full scale)")
     mono = _trim(_resample(mono, rate_hz, sample_rate_hz), sample_rate_hz)
-    return make_sound(printable(file.name), "recording", mono, sample_rate_hz)
+    return make_sound(printable(file.name), RECORDING, mono, sample_rate_hz)
 
 
 def printable(name: str) -> str:

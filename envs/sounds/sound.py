@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RECORDING = "recording"  # the kind of what was recorded
 FRAME_S = 0.01
 HANGOVER_S = 0.2
 MARGIN_DB = 15.9
@@ -22,7 +23,7 @@ class Sound:
 
     Attributes:
         name: unique within a bank: `kind:split:instance` if procedural, the file's name if recorded.
-        kind: the generator's name, or `recording`.
+        kind: the generator's name, or `RECORDING`.
         samples: float32 [n], pressure in units of its active RMS (`active_rms` is 1), read-only. To emit it
             at `level_db_spl` at 1 m, scale by 2e-5 Pa * 10^(level_db_spl / 20).
         sample_rate_hz: samples a second.
@@ -40,6 +41,11 @@ class Sound:
                 f"{self.name}: expected float32 samples [n], n > 0, got {samples.dtype} {list(samples.shape)}"
             )
         samples.flags.writeable = False
+
+    @property
+    def label(self) -> str:
+        """What it sounds like, for tables: its kind, or a recording's name, which has none."""
+        return self.name if self.kind == RECORDING else self.kind
 
     @property
     def duration_s(self) -> float:

@@ -51,6 +51,9 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure baselines again instead of taking kept results.")] = (
         False
     ),
+    by_sound: Annotated[
+        bool, typer.Option("--by-sound", help="Also success by what the goal sounds like: which kinds are found.")
+    ] = False,
     failures: Annotated[
         Path | None, typer.Option(help="Draw the first twelve episodes that the policy failed into this PNG.")
     ] = None,
@@ -67,7 +70,12 @@ def evaluate(
     """
     from rich.console import Console
 
-    from phonotaxis.commands.evaluation_table import evaluation_figures, print_evaluation
+    from phonotaxis.commands.evaluation_table import (
+        evaluation_figures,
+        figures_by_sound,
+        print_by_sound,
+        print_evaluation,
+    )  # fmt: skip
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.suite import load_suite, with_array
@@ -98,12 +106,14 @@ def evaluate(
         if failures is not None and contestants:
             _draw_failures(failures, suite, chosen.task_of(split_named(split), folder), contestants, evaluation)
     if json:
-        print_json("evaluate", evaluation_figures(evaluation))
+        print_json("evaluate", evaluation_figures(evaluation) | (figures_by_sound(evaluation) if by_sound else {}))
         return
     if suite != OWN_TASK:
         what = f", recordings of {sounds}" if sounds else ""
         say(f"{suite}, {split} split, {_count(evaluation)} episodes for each policy{what}")
     print_evaluation(evaluation, Console(highlight=False))
+    if by_sound:
+        print_by_sound(evaluation, Console(highlight=False))
     if evaluation.kept:
         say(f"taken from the cache, measured by the same code: {', '.join(evaluation.kept)} (--fresh measures again)")
 
@@ -176,6 +186,7 @@ COMMAND = Command(
         ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
         ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "the shipped policy, in a hurry"),
         ("phonotaxis evaluate runs/train --no-baselines --failures failures.png", "look at what went wrong"),
+        ("phonotaxis evaluate --suite audiogoal-hard-v2 --by-sound", "which kinds of sound it finds, and which not"),
         ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
         ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),

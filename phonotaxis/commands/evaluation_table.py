@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from phonotaxis.figures import Figure
@@ -9,6 +12,7 @@ from phonotaxis.figures import Figure
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from phonotaxis.envs.metrics import EpisodeResult
     from phonotaxis.envs.statistics import Estimate
     from phonotaxis.policies.benchmark import Evaluation
 
@@ -37,6 +41,55 @@ def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
             ahead = evaluation.over(ours, other, metric)
             figures[f"{ours}.{metric}_over_{other}"] = Figure(ahead.value, "", (ahead.low, ahead.high))
     return figures
+
+
+def figures_by_sound(evaluation: Evaluation) -> dict[str, Figure]:
+    """Return every policy's success by what the goal sounds like, as `policy.success_of_siren`.
+
+    Of a recording's name what is neither letter nor digit becomes an underscore, and a number tells apart what is then
+    the same.
+    """
+    figures = {}
+    for policy, results in evaluation.results.items():
+        for sound, success in _success_by_sound(results).items():
+            word = re.sub("[^a-z0-9]+", "_", sound.lower()).strip("_") or "sound"
+            first = f"{policy}.success_of_{word}"
+            name = next(name for name in _numbered(first) if name not in figures)
+            figures[name] = Figure(success.value, "", (success.low, success.high))
+    return figures
+
+
+def print_by_sound(evaluation: Evaluation, console: Console) -> None:
+    """Print a table for people: success by what the goal sounds like, a column for each policy."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from phonotaxis.envs.metrics import by_sound
+
+    found = {policy: _success_by_sound(results) for policy, results in evaluation.results.items()}
+    counts = {sound: len(of) for sound, of in by_sound(next(iter(evaluation.results.values()))).items()}
+    table = Table(box=None, pad_edge=False, title="Success by sound, %", title_justify="left")
+    table.add_column("sound", no_wrap=True)
+    table.add_column("episodes", justify="right")
+    for policy in found:
+        table.add_column(policy, justify="right", no_wrap=True)
+    for sound, count in counts.items():
+        table.add_row(escape(sound), str(count), *(escape(each[sound].text(0, 100.0)) for each in found.values()))
+    console.print(table)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}_{number}"
+
+
+def _success_by_sound(results: Sequence[EpisodeResult]) -> dict[str, Estimate]:
+    from phonotaxis.envs import metrics, statistics
+
+    return {
+        sound: statistics.mean(metrics.values(of, "success"), 0) for sound, of in metrics.by_sound(results).items()
+    }  # fmt: skip
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:

@@ -38,8 +38,10 @@ def prefer(
     nothing, and the command says so.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.curves import Curves
 
+    take_interrupts()  # a batch system's too
     trainer = _resumed(start, config, seed, minutes, out, fields) if resume else _begun(
         start, suite, config, seed, minutes, out, fields
     )  # fmt: skip

@@ -70,7 +70,7 @@ def listen(
     say(f"wrote {wav}: left and right are {ears.words}")
     made = film is not None and _write_film(film, wav, scene, route, poses, heard, ears)
     figures = _figures(scene, route, heard, gain_db) | {
-        "sound": Figure(played.name if played.kind == "recording" else played.kind),
+        "sound": Figure(played.label),
         "wav": Figure(str(wav)),
         "video": Figure(str(film) if made else None),
     }

@@ -46,7 +46,7 @@ def train(
     """Train a policy by imitation of the shortest path to the sound.
 
     The success shown on the way counts episodes in which the expert still helps; `phonotaxis evaluate`
-    measures the policy alone. Ctrl-C at any time leaves a checkpoint, and --resume goes on from it.
+    measures the policy alone. Ctrl-C or SIGTERM at any time leaves a checkpoint, and --resume goes on from it.
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.checkpoint import has_checkpoint
@@ -76,9 +76,11 @@ def _train(
     config: ImitationConfig, out: Path, resume: bool, begin: Policy | None, fields: Path | None, how_to_go_on: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.curves import Curves
     from phonotaxis.policies.imitation import ImitationTrainer
 
+    take_interrupts()  # a batch system's too
     trainer = ImitationTrainer(config, out, fields)
     if resume:
         trainer.resume()

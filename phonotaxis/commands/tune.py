@@ -46,9 +46,11 @@ def tune(
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.ppo import PpoConfig
     from phonotaxis.configs.suite import load_suite
+    from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.checkpoint import load_checkpoint
     from phonotaxis.policies.ppo import tune as run
 
+    take_interrupts()  # a batch system's too
     base = PpoConfig() if config is None else presets.load("training", config, PpoConfig)
     if suite is not None and base.lanes:
         raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")

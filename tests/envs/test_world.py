@@ -15,6 +15,7 @@ from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import world as world_module
 from phonotaxis.envs.library import Library
+from phonotaxis.envs.sounds import TRAINING_KINDS
 from phonotaxis.envs.threads import cores
 from phonotaxis.envs.world import World
 
@@ -96,6 +97,7 @@ def test_success_is_a_stop_within_a_metre(world: World, distance_m: float, succe
     result = world.result(0)
     assert (result.success, result.reached) == (success, success)
     assert result.final_distance_m == pytest.approx(distance_m)
+    assert result.sound in TRAINING_KINDS
 
 
 def test_passing_by_is_no_success(world: World) -> None:

@@ -48,7 +48,7 @@ def test_a_policys_too() -> None:
     goal = GoalSpec(size=96, embedding="test")
     contract = Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25), goal=goal)
     policy = Policy(contract).eval()
-    sizes = {"audio": (policy.audio_front_end.size,), "depth": (2, 32, 32), "motion": (12,), "goal": (96,)}
+    sizes = {"audio": (policy.front_ends.audio.size,), "depth": (2, 32, 32), "motion": (12,), "goal": (96,)}
     rng = np.random.default_rng(0)
     rows = {name: rng.standard_normal((2 * ROWS, *size)).astype(np.float32) for name, size in sizes.items()}
 

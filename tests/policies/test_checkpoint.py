@@ -51,7 +51,7 @@ def _checkpoint(policy: Policy, rounds: int = 1, **parts: object) -> Checkpoint:
 
 def _train(policy: Policy, optimizer: torch.optim.Optimizer, steps: int) -> None:
     features = {
-        "audio": torch.ones(2, 3, policy.audio_front_end.size),
+        "audio": torch.ones(2, 3, policy.front_ends.audio.size),
         "depth": torch.ones(2, 3, 2, 32, 32),
         "motion": torch.rand(2, 3, 12),
     }
@@ -119,7 +119,7 @@ def test_another_array_is_served_with_its_own_front_end(tmp_path: Path) -> None:
     served = load_checkpoint(tmp_path).policy(contract=_policy(array="matrix_voice").contract)
     assert served.contract.front_end == old
     assert served.contract.array.name == "matrix_voice"
-    assert served.audio_front_end.size == _policy(front_end=old).audio_front_end.size
+    assert served.front_ends.audio.size == _policy(front_end=old).front_ends.audio.size
 
 
 def test_keeps_the_newest_two(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_several_lanes_are_one_batch(make_config: MakeConfig, make_task: MakeTas
     collected = collecting.collect(0.0)
     assert collected.chunk.regrets.shape == (6, 4, 4)
     assert [len(results) for results in collected.results] == [2, 0, 0]
-    array = collecting.policy.audio_front_end.layout.response
+    array = collecting.policy.front_ends.audio.layout.response
     described = collected.chunk.features["audio"][0, :, -array:]
     assert torch.equal(described[0], described[1])
     assert not torch.equal(described[0], described[2])

@@ -206,7 +206,7 @@ def test_a_sense_left_out_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         raise AssertionError("a front end ran whose features are thrown away")
 
     policy = Policy(_policy("default").contract, PolicyConfig(senses=("depth",))).eval()
-    monkeypatch.setattr(policy.audio_front_end, "forward", run)
+    monkeypatch.setattr(policy.front_ends.audio, "forward", run)
     policy.features(_observation(policy, 2))
 
 
@@ -214,7 +214,7 @@ def test_one_microphone_hears_what_but_not_from_where() -> None:
     policy = Policy(_policy("default").contract, PolicyConfig(senses=("one_microphone", "depth"))).eval()
     observation = _observation(policy, 2)
     heard = policy.features(observation)["audio"]
-    layout = policy.audio_front_end.layout
+    layout = policy.front_ends.audio.layout
     assert not heard[:, : layout.sizes[0]].any()  # no map
     others, first = observation["audio"].clone(), observation["audio"].clone()
     others[:, 1:] *= 0.5

@@ -38,7 +38,7 @@ def test_gradients_are_single_and_nearly_the_same() -> None:
     array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
     policy = Policy(Contract(task="test", array=array, actions=discrete_actions(0.25, 0.17, 0.25)), SMALL)
     features = {
-        "audio": torch.randn(6, 2, policy.audio_front_end.size),
+        "audio": torch.randn(6, 2, policy.front_ends.audio.size),
         "depth": torch.rand(6, 2, 2, 32, 32),
         "motion": torch.rand(6, 2, 12),
     }

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
@@ -94,6 +95,17 @@ def test_takes_the_envs_own_contract() -> None:
     env = Dummy(contract)
     extractor = FeaturesExtractor(env.observation_space, contract=contract, config=PolicyConfig(depth_size=24))
     assert extractor.features_dim == extractor.senses.size
+
+
+def test_leaves_out_a_sense() -> None:
+    contract = _contract(mics=3)
+    space = Dummy(contract).observation_space
+    deaf = FeaturesExtractor(space, contract=contract, config=PolicyConfig(senses=("depth",)))
+    observation = {name: torch.as_tensor(value)[None] for name, value in space.sample().items()}
+    silent = observation | {"audio": torch.zeros_like(observation["audio"])}
+    dark = observation | {"depth": torch.zeros_like(observation["depth"])}
+    assert torch.equal(deaf(observation), deaf(silent))
+    assert not torch.equal(deaf(observation), deaf(dark))
 
 
 def test_names_what_does_not_fit() -> None:
