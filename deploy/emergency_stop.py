@@ -35,11 +35,17 @@ def robot_key(robot: RobotConfig) -> str:
 
 
 def latch_path(robot: RobotConfig) -> Path:
-    """Return where this robot's latch lies: under `XDG_STATE_HOME`, by default ~/.local/state."""
+    """Return where this robot's latch lies: under `XDG_STATE_HOME`, by default ~/.local/state.
+
+    A latch that was left under another name of the robot, whose drive is reached the same way, is this robot's.
+    """
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     # a relative one is none (XDG Base Directory Specification), and the guardian's working folder goes with it
     base = state if state.is_absolute() else Path.home() / ".local" / "state"
-    return base / "phonotaxis" / "emergency-stop" / f"{robot_key(robot)}.json"
+    own = base / "phonotaxis" / "emergency-stop" / f"{robot_key(robot)}.json"
+    drive = own.stem.rpartition("-")[2]
+    left = sorted(own.parent.glob(f"*-{drive}.json"))
+    return own if not left or own in left else left[0]
 
 
 class EmergencyStop:

@@ -79,18 +79,33 @@ def test_a_drive_that_goes_for_good_at_that_moment_costs_no_latch(robot: RobotCo
     assert EmergencyStop(latch_path(robot)).reason == "a person pressed it"
 
 
-def test_the_latch_holds_when_another_device_is_calibrated_or_exchanged() -> None:
-    def rover(port: str = "/dev/ttyDRIVE", **camera: Any) -> RobotConfig:
+@pytest.fixture
+def rover(robot: RobotConfig) -> Callable[..., RobotConfig]:
+    def make(port: str = "/dev/ttyDRIVE", name: str = "rover", **camera: Any) -> RobotConfig:
         devices = {
             "kind": "hardware",
             "camera": {"pipeline": "videotestsrc", **camera},
             "drive": {"kind": "waveshare", "port": port},
         }
-        fields = {"name": "rover", "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices}
+        fields = {"name": name, "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices}
         return RobotConfig.model_validate(fields)
 
+    return make
+
+
+def test_the_latch_holds_when_another_device_is_calibrated_or_exchanged(rover: Callable[..., RobotConfig]) -> None:
     assert latch_path(rover()) == latch_path(rover(latency_ms=31.2)) == latch_path(rover(pipeline="v4l2src"))
     assert latch_path(rover()) != latch_path(rover("/dev/ttyTHS1"))  # another robot of this name
+
+
+def test_a_robot_that_is_renamed_stays_latched(rover: Callable[..., RobotConfig]) -> None:
+    EmergencyStop(latch_path(rover())).latch("pressed")
+    renamed = rover(name="warehouse-2")
+    assert EmergencyStop(latch_path(renamed)).reason == "pressed"
+    assert not EmergencyStop(latch_path(rover("/dev/ttyTHS1", name="warehouse-2"))).reason
+    EmergencyStop(latch_path(renamed)).release()
+    assert not EmergencyStop(latch_path(renamed)).reason
+    assert not EmergencyStop(latch_path(rover())).reason
 
 
 def test_a_latch_that_cant_be_read_or_written_holds_all_the_same(robot: RobotConfig) -> None:
