@@ -170,10 +170,11 @@ _collector: Collector | None = None  # of this process, where it is a collecting
 
 
 def start_collector(config: ImitationConfig, fields: str | None = None) -> None:
-    """Prepare this process for collecting; Ctrl-C is the parent's business, and its death this process's end."""
+    """Prepare this process for collecting; Ctrl-C and SIGTERM are the parent's business, its death ends this one."""
     global _collector
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a batch system send them to the whole group
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.manual_seed(config.seed)
     _collector = Collector(config, Policy(config.task.contract(), config.policy), fields)

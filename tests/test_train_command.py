@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -48,12 +49,16 @@ def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     command = [sys.executable, "-m", "phonotaxis.cli", "train"]
     command += ["--config", str(folder / "small.yaml"), "--out", str(folder / "run")]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert process.stderr is not None
     first = process.stderr.readline()
     assert first.startswith("training: "), first + process.stderr.read()
-    process.send_signal(request.param)
+    os.killpg(process.pid, request.param)  # to its collector too, as a terminal and a batch system do
     _, words = process.communicate(timeout=120)
     return folder / "run", process.returncode, words
 
