@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from phonotaxis.policies.belief import Belief
 from phonotaxis.policies.policy import PolicyOutput
 
 _UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as the kernel calls them, of x86-64 and of aarch64
@@ -23,5 +22,5 @@ def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def single(output: PolicyOutput) -> PolicyOutput:
     """Return an output with all its tensors as float32, for losses."""
     heads = {name: value.float() for name, value in output.tensors().items()}
-    belief = output.belief and Belief(*(part.float() for part in output.belief))
+    belief = None if output.belief is None else output.belief.each(lambda part: part.float())
     return PolicyOutput(**heads, belief=belief)
