@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,22 +28,27 @@ def belief_nll(belief: Belief, range_m: Tensor, bearing_rad: Tensor) -> Tensor:
 def others_nll(belief: Belief, places_m: Tensor) -> Tensor:
     """Likewise of the belief in other sources, the mean over those that there are.
 
+    Where there is none the belief is to be flat: a source that plays alone is no other one, whatever it sounds like.
+
     Args:
         belief: leading [...], with `others_log_p`.
         places_m: float32 [..., sources, 2], metres ahead of the robot and to its left; NaN where there is none.
 
     Returns:
-        float32 [...]; 0 where there is none, or the map doesn't tell.
+        float32 [...]; how far from flat it is (Kullback-Leibler) where there is none; 0 where the map doesn't tell.
     """
     losses = torch.zeros_like(belief.log_p[..., 0])
     if belief.others_log_p is None:
         return losses
+    log_p = belief.others_log_p
     there = torch.isfinite(places_m).all(dim=-1)
     places_m = torch.where(there[..., None], places_m, torch.zeros(()))
     for number in range(places_m.shape[-2]):
         ahead_m, left_m = places_m[..., number, :].unbind(-1)
-        losses = losses + _cross_entropy(belief, belief.others_log_p, ahead_m, left_m) * there[..., number]
-    return losses / there.sum(dim=-1).clamp(min=1)
+        losses = losses + _cross_entropy(belief, log_p, ahead_m, left_m) * there[..., number]
+    count = there.sum(dim=-1)
+    from_flat = -log_p.mean(dim=-1) - math.log(log_p.shape[-1])
+    return losses / count.clamp(min=1) + from_flat * (count == 0)
 
 
 def _cross_entropy(belief: Belief, log_p: Tensor, ahead_m: Tensor, left_m: Tensor) -> Tensor:

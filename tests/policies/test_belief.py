@@ -251,5 +251,7 @@ def test_the_loss_of_other_sources_is_over_those_that_there_are(two_beliefs: Bel
     assert float(alone) < float(others_nll(last, -there[:, None]))
     torch.testing.assert_close(others_nll(last, torch.stack([there, nowhere], dim=1)), alone)
     torch.testing.assert_close(others_nll(last, torch.stack([there, there], dim=1)), alone)
-    assert float(others_nll(last, nowhere[:, None])) == 0.0
+    flat = last._replace(others_log_p=torch.full((1, CELLS**2), -2.0 * math.log(CELLS)))
+    assert float(others_nll(flat, nowhere[:, None])) == pytest.approx(0.0, abs=1e-5)
+    assert float(others_nll(last, nowhere[:, None])) > 0.1
     assert float(others_nll(last._replace(others_log_p=None), there[:, None])) == 0.0
