@@ -338,21 +338,6 @@ class World:
         """Return a world's source position, float64 [3], world, metres."""
         return self.hearing.listeners.source_m[world].copy()
 
-    def others_m(self) -> np.ndarray:
-        """Return where the other sources are, metres ahead of each agent and to its left.
-
-        Returns:
-            float64 [worlds, distractors, 2]; NaN where an episode has none.
-        """
-        places_m = np.full((self.num_worlds, len(self.hearing.voices) - 1, 2), np.nan)
-        for number, voice in enumerate(self.hearing.voices[1:]):
-            plays = voice.gain > 0.0
-            offset_m = voice.listeners.source_m[plays, :2] - self.pose[plays, :2]
-            cosine, sine = np.cos(self.pose[plays, 2]), np.sin(self.pose[plays, 2])
-            places_m[plays, number, 0] = cosine * offset_m[:, 0] + sine * offset_m[:, 1]
-            places_m[plays, number, 1] = cosine * offset_m[:, 1] - sine * offset_m[:, 0]
-        return places_m
-
     def result(self, world: int) -> EpisodeResult:
         """Return the account of a world's episode so far (whole once it is done)."""
         episode = self.episodes[world]

@@ -70,7 +70,7 @@ class TaskWorlds:
         """Say what the expert knows, and where episodes have just begun."""
         world = self.world
         others_m = np.full((self.lane.worlds, self.others, 2), np.nan, dtype=np.float32)
-        told_m = world.others_m()
+        told_m = world.hearing.others_m()
         others_m[:, : told_m.shape[1]] = told_m
         return {
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
