@@ -32,6 +32,7 @@ from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 from phonotaxis.policies.encoders import with_neighbours
 from phonotaxis.policies.grid import POSE, Cells, Grid, over_polar
 from phonotaxis.policies.listening import Listening
+from phonotaxis.policies.motion_front_end import displacement
 
 CELL_M = 0.75
 RETENTION = 0.995  # of where the robot has been, a step
@@ -119,7 +120,7 @@ class BeliefMap(nn.Module):
         """Build likelihood and reading.
 
         Args:
-            contract: whose camera sees and whose body moves.
+            contract: whose camera sees.
             cells: a side.
             azimuths: of what is heard: the first straight ahead, then counter-clockwise.
             heard: features of each azimuth of what is heard.
@@ -129,7 +130,7 @@ class BeliefMap(nn.Module):
             others: whether it is believed, too, where the sources are that are not sought.
         """
         super().__init__()
-        self.grid = Grid(contract, cells, CELL_M)
+        self.grid = Grid(cells, CELL_M)
         self._cells, self._azimuths = cells, azimuths
         self.listening = Listening(fused, listening, _UNITS, RANGES + 1) if listening else None
         self.others = Others(fused, size, listening) if others else None
@@ -176,7 +177,7 @@ class BeliefMap(nn.Module):
         told = [self.range_and_trust(fused)]
         if self.others is not None:
             told.append(self.others.range_and_trust(fused))
-        return torch.cat([self.around(heard).flatten(1), *told, horizon, motion[:, :POSE], *heeded], dim=1)
+        return torch.cat([self.around(heard).flatten(1), *told, horizon, displacement(motion), *heeded], dim=1)
 
     def step(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take one step.
@@ -195,10 +196,10 @@ class BeliefMap(nn.Module):
     def unroll(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take several steps, each argument but `state` with leading [time], as has all that is returned."""
         when = episode_start.shape[:2]
-        shown, told, horizon, motion, *given = perceived.split(self._parts, dim=-1)
+        shown, told, horizon, moved, *given = perceived.split(self._parts, dim=-1)
         pose, weight, layers, *listened = state.split(self._states, dim=1)
         polar, trust, listened = self._hear(shown, told, given, listened, episode_start)
-        before, after, end = self.grid.walk(motion.detach(), pose, episode_start)
+        before, after, end = self.grid.walk(moved.detach(), pose, episode_start)
         cells = self.grid.about(before.flatten(0, 1), after.flatten(0, 1), episode_start.flatten(0, 1))
         heard = over_polar(polar.flatten(0, 1), cells, NEAREST_M).unflatten(0, when)
         seen, fades = (part.unflatten(0, when) for part in self._see(horizon.detach().flatten(0, 1), cells))

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.contract import Contract
-
 POSE = 3  # x and y on the grid, metres, and yaw
 
 
@@ -55,19 +53,17 @@ class Grid(nn.Module):
 
     centres_m: Tensor
 
-    def __init__(self, contract: Contract, cells: int, cell_m: float) -> None:
-        """Build a grid for a body, whose steps and turns are the units of motion."""
+    def __init__(self, cells: int, cell_m: float) -> None:
+        """Build a grid of so many cells a side, each of so many metres."""
         super().__init__()
         self.cells, self.side_m = cells, cells * cell_m
-        self._step_m = contract.body.max_v_mps * contract.control_period_s
-        self._turn_rad = contract.body.max_w_radps * contract.control_period_s
         self.register_buffer("centres_m", (torch.arange(cells) + 0.5) * cell_m, persistent=False)
 
-    def walk(self, motion: Tensor, pose: Tensor, episode_start: Tensor) -> Walk:
+    def walk(self, moved: Tensor, pose: Tensor, episode_start: Tensor) -> Walk:
         """Follow the robot.
 
         Args:
-            motion: float32 [time, batch, 3], ahead, left and turned in the pose before, in full steps and turns.
+            moved: float32 [time, batch, 3], ahead and to the left in the pose before, metres, and turned, radians.
             pose: float32 [batch, 3], before the first; 0 is taken where an episode starts.
             episode_start: float32 [time, batch, 1].
 
@@ -75,12 +71,12 @@ class Grid(nn.Module):
             The poses on its way.
         """
         befores, afters, ends = [], [], []
-        for now in range(motion.shape[0]):
+        for now in range(moved.shape[0]):
             pose = pose * (1.0 - episode_start[now])
             x, y, yaw = pose.split(1, dim=1)
-            ahead, left, turn = motion[now].split(1, dim=1)
-            cosine, sine = torch.cos(yaw) * self._step_m, torch.sin(yaw) * self._step_m
-            after = [x + cosine * ahead - sine * left, y + sine * ahead + cosine * left, yaw + turn * self._turn_rad]
+            ahead, left, turn = moved[now].split(1, dim=1)
+            cosine, sine = torch.cos(yaw), torch.sin(yaw)
+            after = [x + cosine * ahead - sine * left, y + sine * ahead + cosine * left, yaw + turn]
             befores.append(pose)
             afters.append(torch.cat(after, dim=1))
             pose = self._wrapped(afters[-1])

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from phonotaxis.configs.contract import Contract
 
+_STEP_M, _TURN_RAD = 0.25, math.radians(10.0)  # whose octaves the body's are counted in
+_BODY = 8  # the first of its features
+
 
 class MotionFrontEnd(nn.Module):
     """Odometry, the age of the depth image and what the body can do, of order one.
@@ -40,13 +43,29 @@ class MotionFrontEnd(nn.Module):
             depth_age_s: float32 [batch, 1], seconds.
 
         Returns:
-            float32 [batch, 12], each in [-4, 4]: six of the motion, its validity, the image's age in periods, and the
-            body's four, which are the same at every step.
+            float32 [batch, 12]: six of the motion, its validity and the image's age in periods, each in [-4, 4], and
+            the body's four, which are the same at every step.
         """
         scaled = motion * self.scale
         scaled = torch.cat([scaled[:, :3] * motion_valid, scaled[:, 3:]], dim=1)
         body = self.body.expand(motion.shape[0], -1)
-        return torch.cat([scaled, motion_valid, depth_age_s / self._period_s, body], dim=1).clamp(-4.0, 4.0)
+        return torch.cat([torch.cat([scaled, motion_valid, depth_age_s / self._period_s], 1).clamp(-4.0, 4.0), body], 1)
+
+
+def displacement(features: Tensor) -> Tensor:
+    """Say in metres and radians what the front end says in full steps and turns of a body.
+
+    Bodies that learn as one batch have steps of their own, so it is the features that tell a step's length.
+
+    Args:
+        features: float32 [batch, 12], of the front end.
+
+    Returns:
+        float32 [batch, 3], ahead and to the left in the pose before, metres, and turned, radians.
+    """
+    octaves = features[:, _BODY : _BODY + 2]
+    step, turn = torch.exp(octaves * math.log(2.0)).split(1, dim=1)
+    return torch.cat([features[:, :2] * (step * _STEP_M), features[:, 2:3] * (turn * _TURN_RAD)], dim=1)
 
 
 def _body_features(contract: Contract) -> list[float]:
@@ -59,8 +78,8 @@ def _body_features(contract: Contract) -> list[float]:
     acceleration_mps2 = body.max_acceleration_mps2
     ramp_s = 0.0 if acceleration_mps2 is None else body.max_v_mps / acceleration_mps2
     return [
-        math.log2(body.max_v_mps * period_s / 0.25),
-        math.log2(body.max_w_radps * period_s / math.radians(10.0)),
-        body.latency_s / period_s,
-        ramp_s / period_s,
+        math.log2(body.max_v_mps * period_s / _STEP_M),
+        math.log2(body.max_w_radps * period_s / _TURN_RAD),
+        min(body.latency_s / period_s, 4.0),
+        min(ramp_s / period_s, 4.0),
     ]

@@ -68,8 +68,7 @@ class Walk:
         horizon = np.zeros((2, DEPTH_CELLS))
         if depth_m is not None:
             horizon[:] = [[1.0 - math.log1p(depth_m) / self.map._depth_scale], [1.0]]
-        unit_m, unit_rad = self.map.grid._step_m, self.map.grid._turn_rad
-        parts = [shown.ravel(), told, horizon.ravel(), [ahead_m / unit_m, 0.0, turn_rad / unit_rad]]
+        parts = [shown.ravel(), told, horizon.ravel(), [ahead_m, 0.0, turn_rad]]
         if self.map.listening is not None:
             parts.append(np.zeros(self.map.listening.inputs))
         perceived = torch.tensor(np.concatenate(parts), dtype=torch.float32)[None]

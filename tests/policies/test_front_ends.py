@@ -21,7 +21,7 @@ from phonotaxis.policies.audio_front_end import (
 )
 from phonotaxis.policies.depth_front_end import DepthFrontEnd
 from phonotaxis.policies.manifold import SPEED_OF_SOUND_MPS, manifold
-from phonotaxis.policies.motion_front_end import MotionFrontEnd
+from phonotaxis.policies.motion_front_end import MotionFrontEnd, displacement
 
 RATE_HZ = 16000
 
@@ -295,3 +295,11 @@ def test_the_body_is_described() -> None:
     front_end = MotionFrontEnd(_contract(body=body))
     features = front_end(torch.zeros(1, 6), torch.ones(1, 1), torch.zeros(1, 1))
     np.testing.assert_allclose(features[0, 8:], [-1.0, 1.0, 0.5, 2.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("v_mps", "w_radps"), [(1.0, 0.7), (0.3, 0.7), (0.01, 0.05), (3.0, 6.0)])
+def test_what_a_body_moved_is_told_in_metres_again(v_mps: float, w_radps: float) -> None:
+    front_end = MotionFrontEnd(_contract(body=Body(max_v_mps=v_mps, max_w_radps=w_radps)))
+    moved = torch.tensor([[0.2 * v_mps, -0.01 * v_mps, 0.15 * w_radps]])
+    features = front_end(torch.cat([moved, torch.zeros(1, 3)], dim=1), torch.ones(1, 1), torch.zeros(1, 1))
+    torch.testing.assert_close(displacement(features), moved, rtol=1e-5, atol=1e-7)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.grid import Grid, Walk, azimuth, over_polar
 
 CELLS, CELL_M = 8, 0.5
 
 
 @pytest.fixture
-def grid(make_task: Callable[..., AudioGoalTask]) -> Grid:
-    return Grid(make_task().contract(), CELLS, CELL_M)
+def grid() -> Grid:
+    return Grid(CELLS, CELL_M)
 
 
 def walked(grid: Grid, moves: list[tuple[float, float, float]]) -> Walk:
     """Walk by moves in metres and radians."""
-    units = torch.tensor([grid._step_m, grid._step_m, grid._turn_rad])
-    motion = torch.tensor(moves)[:, None] / units
-    return grid.walk(motion, torch.zeros(1, 3), torch.zeros(len(moves), 1, 1))
+    return grid.walk(torch.tensor(moves)[:, None], torch.zeros(1, 3), torch.zeros(len(moves), 1, 1))
 
 
 def test_a_square_ends_where_it_began(grid: Grid) -> None:

@@ -12,6 +12,7 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import ContinuousActions, Contract, GoalSpec, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.memory import InputGatedMemory, RecentSteps
+from phonotaxis.policies.motion_front_end import MotionFrontEnd
 from phonotaxis.policies.policy import ExportablePolicy, Policy, PolicyOutput, contract_with_state
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -245,6 +246,20 @@ def test_every_sense_is_heard() -> None:
 def test_default_size_is_lean() -> None:
     count = sum(weight.numel() for weight in _policy("default").parameters())
     assert 600_000 < count < 900_000
+
+
+def test_a_map_moves_as_far_as_the_body_whose_features_it_gets() -> None:
+    """Lanes of a training share a network; each robot's steps are as long as its own front end says."""
+    policy = _policy("map")
+    assert policy.mind.map is not None
+    slow = policy.contract.body.model_copy(update={"max_v_mps": 0.3})
+    moved = torch.tensor([[0.06, -0.01, 0.1, 0.24, 0.4, 1.0]])
+    contracts = (policy.contract, policy.contract.model_copy(update={"body": slow}))
+    rows = [MotionFrontEnd(contract)(moved, torch.ones(1, 1), torch.zeros(1, 1)) for contract in contracts]
+    features = policy.features(_observation(policy, 2)) | {"motion": torch.cat(rows)}
+    state = policy.step(features, torch.zeros(2, *policy.contract.state_shape), torch.ones(2, 1)).state
+    pose = state[:, policy.mind.memory.state_size :][:, :3]
+    torch.testing.assert_close(pose, torch.tensor([[0.06, policy.mind.map.grid.side_m - 0.01, 0.1]] * 2))
 
 
 def test_actions() -> None:
