@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from phonotaxis.commands.command import Command, Group, Robot, say
+
+if TYPE_CHECKING:
+    from phonotaxis.configs.robot import RobotConfig
 
 
 def arm(robot: Robot = "simulated") -> None:
@@ -18,28 +23,35 @@ def disarm(robot: Robot = "simulated") -> None:
 def stop(robot: Robot = "simulated") -> None:
     """Brake and latch the emergency stop, which holds over restarts until `phonotaxis robot release`.
 
-    Works without a running robot too: the next run then can't be armed. It is no safety function; the switch
-    that cuts the motors' power is.
+    Works without a running robot too: the next run then can't be armed. Where a guardian runs and doesn't answer, the
+    stop is latched as well, and this ends with 1: cut the motors' power. It is no safety function; the switch that
+    cuts the motors' power is.
     """
     from phonotaxis.configs.robot import load_robot
     from phonotaxis.deploy.control import ControlError, NoGuardian, ask
-    from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
     chosen = load_robot(robot)
     try:
         say(ask(chosen, "emergency_stop")["text"])
     except NoGuardian:
-        path = latch_path(chosen)
-        latched = EmergencyStop(path)
-        latched.latch("a person pressed it")
-        if not latched.kept:
-            raise ControlError(
-                f"nothing answers, and the emergency stop can't be written to {path}: cut the motors' power"
-            ) from None
-        say(
-            f"nothing answers; the emergency stop is latched for the next run that looks at {path} (a service has its "
-            "own XDG_RUNTIME_DIR and XDG_STATE_HOME: say this with the same)"
-        )
+        say(f"nothing answers; {_latch_next_run(chosen, 'nothing answers')}")
+    except ControlError as error:  # it may hang, or be ending its run: whether it has latched isn't known
+        raise ControlError(f"{error}; {_latch_next_run(chosen, str(error))}") from None
+
+
+def _latch_next_run(robot: RobotConfig, why: str) -> str:
+    from phonotaxis.deploy.control import ControlError
+    from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+
+    path = latch_path(robot)
+    latched = EmergencyStop(path)
+    latched.latch("a person pressed it")
+    if not latched.kept:
+        raise ControlError(f"{why}, and the emergency stop can't be written to {path}: cut the motors' power") from None
+    return (
+        f"the emergency stop is latched for the next run that looks at {path} (a service has its own XDG_RUNTIME_DIR "
+        "and XDG_STATE_HOME: say this with the same)"
+    )
 
 
 def release(robot: Robot = "simulated") -> None:

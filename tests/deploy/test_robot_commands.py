@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from phonotaxis import cli
 from phonotaxis.configs.robot import load_robot
+from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.guardian import Guardian
@@ -78,6 +81,32 @@ def test_a_stop_that_cannot_be_written_down_is_no_stop(
     assert code == 1
     assert "can't be written to /proc/" in text
     assert "cut the motors' power" in text
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_stop_that_a_guardian_does_not_answer_holds_for_the_next_run(
+    places: None, ends: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that hangs, and one that ends its run before it has read what is asked."""
+    chosen = load_robot("simulated")
+    control = Control(control_path(chosen))
+
+    def end() -> None:
+        select.select(control.sockets(), [], [])
+        control.close()
+
+    ending = threading.Thread(target=end)
+    if ends:
+        ending.start()
+    code, text = robot(capsys, "stop")
+    if ends:
+        ending.join(10)
+    control.close()
+    assert code == 1
+    assert "does not answer" in text
+    assert "cut the motors' power" in text
+    assert f"for the next run that looks at {latch_path(chosen)}" in text
+    assert EmergencyStop(latch_path(chosen)).reason == "a person pressed it"
 
 
 def test_a_shadow_decides_logs_and_moves_nothing(make_rig: Any) -> None:
