@@ -25,7 +25,8 @@ class Drive(Frozen):
         max_angular_acceleration_radps2: likewise their turning rate, rad/s^2.
         latency_s: a new setpoint acts so long after the step began, and the last one until then; seconds, at most
             one control period.
-        speed_scale: speed that a setpoint of 1 leads to; the wheels' odometry sees it.
+        speed_scale: speed that a setpoint of 1 leads to; the wheels' odometry sees it. `randomise.speed_scale`
+            multiplies it.
         slip_v: standard deviation of the forward speed over ground, as a share of the wheels' speed; drawn anew each
             step. The wheels' odometry doesn't see it.
         slip_w: likewise of the turning rate.

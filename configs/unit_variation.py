@@ -13,11 +13,12 @@ class UnitVariation(Frozen):
     Standard deviations are of normal distributions, cut at three of them.
 
     Attributes:
-        gain_std_db: of sensitivity; MEMS microphones are sold within 1 dB, electrets within 3 dB.
+        gain_std_db: of sensitivity to the sources, the room's noise and the robot's; self-noise stays as it is. MEMS microphones are sold within 1 dB, electrets within 3 dB.
         delay_std_us: of delay, which stands for mismatch of phase: microseconds.
         position_std_m: of place, along each axis.
         clip_below_full_scale_db: each microphone clips somewhere between full scale and so much below it.
-        dead_probability: that a channel is silent; one microphone of an array always lives.
+        dead_probability: that a channel is silent: its samples are zero, without self-noise, as the robot knows a dead
+            one; one microphone of an array always lives.
     """
 
     gain_std_db: float = Field(default=0.0, ge=0.0, le=12.0)

@@ -122,7 +122,7 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
         begun = ticks()
         convert(
             one, room.row, room.sound, self_noise, own.self_noise_gain, _streams(noise, own, world), own.key,
-            own.hops, own.codes, own.clipped, own.clip,
+            own.hops, own.codes, own.clipped, own.clip, goal.listeners.mic_gain,
         )  # fmt: skip
         own.speed_before_mps[world] = own.speed_mps[world]
         own.hops[world] += 1

@@ -101,13 +101,15 @@ def draw_variation(randomisation: Randomisation, seed: int, nominal: Variation |
     Args:
         randomisation: the ranges; even in each.
         seed: of the episode.
-        nominal: the values of what doesn't vary; see `nominal_variation`.
+        nominal: the values of what doesn't vary, and those that what is named `_scale` multiplies; see
+            `nominal_variation`.
     """
-    drawn = {}
+    nominal, drawn = nominal or Variation(), {}
     for name, among in randomisation.ranges().items():
         if name not in OF_THE_SCENE:
-            drawn[name] = _drawn(among, _unit_of(name, seed))
-    return (nominal or Variation())._replace(**drawn)
+            own = getattr(nominal, name) if name.endswith("_scale") else 1.0
+            drawn[name] = own * _drawn(among, _unit_of(name, seed))
+    return nominal._replace(**drawn)
 
 
 def vary_materials(scene: Scene, randomisation: Randomisation, scene_seed: int) -> Scene:

@@ -84,6 +84,7 @@ class Converter:
         self_noise_gain: np.ndarray | None = None,
         clipped: np.ndarray | None = None,
         clip: np.ndarray | None = None,
+        mic_gain: np.ndarray | None = None,
     ) -> None:
         """Convert one hop of some worlds.
 
@@ -98,6 +99,8 @@ class Converter:
             clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond where their
                 microphone clips, over all microphones.
             clip: float32 [worlds, mics], where each microphone clips, 0 (excluded) to 1, full scale; None is 1.
+            mic_gain: float32 [worlds, mics], factor on the streams, as there already is one on the sound; 0 is a
+                dead channel, which is silent: it has no self-noise either. None is 1.
         """
         if streams is None:
             none = np.zeros((worlds.size, 0), dtype=np.float32)
@@ -108,11 +111,16 @@ class Converter:
             clipped = np.zeros(sound.shape[0], dtype=np.int64)
         if clip is None:
             clip = np.ones(sound.shape[:2], dtype=np.float32)
-        convert(worlds, worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip)
+        if mic_gain is None:
+            mic_gain = np.ones(sound.shape[:2], dtype=np.float32)
+        convert(
+            worlds, worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip,
+            mic_gain,
+        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def add_streams(row, streams, index, mic, key, begins_at, gone):
+def add_streams(row, streams, index, mic, gain, key, begins_at, gone):
     """Add a microphone's noise to its row.
 
     Args:
@@ -120,13 +128,14 @@ def add_streams(row, streams, index, mic, key, begins_at, gone):
         streams: the loops and factors.
         index: row of the factors.
         mic: microphone.
+        gain: factor on its signal.
         key: of the episode; it chooses where in its loop each stream begins.
         begins_at: samples since the episode began.
         gone: `ramp` of the hop, made once for all rows.
     """
     length = streams.bank.shape[2]
     for stream in range(streams.bank.shape[0]):
-        before, now = streams.before[index, stream], streams.now[index, stream]
+        before, now = gain * streams.before[index, stream], gain * streams.now[index, stream]
         if before == 0.0 and now == 0.0:
             continue
         loop = streams.bank[stream, mic]
@@ -157,7 +166,7 @@ def _add_loop(row, loop, at, gain, change, gone):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip):
+def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip, mic_gain):
     """Convert one hop of some worlds, see `Converter.convert`.
 
     `noise` is the converter's bank, `rows`, int64 [k], where the worlds stand in `sound`.
@@ -171,11 +180,14 @@ def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, 
         row = np.empty(hop, dtype=np.float32)
         over = 0
         for mic in range(mics):
+            if mic_gain[world, mic] == 0.0:
+                codes[world, mic, :] = 0
+                continue
             at = int(fold(key, mic) % np.uint64(noise.size - hop))
             clean, hiss = sound[rows[index], mic], noise[at : at + hop]
             for k in range(hop):
                 row[k] = clean[k] + hiss[k] * gain
-            add_streams(row, streams, index, mic, episode_key[world], step[world] * hop, gone)
+            add_streams(row, streams, index, mic, mic_gain[world, mic], episode_key[world], step[world] * hop, gone)
             over += _quantise(row, codes[world, mic], clip[world, mic])
         clipped[world] = over
 

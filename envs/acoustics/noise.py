@@ -248,4 +248,6 @@ def _add(
     for index in range(worlds.size):
         world = worlds[index]
         for mic in range(mics):
-            add_streams(sound[world, mic], streams, index, mic, episode_key[world], step[world] * hop, gone)
+            add_streams(
+                sound[world, mic], streams, index, mic, np.float32(1.0), episode_key[world], step[world] * hop, gone
+            )

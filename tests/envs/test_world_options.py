@@ -13,6 +13,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.compatibility import covered_in_period
 from phonotaxis.configs.motion import Drive
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.acoustics.unit_variation import draw_unit
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.randomise import draw_variation, materials_of, nominal_variation, varied_camera
 from phonotaxis.envs.simulated_world import WorldRobot
@@ -204,6 +205,29 @@ def test_motors_are_heard_as_fast_as_wheels_turn(begin: Callable[..., World]) ->
     assert world.hearing.speed_mps[0] == pytest.approx(math.radians(40.0) * 0.12)  # wheels are 0.24 m apart
     start(world, 3)
     assert world.hearing.speed_mps[0] == 0.0
+
+
+def test_a_units_gains_and_dead_channels_are_those_of_the_noise_too(begin: Callable[..., World]) -> None:
+    """The source is 50 dB below the noise, so that a channel's level is the noise's."""
+    quiet = {"instances_per_kind": 1, "mean_level_db_spl": 30.0, "level_range_db": 0.0}
+    room: dict[str, Any] = {"noise": {"diffuse_dba": 80.0, "robot": {"fan_dba": 60.0}}, "sounds": quiet}
+    plain, spread = begin(**room), begin(**room, unit={"gain_std_db": 3.0})
+    deaf = begin(**room, unit={"dead_probability": 1.0})
+    for world in (plain, spread, deaf):
+        stand(world)
+    heard = [np.sqrt(np.mean(world.observation[names.AUDIO][0] ** 2, axis=1)) for world in (plain, spread, deaf)]
+    unit = draw_unit(spread.contract.array, spread.task.unit, 3, spread.task.sample_rate_hz)
+    assert np.ptp(20 * np.log10(unit.gain)) > 2.0
+    np.testing.assert_allclose(heard[1] / heard[0], unit.gain, rtol=0.02)
+    lives = draw_unit(deaf.contract.array, deaf.task.unit, 3, deaf.task.sample_rate_hz).alive
+    assert lives.sum() == 1
+    np.testing.assert_array_equal(heard[2], np.where(lives, heard[0], 0.0))  # no self-noise either
+
+
+def test_what_varies_of_a_bodys_speed_multiplies_the_tasks_own(begin: Callable[..., World]) -> None:
+    world = begin(drive={"speed_scale": 0.5}, randomise={"speed_scale": [0.8, 1.2]})
+    drawn = draw_variation(world.task.randomise, 3).speed_scale
+    assert go(world, FORWARD)[0, 0] == pytest.approx(0.25 * 0.5 * drawn)
 
 
 def test_a_variation_goes_with_the_episode_not_with_the_world(make_task: MakeTask, everything: dict[str, Any]) -> None:

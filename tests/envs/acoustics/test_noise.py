@@ -98,11 +98,11 @@ def test_loops_close_without_a_seam(array: MicrophoneArray) -> None:
 
 def test_loudness_changes_in_a_straight_line_and_meets_the_next_hop() -> None:
     bank = np.ones((1, 1, 10), dtype=np.float32)
-    gains = [np.array([[g]], dtype=np.float32) for g in (0.0, 1.0, 0.5)]
+    gains, one = [np.array([[g]], dtype=np.float32) for g in (0.0, 1.0, 0.5)], np.float32(1.0)
     hops = []
     for step in range(2):
         row = np.zeros(8, dtype=np.float32)
-        add_streams(row, NoiseStreams(bank, gains[step], gains[step + 1]), 0, 0, np.uint64(3), 8 * step, ramp(8))
+        add_streams(row, NoiseStreams(bank, gains[step], gains[step + 1]), 0, 0, one, np.uint64(3), 8 * step, ramp(8))
         hops.append(row)
     np.testing.assert_allclose(hops[0], np.arange(8) / 8, atol=1e-7)
     np.testing.assert_allclose(hops[1], 1.0 - np.arange(8) / 16, atol=1e-7)
