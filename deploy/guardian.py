@@ -67,6 +67,7 @@ class Guardian:
         self._command: Command | None = None
         self._sensors: SensorState | None = None
         self._ticked_ns: int | None = None
+        self._armed_ns = 0
         self._cause = "disarmed"
         self.motions: list[OdometrySample] = []
         self.allowed = Allowed(0.0, 0.0, "disarmed")
@@ -95,7 +96,7 @@ class Guardian:
                 int(message["sequence"]),
             )
         elif kind == "arm":
-            self.arm()
+            self.arm(at_ns)
         elif kind in ("disarm", "stop", "quit"):
             self.disarm({"disarm": "disarmed", "stop": "goal reached", "quit": "runtime ended"}[kind])
             self.quit = kind == "quit"
@@ -103,7 +104,7 @@ class Guardian:
             raise ValueError(f"unknown message '{kind}'")
         return True
 
-    def arm(self) -> str:
+    def arm(self, at_ns: int) -> str:
         """Let commands through from now on, unless the emergency stop is latched; returns why not, or nothing."""
         if self._shadow:
             return "this run is a shadow: a person drives, and the policy only looks on"
@@ -112,6 +113,7 @@ class Guardian:
             return f"the emergency stop is latched ({self._emergency.reason}); look at the robot, then release it"
         if not self._filter.armed:
             self._filter.arm()
+            self._armed_ns = at_ns
             self._command = None  # what was asked for before a person armed does not move the robot
         return ""
 
@@ -124,7 +126,7 @@ class Guardian:
     def person(self, request: str, at_ns: int) -> tuple[bool, str]:
         """Do what a person asks for; returns whether it was done, and what to tell."""
         if request == "arm":
-            refusal = self.arm()
+            refusal = self.arm(at_ns)
             return not refusal, refusal or "armed: the robot may move"
         if request == "disarm":
             self.disarm("disarmed by a person")
@@ -188,14 +190,15 @@ class Guardian:
         return late
 
     def _find_stale(self, at_ns: int) -> None:
-        sensors = self._sensors
-        if not self._filter.armed or sensors is None:
+        if not self._filter.armed:
             return
+        # what has never come is as old as the arming: it may come much later, and must move nothing by itself then
+        sensors = self._sensors or SensorState(None, None, None, self._armed_ns)
         if at_ns - sensors.heard_ns > self._limits.runtime_silence_ms * 1e6:
             self.disarm("runtime silent")
             return
         for name, then_ns in (("audio", sensors.audio_ns), ("depth", sensors.depth_ns)):
-            if then_ns is not None and at_ns - then_ns > self._limits.device_lost_ms * 1e6:
+            if at_ns - (self._armed_ns if then_ns is None else then_ns) > self._limits.device_lost_ms * 1e6:
                 self.disarm(f"{name} lost")
 
     def _send(self, v_mps: float, w_radps: float) -> bool:

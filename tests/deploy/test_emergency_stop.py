@@ -184,6 +184,36 @@ def test_a_device_that_is_lost_for_long_disarms(robot: RobotConfig, moving: Movi
     assert not guardian.status(0)["armed"]
 
 
+@pytest.mark.parametrize("device", ["audio", "depth"])
+def test_a_device_that_has_never_come_is_as_old_as_the_arming(robot: RobotConfig, fake_drive: Any, device: str) -> None:
+    """A camera that delivers its first frame ten minutes after a person armed and went away moves nothing."""
+    wheels = fake_drive()
+    guardian = Guardian(robot, wheels)
+    armed_ms = 7_000
+    for at_ms in range(6_000, 9_040, 20):
+        state = {"audio_ns": at_ms * MS, "depth_ns": at_ms * MS, f"{device}_ns": None}
+        guardian.handle({"type": "sensors", **state, "clearance_m": 5.0}, at_ms * MS)
+        if at_ms == armed_ms:
+            assert guardian.person("arm", at_ms * MS)[0]
+        guardian.tick(at_ms * MS)
+        assert guardian.armed == (0 <= at_ms - armed_ms <= 2_000), at_ms
+    assert guardian.status(0)["reason"] == f"{device} lost"
+    _sense(guardian, 600_000 * MS)
+    _ask_for(guardian, 600_000 * MS)
+    guardian.tick(600_000 * MS)
+    assert wheels.got[-1] == (0.0, 0.0)
+
+
+def test_a_runtime_that_has_never_spoken_is_silent_since_the_arming(robot: RobotConfig, fake_drive: Any) -> None:
+    guardian = Guardian(robot, fake_drive())
+    guardian.person("arm", 7_000 * MS)
+    guardian.tick(7_250 * MS)
+    assert guardian.armed
+    guardian.tick(7_251 * MS)
+    assert guardian.status(0)["reason"] == "runtime silent"
+    assert not guardian.armed
+
+
 def test_before_an_obstacle_turning_stays_free_and_the_policy_is_told(robot: RobotConfig, moving: Moving) -> None:
     guardian, wheels = moving(robot)
     wheels.said = [OdometrySample(0.0, 0.0, 0.0, False, 25 * MS)]
