@@ -51,10 +51,12 @@ class Evaluation:
     Attributes:
         results: episodes by policy's name, in the same order for each.
         kept: names of the baselines whose results were measured before, by the same code.
+        contestants: names of the policies that were measured; the others are baselines.
     """
 
     results: dict[str, list[EpisodeResult]] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
+    contestants: tuple[str, ...] = ()
 
     def summary(self, name: str) -> dict[str, Estimate]:
         """Return the metrics of a policy, see `metrics.summarise`."""
@@ -188,7 +190,7 @@ def compare(
             if own is not None:
                 own.put(test, name, found)
         results[name] = found
-    return Evaluation(results, tuple(kept))
+    return Evaluation(results, tuple(kept), tuple(contestants))
 
 
 def _told(note: Progress, name: str, share: float) -> None:

@@ -39,7 +39,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "follower": [result(number, number % 2 == 0, HEARD[number]) for number in range(20)],
         "follower_oracle_stop": [result(number, True, HEARD[number]) for number in range(20)],
     }
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"also": ()}
 
     def known(suite: Suite, contestants: object, split: str, episodes: int | None, *rest: Any) -> Evaluation:
         folder, with_baselines, threads, _, store = rest
@@ -47,7 +47,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             suite=suite.name, split=split, episodes=episodes, folder=folder, baselines=with_baselines, threads=threads,
             renew=store.renew, contestants=contestants,
         )  # fmt: skip
-        return Evaluation(results, ("follower",))
+        policies = {name: [result(number, number < 5, HEARD[number]) for number in range(20)] for name in seen["also"]}
+        return Evaluation(results | policies, ("follower",), ("learnt", *policies))
 
     monkeypatch.setattr(benchmark, "evaluate_suite", known)
     return seen
@@ -80,13 +81,28 @@ def test_the_tables_name_policies_metrics_and_what_was_kept(
     out, err = capsys.readouterr()
     for label in ("policy", "Success", "SPL", "SoftSPL", "SNA", "Reach", "Stop precision", "Distance to goal"):
         assert label in out
-    rows = [line for line in out.splitlines() if line.startswith("learnt")]
+    rows = [line for line in out.splitlines() if line.startswith("learnt  ")]
     assert len(rows) == 2
     assert "100 [100, 100]" in rows[0]
     assert "0.5 [0.5, 0.5]" in rows[1]
-    assert "SPL of learnt minus follower, paired: 50 [" in out
+    assert "learnt minus follower, paired: Success 50 [" in out
     assert "semantic-v1, validation split, 20 episodes" in err
     assert "taken from the cache, measured by the same code: follower (--fresh measures again)" in err
+
+
+def test_every_other_policy_is_compared_with_pair_by_pair(
+    asked: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two policies are told apart by the paired difference, of which their own intervals say little."""
+    asked["also"] = ("deaf",)
+    assert cli.run(["evaluate", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["learnt.success_over_deaf"]["value"] == 0.75
+    assert figures["learnt.spl_over_deaf"]["value"] == 0.75
+    assert "learnt.success_over_follower_oracle_stop" not in figures  # it is told when to stop
+    assert not [name for name in figures if name.startswith("deaf.") and "_over_" in name]
+    assert cli.run(["evaluate"]) == 0
+    assert "learnt minus deaf, paired: Success 75 [" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("asked")

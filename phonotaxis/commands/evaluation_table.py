@@ -22,13 +22,18 @@ _REST = (
     "distance_to_goal_m", "collisions_per_m", "time_to_goal_s", "bearing_error_deg_in_sight",
     "bearing_error_deg_out_of_sight",
 )  # fmt: skip
+_PAIRED = ("success", "spl")
 _WIDE = 110  # columns of a terminal from which on an interval stands beside its value, not under it
 _UNITS = ("m", "rad", "s", "deg", "1/m")
 _DIGITS = {"collisions_per_m": 2, "bearing_error_deg_in_sight": 0, "bearing_error_deg_out_of_sight": 0}
 
 
 def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
-    """Return every metric of every policy as `policy.metric`, and what ours is ahead of its rivals, paired."""
+    """Return every metric of every policy as `policy.metric`, and what ours is ahead of each rival, paired.
+
+    Rivals are the follower, the keyword search and every other policy: `learnt.success_over_follower`,
+    `learnt.spl_over_deaf`.
+    """
     from phonotaxis.envs.metrics import BY_NAME
 
     figures = {"episodes": Figure(max(len(results) for results in evaluation.results.values()))}
@@ -37,7 +42,7 @@ def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
             unit = BY_NAME[name].unit if BY_NAME[name].unit in _UNITS else ""
             figures[f"{policy}.{name}"] = Figure(estimate.value, unit, (estimate.low, estimate.high))
     for ours, other in _pairs(evaluation):
-        for metric in ("success", "spl"):
+        for metric in _PAIRED:
             ahead = evaluation.over(ours, other, metric)
             figures[f"{ours}.{metric}_over_{other}"] = Figure(ahead.value, "", (ahead.low, ahead.high))
     return figures
@@ -93,14 +98,16 @@ def _success_by_sound(results: Sequence[EpisodeResult]) -> dict[str, Estimate]:
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print two tables for people, a row for each policy: shares in percent, then the rest; 95 % intervals."""
+    """Print two tables for people, a row for each policy, and what ours is ahead of its rivals; 95 % intervals."""
+    from phonotaxis.envs.metrics import BY_NAME
+
     summaries = {policy: evaluation.summary(policy) for policy in evaluation.results}
     for names in (_SHARES, _REST):
         shown = [name for name in names if any(name in summary for summary in summaries.values())]
         _print_table(summaries, shown, console)
     for ours, other in _pairs(evaluation):
-        ahead = evaluation.over(ours, other).text(0, 100.0)
-        console.print(f"SPL of {ours} minus {other}, paired: {ahead} %", markup=False)
+        ahead = [f"{BY_NAME[name].label} {evaluation.over(ours, other, name).text(0, 100.0)} %" for name in _PAIRED]
+        console.print(f"{ours} minus {other}, paired: {', '.join(ahead)}", markup=False, soft_wrap=True)
 
 
 def _print_table(summaries: dict[str, dict[str, Estimate]], names: list[str], console: Console) -> None:
@@ -127,4 +134,6 @@ def _print_table(summaries: dict[str, dict[str, Estimate]], names: list[str], co
 
 
 def _pairs(evaluation: Evaluation) -> list[tuple[str, str]]:
-    return [(OURS, rival) for rival in RIVALS if {OURS, rival} <= evaluation.results.keys()]
+    """Return ours with each of its rivals: none where ours wasn't measured."""
+    rivals = [name for name in evaluation.results if name in (*RIVALS, *evaluation.contestants) and name != OURS]
+    return [(OURS, rival) for rival in rivals if OURS in evaluation.results]
