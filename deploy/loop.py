@@ -27,8 +27,11 @@ READ_TIMEOUT_S = 0.1
 AUDIO_LOST_NS = 30 * NS_PER_S  # the microphones are opened anew all the while; the robot stands
 GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
-DISARM_WAIT_NS = NS_PER_S // 2
+ARM_WAIT_NS, DISARM_WAIT_NS = NS_PER_S, NS_PER_S // 2
 BEHIND_NS = 150_000_000  # from a block's capture on: steps and sensors' ages go first
+
+BY_HAND = "a person at the guardian's socket or button"
+LATCHED = "the emergency stop is latched, so nothing may be armed"
 
 
 class RunEnd(Exception):
@@ -58,7 +61,7 @@ class Loop:
         self._runner, self._builder, self._sensors = runner, builder, sensors
         self._guardian, self._log, self._robot, self._watches = guardian, log, robot, watches
         self._arm_when_sensing, self._armed = arm, False
-        self._arm_asked = arm
+        self._arm_asked, self._arming = arm, BY_HAND
         self._guardian_ns = now_ns()
         self._told_ns = 0
         self._told_depth_ns: int | None = None
@@ -196,7 +199,7 @@ class Loop:
             self.summary.safety_stops[reason] = self.summary.safety_stops.get(reason, 0) + 1
         was_armed, self._status = self._status.get("armed", False), status
         if status["armed"] and not self._armed:
-            self._armed_by("a person at the guardian's socket or button")
+            self._armed_now()
         if was_armed and not status["armed"]:
             self._armed = False
             text = f"the guardian disarmed ({reason}); look at the robot, then arm it again"
@@ -259,14 +262,31 @@ class Loop:
         self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
 
     def _arm(self) -> None:
-        self._arm_when_sensing = False
-        self._guardian.arm()
-        self._armed_by("a person's --arm, now that sound and depth arrive")
+        """Ask the guardian to arm and wait for its word: who isn't armed must not take a goal for reached.
 
-    def _armed_by(self, whom: str) -> None:
+        Raises:
+            RunEnd: it doesn't arm.
+        """
+        self._arm_when_sensing = False
+        self._arming = "a person's --arm, now that sound and depth arrive"
+        self._guardian.arm()
+        deadline_ns = now_ns() + ARM_WAIT_NS
+        while not self._armed:
+            self._take_statuses()
+            reason = self._status["reason"]
+            if reason == "emergency stop":
+                raise RunEnd(
+                    "disarmed", f"{LATCHED}; look at the robot, then `phonotaxis robot release`, and run again"
+                )
+            if now_ns() > deadline_ns:
+                raise RunEnd("disarmed", f"the guardian doesn't arm ({reason}); look at the robot, then run again")
+            time.sleep(0.002)
+
+    def _armed_now(self) -> None:
         self._armed = self.summary.armed = True
         at_ns = now_ns()
-        self._log.health(at_ns, "info", "armed", f"armed by {whom}")
+        self._log.health(at_ns, "info", "armed", f"armed by {self._arming}")
+        self._arming = BY_HAND
         self._log.health(at_ns, "info", EPISODE_START_EVENT, "arming resets the memory")
         self._builder.mark_start()
 

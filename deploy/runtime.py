@@ -23,11 +23,12 @@ from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import DeviceError, open_sensors
+from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter, episode_path
 from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.interrupts import put_off_interrupts, take_interrupts
-from phonotaxis.deploy.loop import Loop, RunEnd
+from phonotaxis.deploy.loop import LATCHED, Loop, RunEnd
 from phonotaxis.deploy.observation import ObservationBuilder
 from phonotaxis.deploy.realtime import go_first
 from phonotaxis.deploy.retention import prune_to
@@ -76,9 +77,14 @@ def run(
         SignatureError: the robot asks for a signature that the policy lacks.
         BundleError: the policy's file can't be used.
         EngineError: the engine can't load it.
-        DeviceError, GuardianError: a device, or the guardian, didn't come up.
+        DeviceError, GuardianError: a device, or the guardian, didn't come up, or the robot shall be armed under a
+            latched emergency stop.
         OSError: the episode's folder or file can't be made.
     """
+    if arm and (latched := EmergencyStop(latch_path(robot)).reason):
+        raise GuardianError(
+            f"{LATCHED} ({latched}); look at the robot, then `phonotaxis robot release`, or run without --arm"
+        )
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
     told = told_goal(bundle.contract.goal, goal)
