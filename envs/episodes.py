@@ -27,7 +27,7 @@ class Sounding(NamedTuple):
 
     Attributes:
         field: slot of its field.
-        sound: index of its sound; offset: sample of its loop at which the episode begins.
+        sound: index of its sound; offset: sample of its loop at which the episode begins, negative before its first.
         level_db_spl: at 1 m.
         begins_s: when it is heard from, seconds since the episode began; -`FOREVER_S` has been playing.
         ends_s: when it falls silent.
@@ -51,7 +51,7 @@ class Episode(NamedTuple):
     Attributes:
         seed: that it was drawn from.
         scene: slot of the scene; field: slot of the source's field.
-        sound: index of the sound; offset: sample of its loop at which the episode begins.
+        sound: index of the sound; offset: see `Sounding`.
         level_db_spl: of the source at 1 m.
         pose: x, y, yaw of the start, world, metres and radians.
         begins_s, ends_s: when the goal is heard, see `Sounding`.
@@ -131,7 +131,8 @@ def _with_sources(library: Library, episode: Episode) -> Episode:
     if sources.stops_after_s is not None:
         ends_s = float(rng.uniform(*sources.stops_after_s))
     if sources.plays == "once":
-        begins_s, offset = max(begins_s, 0.0), 0
+        begins_s = max(begins_s, 0.0)
+        offset = -int(begins_s * library.task.sample_rate_hz)  # so that its first sample is heard first
         length_s = library.signal_length[episode.sound] / library.task.sample_rate_hz
         ends_s = min(ends_s, begins_s + float(length_s))
     episode = episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset)

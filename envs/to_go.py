@@ -9,14 +9,18 @@ from phonotaxis.envs.body import walk_to_go, wrap
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def measure(worlds, grounds, walks, scene_of, field_of, pose, distance_m, range_m, bearing_rad):
-    """Fill how far some bodies have to walk to the source, and how far it is, metres, and its bearing, radians."""
+def measure(worlds, grounds, walks, scene_of, field_of, source_m, pose, distance_m, range_m, bearing_rad):
+    """Fill how far some bodies have to walk, and how far the source is, metres, and its bearing, radians.
+
+    Walks lead to where `field_of` was traced, which of a source on its way is the nearest of its way-points; range and
+    bearing are those of `source_m`, float64 [worlds, 3], where it is heard from.
+    """
     for index in range(worlds.size):
         world = worlds[index]
         walk, ground = walks[field_of[world]], grounds[scene_of[world]]
         x, y, yaw = pose[world]
         distance_m[world] = walk_to_go(walk, ground, x, y)[0]
-        ahead_m, aside_m = walk.goal_xy[0] - x, walk.goal_xy[1] - y
+        ahead_m, aside_m = source_m[world, 0] - x, source_m[world, 1] - y
         range_m[world] = np.hypot(ahead_m, aside_m)
         bearing_rad[world] = wrap(np.arctan2(aside_m, ahead_m) - yaw)
 

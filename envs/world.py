@@ -55,7 +55,7 @@ class World:
         contract: of the task.
         observation: what the agents see now, arrays [worlds, ...] by the contract's names; overwritten by each step.
         pose: float64 [worlds, 3], x, y, yaw, world, metres and radians.
-        distance_m: float64 [worlds], geodesic distance to the source.
+        distance_m: float64 [worlds], geodesic distance to the source; to the nearest way-point of one that walks.
         range_m: float64 [worlds], straight to the source.
         bearing_rad: float64 [worlds], azimuth of the source in the base frame.
         active: bool [worlds], begun and not done.
@@ -301,12 +301,12 @@ class World:
 
     def _look(self, worlds: np.ndarray) -> None:
         """Render what some worlds see, and measure where they are."""
-        scene_of = self.hearing.listeners.scene
-        self.eyes.render(worlds, self.library.scene_sounds, scene_of, self.pose)
+        listeners = self.hearing.listeners
+        self.eyes.render(worlds, self.library.scene_sounds, listeners.scene, self.pose)
         self.depth_camera.spoil(worlds, self.eyes.depth_m, self._key, self.steps)
         measure(
-            worlds, self.library.grounds, self.library.walks, scene_of, self.hearing.listeners.field, self.pose,
-            self.distance_m, self.range_m, self.bearing_rad,
+            worlds, self.library.grounds, self.library.walks, listeners.scene, listeners.field, listeners.source_m,
+            self.pose, self.distance_m, self.range_m, self.bearing_rad,
         )  # fmt: skip
 
     def actions_to_go(self, worlds: np.ndarray | None = None) -> np.ndarray:

@@ -123,6 +123,38 @@ def test_sources_walk_to_and_fro_at_their_speed_and_are_heard_from_where_they_ar
     assert np.isfinite(world.observation["audio"]).all()
 
 
+def test_range_and_bearing_are_of_a_walking_source_itself_not_of_its_way_points(make_task: MakeTask) -> None:
+    world = begun(make_task(**QUIET, sources=Sources(goal_speed_mps=1.0)))
+    astray_m = 0.0
+    for _ in range(12):
+        world.step(np.full(2, 2))
+        for k in range(2):
+            ahead_m = world.source_m(k)[:2] - world.pose[k, :2]
+            assert world.range_m[k] == pytest.approx(np.hypot(*ahead_m))
+            turned = world.bearing_rad[k] - (np.arctan2(*ahead_m[::-1]) - world.pose[k, 2])
+            assert np.cos(turned) == pytest.approx(1.0)
+            way_point_m = world.library.fields[world.hearing.listeners.field[k]].source_m
+            astray_m = max(astray_m, float(np.hypot(*(way_point_m - world.source_m(k))[:2])))
+    assert astray_m > 0.2
+
+
+def test_what_plays_once_and_later_begins_at_its_beginning(make_task: MakeTask) -> None:
+    """A second later the same is heard as at once, from the recording's first sample on."""
+    heard = []
+    for starts_s in (0.0, 1.0):
+        sources = Sources(plays="once", starts_after_s=(starts_s, starts_s))
+        world = begun(make_task(**QUIET, sources=sources))
+        tap = world.hearing.tap()
+        hops = []
+        for _ in range(12):
+            world.hearing.hear(np.arange(2))
+            hops.append(tap.copy())
+        heard.append(np.array(hops))
+    now, later = heard
+    assert not later[:2].any()
+    np.testing.assert_allclose(later[4:], now[:8], atol=1e-4 * np.abs(now).max())
+
+
 def test_what_moves_goes_on_from_a_snapshot_and_in_any_batch(make_task: MakeTask) -> None:
     task = make_task(**QUIET, sources=Sources(goal_speed_mps=0.7))
     together, alone = World(task, 3), World(task, 1)
