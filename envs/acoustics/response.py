@@ -58,6 +58,8 @@ class Ears(NamedTuple):
 def add_paths(window, offset, paths, count, ears, kernels):
     """Add early paths to a window of a response.
 
+    A directional response is that of the direction from the mean of the microphones, wherever they are on the base.
+
     Args:
         window: float32 [mics, taps], added to.
         offset: of its first tap within the response.
@@ -74,9 +76,10 @@ def add_paths(window, offset, paths, count, ears, kernels):
     filters = np.empty(ears.directivity.fir.shape[1:], dtype=np.float32)
     out, table, gains = window.reshape(-1), kernels.reshape(-1), paths.gain.reshape(-1)
     beyond = False
+    middle_x, middle_y = ears.xyz[:, 0].mean(), ears.xyz[:, 1].mean()
     for path in range(count):
         if ears.directional:
-            dx, dy = paths.position_m[path, 0] - ears.centre[0], paths.position_m[path, 1] - ears.centre[1]
+            dx, dy = paths.position_m[path, 0] - middle_x, paths.position_m[path, 1] - middle_y
             ahead, left = ears.cos * dx + ears.sin * dy, ears.cos * dy - ears.sin * dx
             up = paths.position_m[path, 2] - ears.centre[2] + 1e-9
             interpolate_fir(ears.directivity, ahead, left, up, filters)

@@ -19,6 +19,9 @@ from phonotaxis.envs.acoustics.directivity import (
     interpolate_fir,
 )
 from phonotaxis.envs.acoustics.directivity_models import plate_response, rigid_sphere_response
+from phonotaxis.envs.acoustics.field import scene_sound, source_field
+from phonotaxis.envs.acoustics.renderer import ResponseRenderer, new_field_list, new_scene_list
+from phonotaxis.envs.scenes.scene import Scene
 
 RATE_HZ = 16000
 HEAD_M = 0.0875
@@ -180,6 +183,23 @@ def test_ambisonics_of_a_plane_wave_are_sn3d() -> None:
     np.testing.assert_allclose(built.gain[:, 1:, 0] ** 2 @ np.ones(3), 1.0, atol=1e-5)
     np.testing.assert_allclose(built.gain[:, 1, 4], built.direction[:, 1], atol=1e-6)
     assert not built.delay.any()
+
+
+def test_direction_is_that_from_the_array_wherever_it_is_mounted(hall: Scene) -> None:
+    """A source 1 m to the left of an array that stands 0.3 m ahead of its base, both turned by 30 degrees."""
+    array, yaw_rad = load("foa"), np.radians(30.0)
+    ahead, left = np.array([np.cos(yaw_rad), np.sin(yaw_rad)]), np.array([-np.sin(yaw_rad), np.cos(yaw_rad)])
+    of_base = np.array([20.1, 19.7])
+    source_m = (*(of_base + 0.3 * ahead + left), 5.0)
+    built, mics = build_directivity(array, RATE_HZ), np.repeat([[0.3, 0.0, 5.0]], 4, axis=0)
+    renderer = ResponseRenderer(mics, RATE_HZ, 200, 200, built)
+    listeners, out = renderer.listeners(1), renderer.responses(1)
+    field = source_field(hall, source_m, 200 / RATE_HZ)
+    listeners.pose[0], listeners.source_m[0] = (*of_base, yaw_rad), source_m
+    scene_list, field_list = new_scene_list(scene_sound(hall)[0]), new_field_list(field)
+    renderer.render(np.zeros(1, dtype=np.int64), scene_list, field_list, listeners, out)
+    w, y, _, x = out.early[0].astype(float)  # 4.3 to 12.5 ms: the direct sound alone
+    assert np.degrees(np.arctan2(y @ w, x @ w)) == pytest.approx(90.0, abs=0.5)
 
 
 def test_a_cardioid_is_deaf_behind_and_half_as_loud_at_its_side() -> None:
