@@ -45,7 +45,7 @@ def impulse_response(
     Raises:
         SceneError: source or listener is outside the scene or inside matter.
         ConfigError: no such array.
-        ValueError: a length, sample rate or heading out of range.
+        ValueError: a length or sample rate out of range, or a yaw or heading that isn't finite.
     """
     from phonotaxis.envs.acoustics.directivity import build_directivity
     from phonotaxis.envs.acoustics.field import check_in_air, scene_sound, source_field
@@ -56,8 +56,9 @@ def impulse_response(
         raise ValueError(f"sample_rate_hz must be 8000 to 96000, got {sample_rate_hz}")
     if not 1.0 / sample_rate_hz <= length_s <= 10.0:
         raise ValueError(f"length_s must be at least one sample and at most 10 s, got {length_s}")
-    if not np.isfinite(heading_rad):
-        raise ValueError(f"heading_rad must be a finite number, got {heading_rad}")
+    for name, angle in (("yaw_rad", yaw_rad), ("heading_rad", heading_rad)):
+        if not np.isfinite(angle):
+            raise ValueError(f"{name} must be a finite number, got {angle}")
     if not isinstance(array, MicrophoneArray):
         array = presets.load("arrays", array, MicrophoneArray)
     check_in_air(scene, listener_m, "listener")

@@ -39,6 +39,13 @@ def test_direct_sound_arrives_exactly(hall: Scene, arrival: Arrival, place: Plac
         assert gain * np.linalg.norm(source - listener) == pytest.approx(1.0, rel=0.015)  # the rest is air's
 
 
+@pytest.mark.parametrize("name", ["yaw_rad", "heading_rad"])
+@pytest.mark.parametrize("angle", [np.nan, np.inf])
+def test_angles_are_finite(hall: Scene, name: str, angle: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, got {angle}"):
+        impulse_response(hall, (19.0, 20.0, 5.0), (20.0, 20.0, 5.0), length_s=0.02, **{name: angle})
+
+
 def test_level_falls_with_distance(hall: Scene, arrival: Arrival) -> None:
     """By 1 / r and what the air takes, which is most at high frequencies."""
     listener = np.array([10.0, 20.0, 5.0])
