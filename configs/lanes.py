@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from phonotaxis.configs.base import ConfigError, Frozen, changed
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.task import AudioGoalTask
 
 _SHORT = frozenset(("suite", "array", "changes"))  # what a file may say of a lane's task in short
+_OF_EACH_LANE = ("episode_steps", "scene_count")  # void beside lanes, which have their own
 
 
 class Lane(Frozen):
@@ -58,6 +59,9 @@ class Lane(Frozen):
 class InLanes(Frozen):
     """What a training says of its tasks: one, or several in `lanes`.
 
+    What lanes say themselves is refused beside them: another `task` than the first lane's, another number of `worlds`
+    than theirs together, `episode_steps` and `scene_count`.
+
     Attributes:
         task: what is trained, where there are no `lanes`.
         lanes: tasks trained at once; the first one's contract is the policy's until it is exported for another. They
@@ -76,10 +80,20 @@ class InLanes(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _first_lane(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or not data.get("lanes"):
+        if not isinstance(data, dict) or not data.get("lanes") or not isinstance(data["lanes"], (list, tuple)):
             return data
-        lanes = [lane if isinstance(lane, Lane) else Lane.model_validate(lane) for lane in data["lanes"]]
-        return data | {"lanes": lanes, "task": lanes[0].task, "worlds": sum(lane.worlds for lane in lanes)}
+        try:
+            lanes = [Lane.model_validate(lane) for lane in data["lanes"]]
+            task = AudioGoalTask.model_validate(data.get("task", lanes[0].task))
+        except ValidationError:
+            return data  # which is read once more, field by field, so that the error has its path
+        worlds = sum(lane.worlds for lane in lanes)
+        void = [name for name in _OF_EACH_LANE if name in data]
+        void += ["task"] if task != lanes[0].task else []
+        void += ["worlds"] if data.get("worlds", worlds) != worlds else []
+        if void:
+            raise ValueError(f"{', '.join(void)}: void beside lanes; say it of each lane, or leave the lanes out")
+        return data | {"lanes": lanes, "task": task, "worlds": worlds}
 
     @model_validator(mode="after")
     def _one_network_fits(self) -> InLanes:
@@ -98,6 +112,11 @@ class InLanes(Frozen):
         """The lanes; where none are given one of the task."""
         alone = Lane(task=self.task, worlds=self.worlds, episode_steps=self.episode_steps, scene_count=self.scene_count)
         return self.lanes or (alone,)
+
+
+def without_void(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return all fields of a training, as a checkpoint holds them, without those that its lanes make void."""
+    return {name: value for name, value in fields.items() if not fields.get("lanes") or name not in _OF_EACH_LANE}
 
 
 def lane_names(lanes: Sequence[Lane]) -> list[str]:

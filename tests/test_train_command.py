@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -99,6 +101,31 @@ def test_resume_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "absent" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "all_suites", "--suite", "semantic-v1"], "--config has lanes; name suites there"),
+        (["--config", "bounded.yaml", "--minutes", "3"], "ends after max_frames, 1,600; leave --minutes or max_frames"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bounded.yaml").write_text("max_frames: 1600\n")
+    assert cli.run(["train", *words, "--out", str(tmp_path / "out")]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_the_help_names_every_preset(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from phonotaxis.configs import presets
+
+    monkeypatch.setenv("COLUMNS", "400")
+    assert cli.run(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"\b{name}\b", out) for name in presets.names("training"))
+
+
 def test_a_wrong_configuration_names_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("wolrds: 4\n")
@@ -136,6 +163,20 @@ def test_a_training_begins_with_a_bundles_weights(
     begun = load_checkpoint(out).modules["policy"]
     assert begun.keys() == exported.keys()
     assert all(torch.equal(value, exported[name]) for name, value in begun.items())
+
+
+def test_the_shipped_policy_is_gone_on_with_as_the_help_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from phonotaxis.commands.train import COMMAND
+    from phonotaxis.export.shipped import shipped_policy
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    begun: list[ImitationTrainer] = []
+    monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: begun.append(trainer))
+    (line,) = (line for line, _ in COMMAND.examples if "policy.onnx" in line)
+    words = [str(shipped_policy()) if word == "policy.onnx" else word for word in line.split()[1:]]
+    words[words.index("--out") + 1] = str(tmp_path / "on")
+    assert cli.run(words) == 0
+    assert len(begun) == 1
 
 
 def test_export_where_no_training_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,3 +229,45 @@ def test_several_seeds_are_trained_and_gone_on_with(tmp_path: Path, capsys: pyte
     for number in (3, 4):
         saved = load_checkpoint(tmp_path / "several" / f"seed-{number}" / BEST)
         assert saved.config["seed"] == number
+
+
+def test_several_seeds_go_on_as_the_advice_says(
+    interrupted: tuple[Path, int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The line holds all that the folders don't know: what the seeds to come are, and begin with."""
+    import torch
+
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    def stop(trainer: ImitationTrainer, show: object) -> None:
+        trainer.save()
+        raise KeyboardInterrupt
+
+    config, out, fields = tmp_path / "small.yaml", tmp_path / "three seeds", tmp_path / "fields"
+    config.write_text(SMALL)
+    command = ["train", "--config", str(config), "--out", str(out), "--seed", "3", "--seeds", "2", "--minutes", "5"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ImitationTrainer, "run", stop)
+        assert cli.run([*command, "--weights", str(interrupted[0]), "--fields", str(fields)]) == 130
+    said = re.search("`(phonotaxis train .*)` goes on", capsys.readouterr().err)
+    assert said is not None
+    trained: list[ImitationTrainer] = []
+    monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: trained.append(trainer))
+    assert cli.run([word.replace("5.0", "7.0") for word in shlex.split(said[1])[1:]]) == 0
+    assert [(trainer.config.seed, trainer.config.minutes, trainer.config.worlds) for trainer in trained] == [
+        (3, 7.0, 2), (4, 7.0, 2),
+    ]  # fmt: skip
+    assert all(trainer.fields == str(fields) for trainer in trained)
+    given = load_checkpoint(interrupted[0]).modules["average"]
+    assert all(torch.equal(value, given[name]) for name, value in trained[1].policy.state_dict().items())
+
+
+def test_what_a_suites_training_is_measured_on_is_its_suite() -> None:
+    from phonotaxis.commands import train
+    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.configs.task import AudioGoalTask
+
+    assert train.suite_of(load_suite("semantic-v1").task_of("train")) == "semantic-v1"
+    assert train.suite_of(AudioGoalTask()) == "own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[
-        str | None, typer.Option(help="A training preset, or your own .yaml file; good defaults without.")
+        str | None,
+        typer.Option(
+            help="A training preset (all_suites, any_sound, half_hour, half_hour_blind, half_hour_deaf, "
+            "half_hour_no_memory, half_hour_one_microphone), or your own .yaml file; good defaults without."
+        ),
     ] = None,
     suite: Annotated[
         str | None, typer.Option(help="Train for a suite of the benchmark, on its train split; see `evaluate --help`.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/train"),
-    minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="How long to train; without, what --config says, or else 20.", min=0.01)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
     weights: Annotated[
@@ -51,29 +58,38 @@ def train(
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.checkpoint import has_checkpoint
 
-    if resume and weights is not None:
+    if resume and weights is not None and seeds == 1:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     other = None if weights is None else _policy_of(weights)
     changes: dict[str, Any] = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
     if other is not None and config is None:
         changes["policy"] = other.config
     if seeds == 1:
-        figures = _train(settings(config, out, resume, changes), out, resume, other, fields, f"{out} --resume")
+        folder, chosen = out, settings(config, out, resume, changes)
+        figures = _train(chosen, out, resume, other, fields, how_to_go_on(out, {"fields": fields}))
     else:
         figures = {}
+        given = {"config": config, "suite": suite, "minutes": minutes, "seed": seed, "weights": weights}
+        again = how_to_go_on(out, {"seeds": seeds} | given | {"fields": fields})
         for number in range(seed or 0, (seed or 0) + seeds):
             folder, own = out / f"seed-{number}", changes | {"seed": number}
             begun = resume and has_checkpoint(folder)
-            chosen = settings(None, folder, True, {}) if begun else settings(config, folder, False, own)
-            again = f"{out} --seeds {seeds} --resume" + (f" --config {config}" if config else "")
+            name, changed = (None, {"minutes": minutes}) if begun else (config, own)
+            chosen = settings(name, folder, begun, changed)
             found = _train(chosen, folder, begun, other, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
-    _say_what_next(out if seeds == 1 else folder, suite)
+    _say_what_next(folder, suite or suite_of(chosen.task))
     emit("train", figures, json)
 
 
+def how_to_go_on(out: Path, options: dict[str, Any]) -> str:
+    """Return the command line that goes on with a training, with the options that its folder doesn't know."""
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["phonotaxis", "train", "--out", str(out), "--resume", *given])
+
+
 def _train(
-    config: ImitationConfig, out: Path, resume: bool, begin: Policy | None, fields: Path | None, how_to_go_on: str
+    config: ImitationConfig, out: Path, resume: bool, begin: Policy | None, fields: Path | None, again: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.deploy.interrupts import take_interrupts
@@ -97,7 +113,7 @@ def _train(
 
             trainer.run(show)
     except KeyboardInterrupt:
-        say(f"stopped; the checkpoint is in {out}: `phonotaxis train --out {how_to_go_on}` goes on")
+        say(f"stopped; the checkpoint is in {out}: `{again}` goes on")
         raise typer.Exit(130) from None
     return _figures(last[-1], trainer.validation) if last else {}
 
@@ -111,15 +127,14 @@ def _policy_of(source: Path) -> Policy:
     return restored_policy(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source).policy()
 
 
-def _say_what_next(out: Path, suite: str | None) -> None:
+def _say_what_next(out: Path, suite: str) -> None:
     from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.validation import BEST
 
-    on = f" --suite {suite}" if suite is not None else " --suite own"
     best = out / BEST
     chosen = best if has_checkpoint(best) else out
     kept = f"; the best on validation is in {best}" if chosen is best else ""
-    say(f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen}{on}`, `phonotaxis export {chosen}`")
+    say(f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen} --suite {suite}`, `phonotaxis export {chosen}`")
 
 
 def task_of(suite: str | None) -> AudioGoalTask | None:
@@ -129,11 +144,23 @@ def task_of(suite: str | None) -> AudioGoalTask | None:
     return None if suite is None else load_suite(suite).task_of("train")
 
 
+def suite_of(task: AudioGoalTask) -> str:
+    """Return the shipped suite that a training's task is of; `own` where it is of none."""
+    from phonotaxis.configs import presets
+
+    return task.name if task.name in presets.names("suites") else "own"
+
+
 def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any]) -> ImitationConfig:
-    """Put together the checkpoint's own configuration, a preset or the defaults, and the options given."""
+    """Put together the checkpoint's own configuration, a preset or the defaults, and the options given.
+
+    Raises:
+        ConfigError: an option that does nothing, or would undo what is there.
+    """
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.imitation import ImitationConfig
+    from phonotaxis.configs.lanes import without_void
     from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
 
     given = {key: value for key, value in changes.items() if value is not None}
@@ -142,12 +169,16 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
             raise ConfigError("--resume goes on with the checkpoint's own configuration; leave --config out")
         if "task" in given:
             raise ConfigError("--resume goes on with the checkpoint's own task; leave --suite out")
-        base = build(ImitationConfig, load_checkpoint(out).config, str(out))
+        base = build(ImitationConfig, without_void(load_checkpoint(out).config), str(out))
     elif has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     else:
         base = ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)
-    return build(ImitationConfig, {**base.model_dump(), **given}, "command line")
+    if "task" in given and base.lanes:
+        raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
+    if "minutes" in given and base.max_frames is not None:
+        raise ConfigError(f"the training ends after max_frames, {base.max_frames:,}; leave --minutes or max_frames out")
+    return build(ImitationConfig, without_void(base.model_dump()) | given, "command line")
 
 
 def _figures(progress: Progress, validation: dict[str, float]) -> dict[str, Figure]:
@@ -169,6 +200,6 @@ COMMAND = Command(
         ("phonotaxis train --suite semantic-v1 --seeds 3 --out runs/three", "three seeds, for a paper's intervals"),
         ("phonotaxis train --out runs/mine --resume", "go on after Ctrl-C or a crash"),
         ("phonotaxis train --config mine.yaml --weights runs/all --out runs/mine", "from a policy that hears already"),
-        ("phonotaxis train --weights policy.onnx --suite semantic-v1 --out runs/on", "from a bundle, with its network"),
+        ("phonotaxis train --config all_suites --weights policy.onnx --out runs/on", "from a bundle of that network"),
     ),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from phonotaxis.configs import presets
+from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import without_void
 
 
 @pytest.mark.parametrize("name", presets.names("training"))
@@ -26,3 +28,33 @@ def test_an_ablation_is_the_full_training_but_for_one_thing(lacks: str, differs:
     full = presets.load("training", "half_hour", ImitationConfig)
     without = presets.load("training", f"half_hour_{lacks}", ImitationConfig)
     assert without == full.model_copy(update={"policy": full.policy.model_copy(update=differs)})
+
+
+@pytest.mark.parametrize(
+    ("lanes", "match"),
+    [
+        (5, r"mine\.yaml: lanes: .*tuple, got 5"),
+        ([{"suite": "audiogoal-v1"}, {"suite": "audiogoal-v1", "worlds": 0}], r"mine\.yaml: lanes\.1\.worlds: .*got 0"),
+        ([{"suite": "audiogoal-v1", "wolrds": 3}], r"mine\.yaml: lanes\.0\.wolrds: unknown key"),
+    ],
+)
+def test_a_wrong_lane_is_named_by_its_path(lanes: object, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        build(ImitationConfig, {"lanes": lanes}, "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "void", [{"worlds": 96}, {"episode_steps": 100}, {"scene_count": 5}, {"task": {"max_steps": 7}}]
+)
+def test_what_lanes_say_themselves_is_refused_beside_them(void: dict[str, object]) -> None:
+    lanes = [{"suite": "audiogoal-v1", "worlds": 8}, {"suite": "semantic-v1", "worlds": 8}]
+    with pytest.raises(ConfigError, match=f"{next(iter(void))}: void beside lanes; say it of each lane"):
+        build(ImitationConfig, {"lanes": lanes} | void, "mine.yaml")
+
+
+def test_a_checkpoints_configuration_has_every_field_and_is_read_again() -> None:
+    config = presets.load("training", "all_suites", ImitationConfig)
+    saved = config.model_dump(mode="json")
+    assert build(ImitationConfig, without_void(saved), "checkpoint") == config
+    alone = ImitationConfig(worlds=8, episode_steps=100, scene_count=5)
+    assert build(ImitationConfig, without_void(alone.model_dump(mode="json")), "checkpoint") == alone

@@ -69,6 +69,8 @@ def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> 
             "episode_steps": 20,
             "max_frames": 3 * 24,
         }
+        if "lanes" in changes:
+            fields = {name: value for name, value in fields.items() if name not in ("task", "worlds", "episode_steps")}
         return ImitationConfig(**(fields | changes))
 
     return make
