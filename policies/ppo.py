@@ -55,7 +55,7 @@ def tune(
         start: of an imitation, or of an earlier tuning.
         config: on what, and how; a task says what is rewarded by `success_reward`, `step_reward` and
             `progress_reward_per_m`.
-        out: folder for checkpoints.
+        out: folder for checkpoints; none is written where it ends within the first rollout, when nothing is learnt.
         on_progress: told after every rollout.
         fields: folder in which traced sound fields are kept for the next training; None for none.
 
@@ -81,7 +81,8 @@ def tune(
     try:
         learner.learn(config.frames, callback=watch)
     finally:
-        watch.save()
+        if watch.rollouts:
+            watch.save()
         env.close()
     return policy.eval()
 
@@ -97,7 +98,11 @@ def _worlds(number: int, lane: Lane, start: Checkpoint, config: PpoConfig, field
 
 
 class _Watch(BaseCallback):
-    """Tells of progress, keeps the critic's head start and writes checkpoints."""
+    """Tells of progress, keeps the critic's head start and writes checkpoints.
+
+    Attributes:
+        rollouts: that have ended so far.
+    """
 
     def __init__(
         self, policy: Policy, start: Checkpoint, config: PpoConfig, out: Path,
@@ -107,7 +112,7 @@ class _Watch(BaseCallback):
         self._policy, self._start, self._config, self._out = policy, start, config, out
         self._tell = tell
         self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
-        self._rollouts = 0
+        self.rollouts = 0
         self._saved_at = time.monotonic()
 
     def _on_step(self) -> bool:
@@ -118,7 +123,7 @@ class _Watch(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        self._rollouts += 1
+        self.rollouts += 1
         self._set()
         if time.monotonic() - self._saved_at > self._config.checkpoint_every_s:
             self.save()
@@ -132,7 +137,7 @@ class _Watch(BaseCallback):
         """Say what the updates that follow this rollout may change."""
         network = self.model.policy
         assert isinstance(network, RecurrentPolicy)
-        set_learning(network, critic_alone=self._rollouts <= self._config.critic_rollouts)
+        set_learning(network, critic_alone=self.rollouts <= self._config.critic_rollouts)
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""

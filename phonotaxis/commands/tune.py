@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, Seed, say
+from phonotaxis.commands.command import Command, Json, say
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
@@ -26,13 +26,18 @@ def tune(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/tuned"),
-    frames: Annotated[int | None, typer.Option(help="How many steps of experience.", min=1)] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="How many steps of experience; without, what --config says, or else 200,000.", min=1),
+    ] = None,
     config: Annotated[str | None, typer.Option(help="Your own .yaml file of settings; good defaults without.")] = None,
     fields: Annotated[
         Path | None,
         typer.Option(help="Keep traced sound fields in this folder (up to 8 GiB): the next training begins faster."),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random; without, what --config says, or else 0.", min=0)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tune a trained policy by reinforcement (RecurrentPPO of Stable-Baselines3) on what the task rewards.
@@ -42,22 +47,28 @@ def tune(
     imitation teach more than hours of this, which is for what no expert can show.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.commands.train import suite_of
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
+    from phonotaxis.configs.lanes import without_void
     from phonotaxis.configs.ppo import PpoConfig
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.deploy.interrupts import take_interrupts
-    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
     from phonotaxis.policies.ppo import tune as run
 
     take_interrupts()  # a batch system's too
+    if has_checkpoint(out):
+        raise ConfigError(f"{out} holds a training; --out takes another folder")
     base = PpoConfig() if config is None else presets.load("training", config, PpoConfig)
     if suite is not None and base.lanes:
         raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
-    given: dict[str, Any] = {"seed": seed} | ({} if frames is None else {"frames": frames})
+    given: dict[str, Any] = {
+        name: value for name, value in (("seed", seed), ("frames", frames)) if value is not None
+    }  # fmt: skip
     if suite is not None or "task" not in base.model_fields_set:
         given["task"] = load_suite(suite or DEFAULT_SUITE).task_of("train").model_dump()
-    settings = build(PpoConfig, base.model_dump() | given, "command line")
+    settings = build(PpoConfig, without_void(base.model_dump()) | given, "command line")
     saved = load_checkpoint(start)
     last: list[PpoProgress] = []
     with ProgressBar("tuning") as bar:
@@ -68,8 +79,9 @@ def tune(
             bar(progress.share, f"success {success} %, {progress.frames:,} frames")
 
         run(saved, settings, out, show, fields)
-    asked = settings.task.name
-    say(f"wrote {out}; next: `phonotaxis evaluate {out} --also before={start} --suite {asked} --split validation`")
+    asked = suite or suite_of(settings.task)
+    before = "" if asked == "own" else f" --also before={start}"
+    say(f"wrote {out}; next: `phonotaxis evaluate {out}{before} --suite {asked} --split validation`")
     figures = {} if not last else {
         "frames": Figure(last[-1].frames),
         **{f"success_while_tuning.{number}": Figure(success) for number, success in enumerate(last[-1].success)},

@@ -17,7 +17,7 @@ from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.sb3 import make_sb3
-from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint
+from phonotaxis.policies.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.ppo import PpoProgress, tune
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy
@@ -139,6 +139,19 @@ def test_few_scenes_are_drawn_from_and_their_fields_kept(
     second = tune(_start(task, tiny), alone, tmp_path / "b", fields=kept).state_dict()
     assert {file: file.stat().st_ino for file in kept.rglob("*") if file.is_file()} == stored
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_where_nothing_was_learnt_nothing_is_written(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: RecurrentPPO, frames: int, callback: object) -> None:
+        raise KeyboardInterrupt
+
+    task = make_task()
+    monkeypatch.setattr(RecurrentPPO, "learn", stop)
+    with pytest.raises(KeyboardInterrupt):
+        tune(_start(task, tiny), _config(task), tmp_path)
+    assert not has_checkpoint(tmp_path)
 
 
 def test_continuous_actions_are_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:

@@ -1,0 +1,71 @@
+"""`phonotaxis tune`: it overwrites nothing, and what the configuration says holds unless an option says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonotaxis import cli
+from phonotaxis.configs.ppo import PpoConfig
+from phonotaxis.policies import checkpoint, ppo
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[PpoConfig]:
+    """Put nothing in the place of a tuning, and keep what it was asked for."""
+    seen: list[PpoConfig] = []
+
+    def tune(start: object, config: PpoConfig, *rest: Any) -> None:
+        seen.append(config)
+
+    monkeypatch.setattr(ppo, "tune", tune)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: None)
+    return seen
+
+
+def test_a_training_is_not_overwritten(
+    asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint-000001").mkdir()
+    assert cli.run(["tune", str(tmp_path), "--out", str(tmp_path)]) == 1
+    assert f"{tmp_path} holds a training; --out takes another folder" in capsys.readouterr().err
+    assert not asked
+
+
+def test_options_come_before_the_configuration_and_that_before_defaults(asked: list[PpoConfig], tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("seed: 7\nframes: 640\n")
+    command = ["tune", "runs/a", "--out", str(tmp_path / "out")]
+    for words in ([], ["--config", str(config)], ["--config", str(config), "--seed", "3", "--frames", "64"]):
+        assert cli.run([*command, *words]) == 0
+    assert [(each.seed, each.frames) for each in asked] == [(0, 200_000), (7, 640), (3, 64)]
+    assert {each.task.name for each in asked} == {"audiogoal-v1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "next_one"),
+    [
+        ("", "--also before=runs/a --suite audiogoal-v1 --split validation"),
+        ("task: {max_steps: 9}", "out --suite own --split validation"),
+    ],
+)
+@pytest.mark.usefixtures("asked")
+def test_what_comes_next_can_be_typed(
+    said: str, next_one: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"seed: 1\n{said}")
+    assert cli.run(["tune", "runs/a", "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    assert next_one in capsys.readouterr().err
+
+
+def test_several_suites_are_lanes(asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "lanes.yaml"
+    config.write_text("lanes: [{suite: audiogoal-v1, worlds: 4}, {suite: semantic-v1, worlds: 4}]\n")
+    command = ["tune", "runs/a", "--config", str(config), "--out", str(tmp_path / "out")]
+    assert cli.run([*command, "--suite", "audiogoal-v1"]) == 1
+    assert "--config has lanes" in capsys.readouterr().err
+    assert cli.run(command) == 0
+    assert [lane.task.name for lane in asked[0].all_lanes] == ["audiogoal-v1", "semantic-v1"]
