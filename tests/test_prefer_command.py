@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from phonotaxis import cli
+from phonotaxis.commands import prefer
 from phonotaxis.commands.tradeoff import cautions_of
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.suite import load_suite
@@ -71,6 +72,7 @@ def test_a_kill_leaves_a_checkpoint_that_is_gone_on_with(killed: Path, capsys: p
     assert figures["frames"]["value"] == after.counters["prefer_frames"]
     assert figures["success_with_caution"]["value"] == 0.0
     assert "NO HEAD IS KEPT, caution changes nothing: on 2 validation episodes caution 1 has 0.0% success" in said.err
+    assert f"`phonotaxis tradeoff {killed} --suite audiogoal-v1 --split validation" in said.err
     assert figures["kept"]["value"] is False
     assert figures["validation_success_with"]["value"] == 0.0
     assert after.counters["prefer_validated_round"] == after.counters["prefer_rounds"]
@@ -86,6 +88,7 @@ def test_a_kill_leaves_a_checkpoint_that_is_gone_on_with(killed: Path, capsys: p
         ([], "--resume goes on with it, --out takes another folder"),
         (["--resume", "--seed", "1"], "leave --seed out"),
         (["--resume", "--config", "x.yaml"], "leave --config out"),
+        (["--resume", "--suite", "audiogoal-v1"], "leave --suite out"),
     ],
 )
 def test_what_would_undo_a_training_is_refused(
@@ -93,6 +96,11 @@ def test_what_would_undo_a_training_is_refused(
 ) -> None:
     assert cli.run(["prefer", "--out", str(killed), *words]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_what_comes_next_names_the_suite_of_the_training() -> None:
+    assert prefer._suite_file("audiogoal-robot-v1") == "audiogoal-robot-v1"
+    assert prefer._suite_file("quiet-v1") == "quiet-v1.yaml"
 
 
 def test_the_knob_is_measured_and_drawn(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,18 @@ from phonotaxis.figures import Figure, emit
 if TYPE_CHECKING:
     from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress
 
+DEFAULT_SUITE = "audiogoal-v1"
+
 
 def prefer(
     start: TrainingOrBundle = None,
-    suite: Annotated[str, typer.Option(help="Whose train split is run; see `evaluate --help`.")] = "audiogoal-v1",
+    suite: Annotated[
+        str | None, typer.Option(help="Whose train split is run, audiogoal-v1 without; see `evaluate --help`.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/prefer"),
-    minutes: Annotated[float | None, typer.Option(help="How long to train.", min=0.01)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="How long to train; without, what --config says, or else 30.", min=0.01)
+    ] = None,
     config: Annotated[str | None, typer.Option(help="Your own .yaml file of settings; good defaults without.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
@@ -29,9 +35,10 @@ def prefer(
 ) -> None:
     """Give a trained policy a knob: caution, which keeps it from obstacles, jerks and detours as far as you turn it.
 
-    Episodes of one start are run several times and ranked by how they feel to who stands near; success comes first. A
-    head beside the policy learns to prefer the better ones (direct preference optimisation), the policy itself stays
-    as it is: at caution 0 it decides what it always did. `run --caution 0.7` turns the knob, `tradeoff` measures it.
+    Episodes of one start are run several times and ranked by clearance, smoothness, time and collisions; success comes
+    first. A head beside the policy learns to prefer the better ones (direct preference optimisation), the policy itself
+    stays as it is: at caution 0 it decides what it always did. `run --caution 0.7` turns the knob, `tradeoff` measures
+    it.
 
     Now and then the knob is turned up and down on episodes of the validation split: the head with the least discomfort
     whose success isn't below that of caution 0 by more than 2 points is what you get. Where none is, the knob does
@@ -42,8 +49,8 @@ def prefer(
     from phonotaxis.policies.curves import Curves
 
     take_interrupts()  # a batch system's too
-    trainer = _resumed(start, config, seed, minutes, out, fields) if resume else _begun(
-        start, suite, config, seed, minutes, out, fields
+    trainer = _resumed(start, suite, config, seed, minutes, out, fields) if resume else _begun(
+        start, suite or DEFAULT_SUITE, config, seed, minutes, out, fields
     )  # fmt: skip
     last: list[PreferProgress] = []
     try:
@@ -60,7 +67,8 @@ def prefer(
         say(f"stopped; the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on")
         raise typer.Exit(130) from None
     say(_what_is_kept(trainer))
-    measured = f"`phonotaxis tradeoff {out} --suite {suite} --split validation --plot tradeoff.png`"
+    where = suite or _suite_file(trainer.task.name)
+    measured = f"`phonotaxis tradeoff {out} --suite {where} --split validation --plot tradeoff.png`"
     say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
     emit("prefer", (_figures(last[-1]) if last else {}) | _kept_figures(trainer), json)
 
@@ -95,15 +103,23 @@ def _begun(
 
 
 def _resumed(
-    start: Path | None, config: str | None, seed: int | None, minutes: float | None, out: Path, fields: Path | None
-) -> PreferenceTrainer:
+    start: Path | None, suite: str | None, config: str | None, seed: int | None, minutes: float | None, out: Path,
+    fields: Path | None,
+) -> PreferenceTrainer:  # fmt: skip
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.prefer import PreferenceTrainer
 
-    for name, value in (("the policy", start), ("--config", config), ("--seed", seed)):
+    for name, value in (("the policy", start), ("--suite", suite), ("--config", config), ("--seed", seed)):
         if value is not None:
             raise ConfigError(f"--resume goes on with what is in OUT; leave {name} out")
     return PreferenceTrainer.resumed(out, _given(None, minutes), fields)
+
+
+def _suite_file(name: str) -> str:
+    """Return what `--suite` takes for a task's suite: its name, or what a file of one's own may be called."""
+    from phonotaxis.configs import presets
+
+    return name if name in presets.names("suites") else f"{name}.yaml"
 
 
 def _given(seed: int | None, minutes: float | None) -> dict[str, float | int]:
