@@ -52,8 +52,6 @@ class Checkpoint:
         config: of the training, JSON-able.
         optimizer: `optimizer.state_dict()`, or None.
         counters: how far the training is: rounds, updates, seconds.
-        rng: JSON-able states of generators by name; of numpy, `generator.bit_generator.state`.
-        torch_rng: `torch.get_rng_state()`, or None.
     """
 
     contract: Contract
@@ -62,8 +60,6 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] | None = None
     counters: dict[str, float | int] = field(default_factory=dict)
-    rng: dict[str, Any] = field(default_factory=dict)
-    torch_rng: Tensor | None = None
 
     def policy(self, name: str | None = None, contract: Contract | None = None) -> Policy:
         """Build a network, in evaluation mode.
@@ -173,11 +169,8 @@ def _pack(checkpoint: Checkpoint) -> tuple[bytes, dict[str, Any]]:
         "policy_config": checkpoint.policy_config.model_dump(mode="json"),
         "config": checkpoint.config,
         "counters": checkpoint.counters,
-        "rng": checkpoint.rng,
         "optimizer": None,
     }
-    if checkpoint.torch_rng is not None:
-        tensors["rng/torch"] = checkpoint.torch_rng
     if checkpoint.optimizer is not None:
         state, facts["optimizer"] = _pack_optimizer(checkpoint.optimizer)
         tensors |= state
@@ -236,10 +229,10 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Checkpoint:
-    parts: dict[str, dict[str, Tensor]] = {"modules": {}, "optimizer": {}, "rng": {}}
+    parts: dict[str, dict[str, Tensor]] = {"modules": {}, "optimizer": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition("/")
-        parts[part][rest] = value
+        parts.setdefault(part, {})[rest] = value  # older ones have random states, which nothing reads
     modules: dict[str, dict[str, Tensor]] = {}
     for name, value in parts["modules"].items():
         module, _, rest = name.partition("/")
@@ -252,8 +245,6 @@ def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Ch
         config=facts["config"],
         optimizer=None if stored is None else _unpack_optimizer(parts["optimizer"], stored),
         counters=facts["counters"],
-        rng=facts["rng"],
-        torch_rng=parts["rng"].get("torch"),
     )
 
 
