@@ -15,7 +15,13 @@ import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import lane_names
-from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from phonotaxis.policies.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from phonotaxis.policies.chunks import ChunkBuffer
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
@@ -59,9 +65,9 @@ class ImitationTrainer:
     """Trains a policy by DAgger.
 
     A round collects one chunk per world in a process of its own while the learner takes its gradient steps; both see
-    the weights and the buffer as the round before left them, so a training is the same to the last bit whenever it
-    is run for the same number of rounds on one machine. The process is spawned: a script that trains needs the usual
-    `if __name__ == "__main__":`.
+    the weights and the buffer as the round before left them, so a training of `max_frames` is the same to the last bit
+    whenever it is run on one machine. One of `minutes` isn't, for learning rate and expert's share follow the clock.
+    The process is spawned: a script that trains needs the usual `if __name__ == "__main__":`.
 
     Args:
         config: what to train.
@@ -118,7 +124,9 @@ class ImitationTrainer:
         self.seconds = float(saved.counters["seconds"])
         self._episodes = int(saved.counters["episodes"])
         self.best = float(saved.counters.get("best_spl", -1.0))
-        self._validated_at = self.seconds
+        if has_checkpoint(self.out / BEST):  # may have been written just before a kill
+            self.best = max(self.best, float(load_checkpoint(self.out / BEST).counters.get("best_spl", -1.0)))
+        self._validated_at = float(saved.counters.get("validated_at_s", self.seconds))
 
     def start_from(self, other: Policy) -> None:
         """Begin with the weights of another policy, of the same network but for any task it fits.
@@ -163,6 +171,7 @@ class ImitationTrainer:
             "seconds": self.seconds,
             "episodes": self._episodes,
             "best_spl": self.best,
+            "validated_at_s": self._validated_at,
         }
         return Checkpoint(
             contract=self.policy.contract,
@@ -174,7 +183,10 @@ class ImitationTrainer:
         )
 
     def validate(self) -> None:
-        """Measure the averaged policy on validation episodes; keep it in the folder's `best` if it is the best yet."""
+        """Measure the averaged policy on validation episodes; keep it in the folder's `best` if it is the best yet.
+
+        What was found is saved at once: who is killed and goes on must not put a worse one in its place.
+        """
         if self._validator is None:
             self._validator = Validation([lane.task for lane in self.config.all_lanes], self.config.validation_episodes)
         checkpoint = self._checkpoint()
@@ -185,6 +197,7 @@ class ImitationTrainer:
             self.best = score
             if self.out is not None:
                 save_checkpoint(self.out / BEST, self._checkpoint())
+        self.save()
 
     @property
     def share(self) -> float:
