@@ -40,27 +40,38 @@ class BaselineStore:
         self.folder = cache_dir() / "benchmark" if folder is None else folder
         self._code = code_digest()
 
-    def get(self, task: AudioGoalTask, name: str, seeds: Sequence[int]) -> list[EpisodeResult] | None:
-        """Return the results of a baseline on a task's episodes, in order; None if they aren't there or damaged."""
+    def get(
+        self, training: AudioGoalTask, test: AudioGoalTask, name: str, seeds: Sequence[int]
+    ) -> list[EpisodeResult] | None:
+        """Return the results of a baseline, in order; None if they aren't there or damaged.
+
+        Args:
+            training: the task that it is fitted to.
+            test: the task of the episodes.
+            name: of the baseline.
+            seeds: of the episodes.
+        """
         if self.renew:
             return None
         try:
-            rows = json.loads(self._path(task, name).read_text(encoding="utf-8"))
+            rows = json.loads(self._path(training, test, name).read_text(encoding="utf-8"))
             results = [EpisodeResult.from_dict(row) for row in rows[: len(seeds)]]
         except (OSError, ValueError, TypeError):  # absent, cut short, of another form: measured again
             return None
         return results if [result.episode_seed for result in results] == list(seeds) else None
 
-    def put(self, task: AudioGoalTask, name: str, results: Sequence[EpisodeResult]) -> None:
+    def put(self, training: AudioGoalTask, test: AudioGoalTask, name: str, results: Sequence[EpisodeResult]) -> None:
         """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them."""
-        path = self._path(task, name)
+        path = self._path(training, test, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps([result.as_dict() for result in results]).encode(), mode=None, durable=False)
 
-    def _path(self, task: AudioGoalTask, name: str) -> Path:
-        parts = [self._code, name, task.model_dump_json(), sounds_digest(task)]
+    def _path(self, training: AudioGoalTask, test: AudioGoalTask, name: str) -> Path:
+        parts = [self._code, name]
+        for task in (training, test):
+            parts += [task.model_dump_json(), sounds_digest(task)]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
-        return self.folder / f"{task.name}-{task.sounds.split}-{name}-{digest}.json"
+        return self.folder / f"{test.name}-{test.sounds.split}-{name}-{digest}.json"
 
 
 def code_digest() -> str:

@@ -21,7 +21,7 @@ from phonotaxis.envs.world import World
 from phonotaxis.policies.baseline_store import BaselineStore
 from phonotaxis.policies.baselines import ExpertDecider, ForwardDecider, RandomDecider
 from phonotaxis.policies.follower import FollowerDecider, StopRule
-from phonotaxis.policies.kinds import keyword_kind, named_kind
+from phonotaxis.policies.kinds import KindOf, keyword_kind, named_kind
 from phonotaxis.policies.rollout import Decider, run_episodes
 from phonotaxis.policies.tuning import tune_follower
 
@@ -104,21 +104,23 @@ class Arena:
             torch.set_num_threads(before)
 
 
-def baselines(training: AudioGoalTask, tune: Callable[[], StopRule], seed: int = 0) -> dict[str, MakeDecider]:
+def baselines(
+    training: AudioGoalTask, tune: Callable[[KindOf | None], StopRule], seed: int = 0
+) -> dict[str, MakeDecider]:
     """Return what every policy is compared with, by name.
 
     Args:
-        training: the task that the follower's rule is fitted to.
-        tune: gives the rule, asked when a follower is first run.
+        training: the task that the followers' rules are fitted to.
+        tune: gives the rule of a follower by what tells it kinds of sound, asked when that follower is first run.
         seed: of what is drawn.
     """
     told = named_kind if training.goal == "kind" else None
 
     def follower(world: World) -> Decider:
-        return FollowerDecider(world.contract, world.num_worlds, tune(), kind_of=told)
+        return FollowerDecider(world.contract, world.num_worlds, tune(told), kind_of=told)
 
     def keyword(world: World) -> Decider:
-        return FollowerDecider(world.contract, world.num_worlds, tune(), kind_of=keyword_kind)
+        return FollowerDecider(world.contract, world.num_worlds, tune(keyword_kind), kind_of=keyword_kind)
 
     found: dict[str, MakeDecider] = {
         "random": lambda world: RandomDecider(world.num_worlds, world.contract.num_actions, seed),
@@ -163,7 +165,7 @@ def compare(
     """
     for name, contestant in contestants.items():
         check_contract(name, contestant.contract, test.contract())
-    taken = sorted(contestants.keys() & baselines(training, StopRule).keys()) if with_baselines else []
+    taken = sorted(contestants.keys() & baselines(training, lambda told: StopRule()).keys()) if with_baselines else []
     if taken:
         raise ConfigError(f"{', '.join(taken)}: the name of a baseline; give the policy another")
     arena, tell = Arena(test, seeds, worlds, threads), progress or (lambda share, what: None)
@@ -175,20 +177,22 @@ def compare(
         tell((len(results) + share) / len(makers), what)
 
     @cache
-    def tune() -> StopRule:
-        return tune_follower(training, worlds, threads, lambda share: note(0.0, "tuning the follower"))
+    def tune(told: KindOf | None) -> StopRule:
+        return tune_follower(
+            training, worlds, threads, lambda share: note(0.0, "tuning the follower"), kind_of=told
+        )  # fmt: skip
 
     if with_baselines:
         makers |= baselines(training, tune, seed)
     for name, make in makers.items():
         own = store if name not in contestants else None
-        found = own.get(test, name, seeds) if own is not None else None
+        found = own.get(training, test, name, seeds) if own is not None else None
         if found is not None:
             kept.append(name)
         else:
             found = arena.run(make, partial(_told, note, name))
             if own is not None:
-                own.put(test, name, found)
+                own.put(training, test, name, found)
         results[name] = found
     return Evaluation(results, tuple(kept), tuple(contestants))
 

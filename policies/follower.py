@@ -14,6 +14,7 @@ import numpy as np
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract
+from phonotaxis.envs.sounds import TRAINING_KINDS
 from phonotaxis.envs.world import World
 from phonotaxis.policies.kinds import KindOf, kind_weights
 from phonotaxis.policies.mapping import camera_of, mark_touched, new_maps, see
@@ -132,7 +133,13 @@ class FollowerDecider:
         for index in worlds:
             episode = world.episodes[index]
             kind = None if self._kind_of is None or episode is None else self._kind_of(world.library, episode)
-            self.tracker.weights[index] = 1.0 if kind is None else self._weights[kind]
+            self.tracker.weights[index] = 1.0 if kind is None else self._weights_of(kind)
+
+    def _weights_of(self, kind: str) -> np.ndarray:
+        """Return what speaks for a kind against those of training, and against itself where it isn't one of them."""
+        if kind not in self._weights:
+            self._weights[kind] = kind_weights(self.contract, (*TRAINING_KINDS, kind))[kind]
+        return self._weights[kind]
 
     def _move(self, worlds: np.ndarray, motion: np.ndarray) -> None:
         """Follow the odometry, whose dx and dy are in the frame of the step before."""

@@ -11,6 +11,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.world import World
 from phonotaxis.policies.follower import FollowerDecider, StopRule
+from phonotaxis.policies.kinds import KindOf
 
 EPISODES = 96
 FIRST_SEED = 7_000_000
@@ -34,13 +35,17 @@ def tune_follower(
     threads: int,
     progress: Callable[[float], None] | None = None,
     library: Library | None = None,
+    kind_of: KindOf | None = None,
 ) -> StopRule:
     """Fit the follower's stopping rule to a task's own episodes, which must be those of training.
+
+    Its signs are those of what it hears, so a follower that is told kinds of sound gets a rule of its own: `kind_of`.
 
     The follower runs once without stopping. Its signs are fitted to whether it was in reach of the source (logistic
     regression, ridge), then the threshold is chosen by success plus SPL, judged by where it would have stopped.
     """
-    return best_rule(trace_follower(task, min(worlds, EPISODES), threads, progress, library), task.success_m)
+    traces = trace_follower(task, min(worlds, EPISODES), threads, progress, library, kind_of)
+    return best_rule(traces, task.success_m)
 
 
 def best_rule(traces: Traces, success_m: float) -> StopRule:
@@ -68,11 +73,12 @@ def trace_follower(
     threads: int,
     progress: Callable[[float], None] | None = None,
     library: Library | None = None,
+    kind_of: KindOf | None = None,
 ) -> Traces:
-    """Run the follower without a rule for stopping."""
+    """Run the follower, told kinds of sound by `kind_of`, without a rule for stopping."""
     longest = min(task.max_steps, _MOST_STEPS)
     world = World(task, count, threads, library if library is not None else Library(task))
-    decider = FollowerDecider(world.contract, count, None)
+    decider = FollowerDecider(world.contract, count, None, kind_of=kind_of)
     world.begin(np.arange(count), FIRST_SEED + np.arange(count))
     decider.begin(np.arange(count))
     rows = []

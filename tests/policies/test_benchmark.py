@@ -16,6 +16,7 @@ from phonotaxis.policies.baseline_store import BaselineStore, code_digest
 from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
 from phonotaxis.policies.benchmark import Contestant, baselines, check_contract, compare
 from phonotaxis.policies.follower import StopRule
+from phonotaxis.policies.kinds import KindOf, keyword_kind, named_kind
 
 MakeTask = Callable[..., AudioGoalTask]
 SEEDS = range(40, 45)
@@ -43,11 +44,32 @@ def expert(task: AudioGoalTask) -> Contestant:
     return Contestant(task.contract(), lambda world: ExpertDecider())
 
 
+def rule(told: KindOf | None) -> StopRule:
+    return StopRule()
+
+
 def test_every_table_has_its_baselines(make_task: MakeTask) -> None:
     always = ["random", "forward", "follower", "follower_oracle_stop", "expert"]
-    assert list(baselines(make_task(), StopRule)) == always
-    assert list(baselines(make_task(goal="kind"), StopRule)) == always
-    assert list(baselines(make_task(goal="sentence"), StopRule)) == [*always, "keyword"]
+    assert list(baselines(make_task(), rule)) == always
+    assert list(baselines(make_task(goal="kind"), rule)) == always
+    assert list(baselines(make_task(goal="sentence"), rule)) == [*always, "keyword"]
+
+
+@pytest.mark.parametrize(("goal", "ears"), [("kind", [named_kind]), ("sentence", [None, keyword_kind])])
+def test_a_followers_rule_is_fitted_to_what_it_hears_itself(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, goal: str, ears: list[KindOf | None]
+) -> None:
+    """Once for each that is told something else; what names the goal weighs the frequencies, and so its signs."""
+    fitted: list[KindOf | None] = []
+
+    def fit(*_: object, kind_of: KindOf | None) -> StopRule:
+        fitted.append(kind_of)
+        return StopRule()
+
+    monkeypatch.setattr(benchmark, "tune_follower", fit)
+    task = make_task(goal=goal, max_steps=2)
+    compare(task, task, SEEDS[:1], {}, worlds=1, threads=1)
+    assert fitted == ears
 
 
 @pytest.mark.usefixtures("cheap")
@@ -94,17 +116,19 @@ def test_results_are_kept_to_the_last_digit_under_all_that_they_depend_on(
     task: AudioGoalTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = BaselineStore(tmp_path)
-    store.put(task, "expert", [a_result()])
-    assert store.get(task, "expert", [7]) == [a_result()]
-    assert store.get(task, "random", [7]) is None
-    assert store.get(task, "expert", [8]) is None
-    assert store.get(task.model_copy(update={"max_steps": 21}), "expert", [7]) is None
+    store.put(task, task, "expert", [a_result()])
+    assert store.get(task, task, "expert", [7]) == [a_result()]
+    assert store.get(task, task, "random", [7]) is None
+    assert store.get(task, task, "expert", [8]) is None
+    other = task.model_copy(update={"max_steps": 21})
+    assert store.get(task, other, "expert", [7]) is None
+    assert store.get(other, task, "expert", [7]) is None  # fitted to something else
     with monkeypatch.context() as patch:
         patch.setattr(baseline_store, "code_digest", lambda: "another")
-        assert BaselineStore(tmp_path).get(task, "expert", [7]) is None
+        assert BaselineStore(tmp_path).get(task, task, "expert", [7]) is None
     (kept,) = tmp_path.iterdir()
     kept.write_text(kept.read_text()[:-9])
-    assert store.get(task, "expert", [7]) is None
+    assert store.get(task, task, "expert", [7]) is None
 
 
 def test_other_recordings_are_other_results(task: AudioGoalTask, tmp_path: Path) -> None:
@@ -113,10 +137,10 @@ def test_other_recordings_are_other_results(task: AudioGoalTask, tmp_path: Path)
     (folder / "a.wav").write_bytes(b"one")
     recorded = task.model_copy(update={"sounds": task.sounds.model_copy(update={"folder": str(folder)})})
     store = BaselineStore(tmp_path / "kept")
-    store.put(recorded, "expert", [a_result()])
-    assert store.get(recorded, "expert", [7]) is not None
+    store.put(task, recorded, "expert", [a_result()])
+    assert store.get(task, recorded, "expert", [7]) is not None
     (folder / "a.wav").write_bytes(b"two")
-    assert store.get(recorded, "expert", [7]) is None
+    assert store.get(task, recorded, "expert", [7]) is None
 
 
 def test_the_code_of_all_that_baselines_import_is_in_the_digest(repository: Path) -> None:

@@ -9,9 +9,10 @@ from phonotaxis.envs.metrics import EpisodeResult, summarise
 from phonotaxis.envs.world import World
 from phonotaxis.policies.evaluate import unseen
 from phonotaxis.policies.follower import FollowerDecider, StopRule
+from phonotaxis.policies.kinds import named_kind
 from phonotaxis.policies.rollout import run_episodes
 from phonotaxis.policies.tracker import SIGNS
-from phonotaxis.policies.tuning import Traces, fit_logistic, judge, tune_follower
+from phonotaxis.policies.tuning import Traces, fit_logistic, judge, trace_follower, tune_follower
 
 OFFICE = SceneSet(source="empty_room", count=4, options={"floor": "carpet", "ceiling": "acoustic_ceiling"})
 
@@ -58,6 +59,23 @@ def test_the_rule_is_tuned_from_what_was_seen() -> None:
     assert len(rule.weights) == len(SIGNS)
     assert rule != StopRule()
     assert rule == tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), worlds=4, threads=2)
+
+
+def test_a_rules_traces_are_of_a_follower_that_is_told_what_it_will_be_told() -> None:
+    task = AudioGoalTask(scenes=OFFICE, max_steps=6, goal="kind")
+    library = Library(task)
+    plain, told = (trace_follower(task, 4, 1, library=library, kind_of=kind_of).signs for kind_of in (None, named_kind))
+    assert plain.shape == told.shape
+    assert not np.array_equal(plain, told)
+
+
+def test_it_is_told_of_a_kind_that_trainings_do_not_have(world: World) -> None:
+    decider = FollowerDecider(world.contract, 12, None, kind_of=lambda library, episode: "siren")
+    world.begin(np.arange(1), np.arange(1))
+    decider.begin(np.arange(1))
+    decider.decide(world)
+    assert decider.tracker.weights[0].min() < 0.9
+    assert decider.tracker.weights[0].max() > 1.1
 
 
 def test_a_logistic_fit_finds_the_sign_that_tells() -> None:
