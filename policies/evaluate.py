@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.policies.benchmark import Contestant, Evaluation, Progress, compare
 from phonotaxis.policies.checkpoint import load_checkpoint
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.rollout import PolicyDecider
 
-__all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "unseen"]
+__all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "trained_tasks", "unseen"]
 
 UNSEEN_SCENES = {"test": 1_000_000, "validation": 2_000_000}  # first seeds of scenes that no training draws
 
@@ -21,7 +22,8 @@ def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -
     """Return the task with scenes and sounds that training doesn't have.
 
     Procedural scenes get seeds from a million up and sounds of held-out kinds and instances; a map or a folder of
-    recordings is what it is, and stays. Where the goal is named, kinds stay and instances are new.
+    recordings is what it is, and stays. Where the goal or the sounds are named, kinds stay and instances are new.
+    Elsewhere distractors' kinds stay, since they are what tells them from the goal, and the goal is of any other.
 
     Args:
         task: of the training.
@@ -33,14 +35,25 @@ def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -
             source=task.scenes.source, first_seed=UNSEEN_SCENES[split], count=64, options=task.scenes.options
         )
     if task.sounds.folder is None:
-        changes["sounds"] = task.sounds.model_copy(update={"split": split} | _kinds(task))
+        kinds, goal_kinds = _kinds(task, split)
+        changes["sounds"] = task.sounds.model_copy(update={"split": split, "kinds": kinds})
+        changes["sources"] = task.sources.model_copy(update={"goal_kinds": goal_kinds})
     return task.model_copy(update=changes)
 
 
-def _kinds(task: AudioGoalTask) -> dict[str, tuple[str, ...]]:
-    from phonotaxis.envs.sounds import TRAINING_KINDS
+def _kinds(task: AudioGoalTask, split: Literal["validation", "test"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the kinds of a split's sounds, and those of its goals; empty for the split's own, and for all."""
+    from phonotaxis.envs.sounds import KINDS_OF, TRAINING_KINDS
 
-    return {} if task.sounds.kinds or task.goal in ("absent", "none") else {"kinds": TRAINING_KINDS}
+    sounds, sources = task.sounds, task.sources
+    if sounds.kinds:
+        return sounds.kinds, sources.goal_kinds
+    if task.goal in ("kind", "sentence"):
+        return TRAINING_KINDS, sources.goal_kinds
+    if sources.distractor_kinds:
+        goals = tuple(kind for kind in KINDS_OF[split] if kind not in sources.distractor_kinds)
+        return (*goals, *sources.distractor_kinds), goals
+    return (), ()
 
 
 def contestant(policy: Policy, caution: float = 0.0) -> Contestant:
@@ -58,13 +71,14 @@ def evaluate(
     threads: int = 2,
     progress: Progress | None = None,
     others: Mapping[str, Contestant] | None = None,
+    split: Literal["validation", "test"] = "test",
 ) -> Evaluation:
     """Run every policy on the same episodes.
 
     Args:
         policy: the learnt one; None leaves it out.
-        task: that it was trained on; episodes are drawn from `unseen(task)`, the follower's stopping rule is fitted
-            to `task` itself.
+        task: that it was trained on; episodes are drawn from `unseen(task, split)`, the follower's stopping rule is
+            fitted to `task` itself.
         episodes: for each policy.
         seed: of the episodes.
         baselines: also random, forward, follower with and without an oracle's stop, and expert.
@@ -72,16 +86,43 @@ def evaluate(
         threads: that the simulator may use.
         progress: told the share done and what is going on.
         others: further policies by name.
+        split: whose scenes and sounds they are.
     """
     seeds = [seed * 1_000_003 + number for number in range(episodes)]
     contestants = ({} if policy is None else {"learnt": contestant(policy)}) | dict(others or {})
-    return compare(task, unseen(task), seeds, contestants, baselines, worlds, threads, progress, seed=seed)
+    return compare(task, unseen(task, split), seeds, contestants, baselines, worlds, threads, progress, seed=seed)
 
 
 def evaluate_checkpoint(
-    folder: Path, episodes: int, baselines: bool = True, seed: int = 0, progress: Progress | None = None
+    folder: Path,
+    episodes: int,
+    baselines: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+    split: Literal["validation", "test"] = "test",
 ) -> Evaluation:
-    """Evaluate the averaged policy of a training's folder, see `evaluate`."""
+    """Evaluate the averaged policy of a training's folder on its task, of several the first; see `evaluate`.
+
+    Raises:
+        ConfigError: the checkpoint names no task.
+    """
     saved = load_checkpoint(folder)
-    task = AudioGoalTask.model_validate(saved.config["task"])
-    return evaluate(saved.policy(), task, episodes, seed, baselines, progress=progress)
+    task = trained_tasks(saved.config, str(folder))
+    if not task:
+        raise ConfigError(f"{folder}: doesn't say on which task it was trained; name a --suite")
+    return evaluate(saved.policy(), task[0], episodes, seed, baselines, progress=progress, split=split)
+
+
+def trained_tasks(config: dict[str, Any], where: str) -> list[AudioGoalTask]:
+    """Read the tasks of a training, in the order of its lanes, from the configuration that it left behind.
+
+    Args:
+        config: of a checkpoint, or `training` of a bundle's provenance.
+        where: what the user knows it as.
+
+    Raises:
+        ConfigError: a task isn't of this version's form.
+    """
+    lanes = config.get("lanes") or config.get("ppo", {}).get("lanes") or ()
+    told = [lane["task"] for lane in lanes] if lanes else [config["task"]] if "task" in config else []
+    return [build(AudioGoalTask, task, f"{where}: task") for task in told]

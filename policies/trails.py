@@ -24,12 +24,14 @@ class Trail:
         scene: where it was.
         way_m: float64 [steps, 2], world.
         source_m: float64 [3], of the goal at the end, world.
+        others_m: float64 [distractors, 3], likewise; none where nothing else plays.
         result: what came of it.
     """
 
     scene: Scene
     way_m: np.ndarray
     source_m: np.ndarray
+    others_m: np.ndarray
     result: EpisodeResult
 
 
@@ -45,16 +47,19 @@ def trails(task: AudioGoalTask, make: MakeDecider, seeds: Sequence[int]) -> list
     ways: list[list[np.ndarray]] = [[] for _ in seeds]
     scenes: list[Scene | None] = [None] * len(seeds)
     sources = np.zeros((len(seeds), 3))
+    others = [np.zeros((0, 3))] * len(seeds)
 
     def note(now: World) -> None:
         for index in np.flatnonzero(now.active):
             ways[index].append(now.pose[index, :2].copy())
             scenes[index] = now.library.scenes[int(now.hearing.listeners.scene[index])]
             sources[index] = now.source_m(int(index))
+            playing = [voice for voice in now.hearing.voices[1:] if voice.gain[index] > 0.0]
+            others[index] = np.array([voice.listeners.source_m[index] for voice in playing]).reshape(-1, 3)
 
     results = run_episodes(world, make(world), seeds, on_step=note)
     return [
-        Trail(scene, np.array(way), source, result)
-        for scene, way, source, result in zip(scenes, ways, sources, results)
+        Trail(scene, np.array(way), source, there, result)
+        for scene, way, source, there, result in zip(scenes, ways, sources, others, results)
         if scene is not None
     ]

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from phonotaxis import cli
+from phonotaxis.commands import contestants
 from phonotaxis.commands import evaluate as command
 from phonotaxis.configs.contract import Contract
-from phonotaxis.configs.suite import Suite
+from phonotaxis.configs.suite import SplitName, Suite, load_suite
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.envs import scenes
 from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.export.shipped import shipped_policy
 from phonotaxis.policies import benchmark
-from phonotaxis.policies.benchmark import Evaluation
-from phonotaxis.report.failures import how_it_ended
+from phonotaxis.policies.baselines import RandomDecider
+from phonotaxis.policies.benchmark import Contestant, Evaluation
+from phonotaxis.policies.trails import Trail
+from phonotaxis.report.failures import draw_trails, how_it_ended, moves
 
 HEARD = ["siren"] * 5 + ["a dog.wav"] * 15
 
@@ -132,6 +139,8 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
     [
         (["--suite", "audiogoal-v2"], "did you mean 'audiogoal-v1'"),
         (["--split", "tests"], "unknown split 'tests'; did you mean 'test'"),
+        (["runs/a", "--suite", "own", "--split", "validaton"], "unknown split 'validaton'; did you mean 'validation'"),
+        (["runs/a", "--suite", "own", "--split", "train"], "measures on test or validation"),
         (["--also", "runs/deaf"], "expected NAME=PATH"),
         (["--suite", "own"], "needs the folder of a training"),
         (["--suite", "own", "policy.onnx"], "a bundle doesn't hold one"),
@@ -155,17 +164,25 @@ def test_a_folder_without_a_training(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "Traceback" not in err
 
 
+def _drawn_from(first_seed: int) -> dict[str, Any]:
+    return {"task": AudioGoalTask(scenes=SceneSet(first_seed=first_seed)).model_dump(mode="json")}
+
+
+class Saved:
+    """A checkpoint of a training whose second lane is in test's scenes, as far as an evaluation looks at it."""
+
+    config: ClassVar[dict[str, Any]] = _drawn_from(0) | {"lanes": [_drawn_from(0), _drawn_from(3_000_000)]}
+    contract = AudioGoalTask().contract()
+
+    def policy(self, contract: Contract) -> None:
+        return None
+
+
 def test_a_training_in_test_scenes_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """In whichever of its lanes."""
     from phonotaxis.policies import checkpoint, evaluate
-
-    class Saved:
-        config = {"task": AudioGoalTask(scenes=SceneSet(first_seed=3_000_000)).model_dump(mode="json")}
-        contract = AudioGoalTask().contract()
-
-        def policy(self, contract: Contract) -> None:
-            return None
 
     monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Saved())
     monkeypatch.setattr(evaluate, "contestant", lambda policy, caution: "a contestant")
@@ -175,6 +192,104 @@ def test_a_training_in_test_scenes_is_warned_of(
         "deaf": "a contestant",
     }
     assert "warning: learnt was trained on what tests it: scenes 3000000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("training", "split", "said"),
+    [
+        (_drawn_from(2_000_000), "validation", "scenes 2000000 to 2000031 are of the validation split"),
+        (_drawn_from(2_000_000), "test", ""),
+        (_drawn_from(0), "train", ""),
+        ({"ppo": {"lanes": [_drawn_from(3_000_000)]}} | _drawn_from(0), "test", "scenes 3000000"),
+        ({"task": {"of_another_version": 1}}, "test", "trained by another version"),
+        (None, "test", ""),
+    ],
+)
+def test_what_a_policy_was_trained_on_is_held_against_the_split(
+    training: object, split: SplitName, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contestants.warn_of_overlap("learnt", training, split)
+    err = capsys.readouterr().err
+    assert said in err
+    assert bool(said) == bool(err)
+
+
+def test_bundles_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, seen = shipped_policy(), list[tuple[str, SplitName]]()
+    assert shipped is not None
+
+    def note(name: str, training: object, split: SplitName) -> None:
+        assert isinstance(training, dict)
+        seen.append((name, split))
+
+    monkeypatch.setattr(contestants, "warn_of_overlap", note)
+    contract = load_suite("audiogoal-v1").task_of("validation").contract()
+    command._contestants(shipped, (), contract, split="validation")
+    assert seen == [("learnt", "validation")]
+
+
+def test_a_trainings_own_task_is_measured_on_the_split_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.policies import checkpoint, evaluate
+
+    seen: list[str] = []
+
+    def known(*_: object, split: str, **__: object) -> Evaluation:
+        seen.append(split)
+        return Evaluation({"learnt": [result(number, True) for number in range(4)]})
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Saved())
+    monkeypatch.setattr(evaluate, "evaluate_checkpoint", known)
+    for split in ("validation", "test"):
+        assert cli.run(["evaluate", str(tmp_path), "--suite", "own", "--split", split]) == 0
+        err = capsys.readouterr().err
+        assert "own: audiogoal, the first of the training's 2 lanes" in err
+        assert f"own, {split} split, 4 episodes" in err
+    assert seen == ["validation", "test"]
+
+
+def test_the_title_of_failures_names_the_policy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from phonotaxis.policies import trails
+    from phonotaxis.report import failures
+
+    titles: list[str] = []
+    monkeypatch.setattr(trails, "trails", lambda task, make, seeds: [])
+    monkeypatch.setattr(failures, "draw_trails", lambda path, drawn, title: titles.append(title))
+    contestant = Contestant(AudioGoalTask().contract(), lambda world: RandomDecider(1, 4, 0))
+    found = Evaluation({"learnt": [result(0, True), result(1, False)]})
+    for named in ("shipped", "runs/train"):
+        command._draw_failures(
+            tmp_path / "a.png", "audiogoal-v1", AudioGoalTask(), {"learnt": contestant}, found, named
+        )  # fmt: skip
+    assert titles == [f"audiogoal-v1, train: {named} failed 1 of 2 episodes" for named in ("shipped", "runs/train")]
+
+
+def test_a_way_that_ends_on_the_spot_keeps_its_arrow() -> None:
+    way_m = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    assert moves(way_m).tolist() == [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]
+    assert moves(way_m[:1]).tolist() == [[0.0, 0.0]]
+
+
+def test_failures_have_one_scale_and_say_what_their_signs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    way_m, source_m = np.array([[1.0, 1.0], [2.0, 1.5]]), np.array([2.5, 2.0, 1.0])
+    for others_m in (np.zeros((0, 3)), np.array([[1.0, 2.0, 1.0]])):
+        shown = [
+            Trail(
+                scenes.load("empty_room", size_m=[6.0, 3.0 + number]), way_m, source_m, others_m, result(number, False)
+            )
+            for number in range(3)
+        ]
+        assert len({trail.scene.shape for trail in shown}) > 1
+        draw_trails(tmp_path / "a.png", shown, "a title")
+    for figure in drawn:
+        spans = {(round(np.ptp(axes.get_xlim()), 6), round(np.ptp(axes.get_ylim()), 6)) for axes in figure.axes}
+        assert len(spans) == 1
+        assert {text.get_text() for axes in figure.axes for text in axes.texts if text.get_text()} == {"  2 m"}
+    signs = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn]
+    assert signs == [["start", "end", "sought source"], ["start", "end", "sought source", "other source"]]
 
 
 def test_failures_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,8 +305,8 @@ def test_failures_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize(("success", "stopped", "reached", "words"), [
     (True, True, True, "stopped at the source after 20 steps"),
-    (False, True, False, "stopped 3.0 of 5.0 m away"),
-    (False, False, True, "out of time 3.0 of 5.0 m away, had been there"),
+    (False, True, False, "stopped 3.0 m from the source (start 5.0 m)"),
+    (False, False, True, "out of time 3.0 m from the source (start 5.0 m), had been there"),
 ])  # fmt: skip
 def test_how_it_ended(success: bool, stopped: bool, reached: bool, words: str) -> None:
     ended = replace(result(7, success), stopped=stopped, reached=reached)

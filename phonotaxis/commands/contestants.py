@@ -9,17 +9,23 @@ from phonotaxis.commands.command import say
 
 if TYPE_CHECKING:
     from phonotaxis.configs.contract import Contract
+    from phonotaxis.configs.suite import SplitName
     from phonotaxis.policies.benchmark import Contestant
 
 
-def contestant_of(name: str, path: Path, contract: Contract, caution: float | None = None) -> Contestant:
+def contestant_of(
+    name: str, path: Path, contract: Contract, caution: float | None = None, split: SplitName = "test"
+) -> Contestant:
     """Load a policy; weights of a training serve the contract, a bundle is as it is.
+
+    One that was trained on what is to measure it is warned of.
 
     Args:
         name: for the user.
         path: folder of a training, or a bundle.
         contract: of the task it is measured on.
         caution: where its knob stands; None for a policy that may have none.
+        split: that it is measured on.
 
     Raises:
         ConfigError: it has no knob and one was turned, or it can't be turned so far.
@@ -34,20 +40,40 @@ def contestant_of(name: str, path: Path, contract: Contract, caution: float | No
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(path)
+        warn_of_overlap(name, bundle.provenance.get("training"), split)
         knob = told_caution(bundle.contract, caution)
         if same_front_ends(bundle.contract, contract):
             return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds, knob))
         return contestant(restored_policy(bundle, told(contract, bundle.contract)), knob)
-    from phonotaxis.configs.suite import overlap
-    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     saved = load_checkpoint(path)
-    if "task" in saved.config:
-        touched = overlap(AudioGoalTask.model_validate(saved.config["task"]))
-        if touched is not None:
-            say(f"warning: {name} was trained on what tests it: {touched}; its figures are not comparable")
+    warn_of_overlap(name, saved.config, split)
     return contestant(saved.policy(contract=told(contract, saved.contract)), told_caution(saved.contract, caution))
+
+
+def warn_of_overlap(name: str, training: object, split: SplitName) -> None:
+    """Tell the user where a training, in any of its lanes, drew from the split that is to measure it.
+
+    Args:
+        name: of the policy, for the user.
+        training: its configuration, as a checkpoint or a bundle's provenance has it; anything else says nothing.
+        split: who measures on the train split knows what that is.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.suite import overlap
+    from phonotaxis.policies.evaluate import trained_tasks
+
+    if split == "train" or not isinstance(training, dict):
+        return
+    try:
+        tasks = trained_tasks(training, name)
+    except ConfigError:
+        say(f"warning: {name} was trained by another version; whether on what tests it can't be told")
+        return
+    touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split)) is not None)
+    if touched:
+        say(f"warning: {name} was trained on what tests it: {'; '.join(touched)}; its figures are not comparable")
 
 
 def same_front_ends(bundle: Contract, suite: Contract) -> bool:

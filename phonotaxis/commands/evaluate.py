@@ -29,7 +29,7 @@ def evaluate(
         str,
         typer.Option(
             help="audiogoal-v1, audiogoal-hard-v1, audiogoal-hard-v2, audiogoal-robot-v1, semantic-v1, instruction-v1, "
-            "a .yaml file, or 'own': the training's own task in scenes it has not seen."
+            "a .yaml file, or 'own': the training's own task, of several the first, in scenes it has not seen."
         ),
     ] = "audiogoal-v1",
     split: Annotated[str, typer.Option(help="test, or validation: choose policies by the latter alone.")] = "test",
@@ -83,6 +83,7 @@ def evaluate(
     from phonotaxis.policies.baseline_store import BaselineStore
     from phonotaxis.policies.benchmark import evaluate_suite
 
+    where = split_named(split)
     if suite == OWN_TASK:
         of_suites = {
             "--also": also, "--array": array, "--caution": caution, "--failures": failures, "--sounds": sounds,
@@ -90,27 +91,27 @@ def evaluate(
         for option, value in of_suites.items():
             if value is not None:
                 raise ConfigError(f"{option} is of suites; name one by --suite")
-        evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines)
+        evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines, where)
     else:
         chosen = with_array(load_suite(suite), array)
+        named = "shipped" if policy is None else str(policy)
         policy = policy or shipped_policy()
-        contestants = _contestants(policy, also or (), chosen.task.contract(), caution)
+        contestants = _contestants(policy, also or (), chosen.task.contract(), caution, where)
         if not contestants and not baselines:
             raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
         folder = None if sounds is None else str(sounds)
         with ProgressBar("evaluating") as bar:
             evaluation = evaluate_suite(
-                chosen, contestants, split_named(split), episodes, folder, baselines, threads, bar,
+                chosen, contestants, where, episodes, folder, baselines, threads, bar,
                 BaselineStore(renew=fresh),
             )  # fmt: skip
         if failures is not None and contestants:
-            _draw_failures(failures, suite, chosen.task_of(split_named(split), folder), contestants, evaluation)
+            _draw_failures(failures, suite, chosen.task_of(where, folder), contestants, evaluation, named)
     if json:
         print_json("evaluate", evaluation_figures(evaluation) | (figures_by_sound(evaluation) if by_sound else {}))
         return
-    if suite != OWN_TASK:
-        what = f", recordings of {sounds}" if sounds else ""
-        say(f"{suite}, {split} split, {_count(evaluation)} episodes for each policy{what}")
+    what = f", recordings of {sounds}" if sounds else ""
+    say(f"{suite}, {split} split, {_count(evaluation)} episodes for each policy{what}")
     print_evaluation(evaluation, Console(highlight=False))
     if by_sound:
         print_by_sound(evaluation, Console(highlight=False))
@@ -119,7 +120,7 @@ def evaluate(
 
 
 def _draw_failures(
-    path: Path, suite: str, task: AudioGoalTask, contestants: dict[str, Contestant], evaluation: Evaluation
+    path: Path, suite: str, task: AudioGoalTask, contestants: dict[str, Contestant], evaluation: Evaluation, named: str
 ) -> None:
     from phonotaxis.policies.trails import trails
     from phonotaxis.report.failures import draw_trails
@@ -130,19 +131,27 @@ def _draw_failures(
         say(f"{name} failed in no episode: nothing is drawn")
         return
     drawn = trails(task, contestant.make, failed[:DRAWN])
-    draw_trails(path, drawn, f"{suite}: {name} failed {len(failed)} of {len(evaluation.results[name])} episodes")
+    count = len(evaluation.results[name])
+    what = named if name == OURS else name
+    draw_trails(path, drawn, f"{suite}, {task.sounds.split}: {what} failed {len(failed)} of {count} episodes")
     say(f"wrote {path}")
 
 
-def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool) -> Evaluation:
+def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool, split: SplitName) -> Evaluation:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.policies.evaluate import evaluate_checkpoint
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.evaluate import evaluate_checkpoint, trained_tasks
 
     if policy is None or policy.suffix == ".onnx":
         raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
+    if split == "train":
+        raise ConfigError("--suite own measures on test or validation, whose scenes the training hasn't; got train")
+    tasks = trained_tasks(load_checkpoint(policy).config, str(policy))
+    if len(tasks) > 1:
+        say(f"own: {tasks[0].name}, the first of the training's {len(tasks)} lanes; name suites for the others")
     with ProgressBar("evaluating") as bar:
-        return evaluate_checkpoint(policy, episodes, baselines=baselines, seed=seed, progress=bar)
+        return evaluate_checkpoint(policy, episodes, baselines=baselines, seed=seed, progress=bar, split=split)
 
 
 def split_named(name: str) -> SplitName:
@@ -157,8 +166,9 @@ def split_named(name: str) -> SplitName:
 
 
 def _contestants(
-    policy: Path | None, also: Sequence[str], contract: Contract, caution: float | None = None
-) -> dict[str, Contestant]:
+    policy: Path | None, also: Sequence[str], contract: Contract, caution: float | None = None,
+    split: SplitName = "test",
+) -> dict[str, Contestant]:  # fmt: skip
     """Load the policies by name; `caution` is of the first one."""
     from phonotaxis.commands.contestants import contestant_of
     from phonotaxis.configs.base import ConfigError
@@ -170,7 +180,7 @@ def _contestants(
             raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
         paths[name] = Path(path)
     turns = {OURS: caution}
-    return {name: contestant_of(name, path, contract, turns.get(name)) for name, path in paths.items()}
+    return {name: contestant_of(name, path, contract, turns.get(name), split) for name, path in paths.items()}
 
 
 def _count(evaluation: Evaluation) -> int:

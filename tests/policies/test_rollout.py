@@ -160,3 +160,15 @@ def test_a_trail_is_the_way_of_its_episode(task: AudioGoalTask) -> None:
         assert gone_m == pytest.approx(result.path_length_m, abs=0.3)
         if result.success:
             assert np.linalg.norm(trail.way_m[-1] - trail.source_m[:2]) < task.success_m
+        assert trail.others_m.shape == (0, 3)
+
+
+def test_a_trail_says_where_else_something_plays(make_task: Callable[..., AudioGoalTask]) -> None:
+    two = make_task(max_steps=3, sources={"distractors": 2}, sources_per_scene=4)
+    (trail,) = trails(two, lambda world: ExpertDecider(), SEEDS[:1])
+    world = World(two, 1)
+    world.begin(np.arange(1), np.array(SEEDS[:1]))
+    episode = world.episodes[0]
+    assert episode is not None
+    places_m = [world.library.fields[other.field].source_m for other in episode.others]
+    assert trail.others_m.tolist() == np.array(places_m).tolist()

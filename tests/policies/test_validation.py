@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
-from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
+from phonotaxis.envs.library import load_sounds
+from phonotaxis.envs.sounds import KINDS_OF
+from phonotaxis.policies.checkpoint import load_checkpoint
 from phonotaxis.policies.evaluate import unseen
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.validation import BEST, Validation, validation_task
@@ -37,6 +40,22 @@ def test_ones_own_task_is_validated_on_neither_train_nor_test(make_config: MakeC
     assert test.scenes.first_seed + test.scenes.count <= found.scenes.first_seed
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_suite_of_ones_own_finds_its_goals_among_new_sounds(split: Literal["validation", "test"]) -> None:
+    """Its training's goals are of kinds that the new sounds haven't; its distractors are known by theirs."""
+    task = load_suite("audiogoal-hard-v2").task_of("train").model_copy(update={"name": "quiet-hard-v1"})
+    found = unseen(task, split)
+    few = found.model_copy(update={"sounds": found.sounds.model_copy(update={"instances_per_kind": 1})})
+    kinds = {sound.kind for sound in load_sounds(few)}
+    assert set(found.sources.goal_kinds) == set(KINDS_OF[split])
+    assert found.sources.distractor_kinds == task.sources.distractor_kinds
+    assert kinds == {*found.sources.goal_kinds, *found.sources.distractor_kinds}
+    alone = task.model_copy(update={"sources": task.sources.model_copy(update={"distractor_kinds": ()})})
+    assert unseen(alone, split).sources.goal_kinds == ()
+    named = load_suite("semantic-v1").task_of("train")
+    assert unseen(named, split).sources == named.sources
+
+
 def test_the_best_is_kept(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = ImitationTrainer(make_config(), tmp_path)
     said = iter([{"a": 0.4, "b": 0.6}, {"a": 0.5, "b": 0.3}, {"a": 0.8, "b": 0.4}])
@@ -47,11 +66,39 @@ def test_the_best_is_kept(make_config: MakeConfig, tmp_path: Path, monkeypatch: 
         trainer.validate()
         kept.append((trainer.best, load_checkpoint(tmp_path / BEST).counters["rounds"]))
     assert kept == [(0.5, 1), (0.5, 1), (pytest.approx(0.6), 3)]
-    assert not has_checkpoint(tmp_path)
+    again = ImitationTrainer(make_config(), tmp_path)
+    again.resume()  # as if killed right after the last validation
+    assert again.best == pytest.approx(0.6)
+
+
+def test_who_is_killed_before_the_best_is_noted_finds_it_in_its_folder(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = ImitationTrainer(make_config(), tmp_path)
     trainer.save()
+    monkeypatch.setattr(Validation, "measure", lambda self, policy_for: {"a": 0.7})
+    with monkeypatch.context() as patch:
+        patch.setattr(ImitationTrainer, "save", lambda self: None)
+        trainer.validate()
+    assert load_checkpoint(tmp_path).counters["best_spl"] == -1.0
     again = ImitationTrainer(make_config(), tmp_path)
     again.resume()
-    assert again.best == pytest.approx(0.6)
+    assert again.best == 0.7
+
+
+def test_short_sittings_validate_too(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(validate_every_minutes=1.0)
+    trainer = ImitationTrainer(config, tmp_path)
+    monkeypatch.setattr(Validation, "measure", lambda self, policy_for: {"a": 0.7})
+    trainer.seconds = 30.0
+    trainer.validate()
+    trainer.seconds = 80.0
+    trainer.save()
+    again = ImitationTrainer(config, tmp_path)
+    again.resume()
+    assert not again._validation_is_due()
+    again.seconds = 90.0
+    assert again._validation_is_due()
 
 
 def test_measuring_twice_says_the_same(make_config: MakeConfig) -> None:
