@@ -170,7 +170,7 @@ class DriveDevice(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop and let go of the device."""
+        """Stop, unless it was opened as a shadow's, and let go of the device."""
         ...
 
 
@@ -190,7 +190,7 @@ class Sensors:
             self.odometry.close()
 
 
-# kind of devices: module that has `open_sensors(robot) -> Sensors` and `open_drive(robot) -> DriveDevice`
+# kind of devices: module that has `open_sensors(robot) -> Sensors` and `open_drive(robot, shadow) -> DriveDevice`
 DEVICES = {
     "simulated": "phonotaxis.deploy.jetson.simulated",
     "hardware": "phonotaxis.deploy.jetson.hardware",
@@ -207,13 +207,18 @@ def open_sensors(robot: RobotConfig) -> Sensors:
     return sensors
 
 
-def open_drive(robot: RobotConfig) -> DriveDevice:
+def open_drive(robot: RobotConfig, shadow: bool = False) -> DriveDevice:
     """Open the drive that the robot's configuration names; only the guardian calls this.
+
+    Args:
+        robot: whose drive.
+        shadow: a person drives by other means: the drive is listened to alone. It is commanded nothing, not even when
+            it is closed, and whoever else commands it is welcome.
 
     Raises:
         DeviceError: it can't be opened.
     """
-    drive: DriveDevice = _module(robot).open_drive(robot)
+    drive: DriveDevice = _module(robot).open_drive(robot, shadow)
     return drive
 
 

@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"guardian: {error}", file=sys.stderr)
         return 1
     try:
-        drive = open_drive(robot)
+        drive = open_drive(robot, options.shadow)
     except (ConfigError, DeviceError) as error:
         control.close()
         print(f"guardian: {error}", file=sys.stderr)

@@ -29,8 +29,8 @@ def open_sensors(robot: RobotConfig) -> Sensors:
         raise
 
 
-def open_drive(robot: RobotConfig) -> DriveDevice:
-    """Open the drive; only the guardian does.
+def open_drive(robot: RobotConfig, shadow: bool = False) -> DriveDevice:
+    """Open the drive; only the guardian does. See `deploy.devices.open_drive`.
 
     Raises:
         DeviceError: it isn't there, or somebody else holds it.
@@ -39,10 +39,10 @@ def open_drive(robot: RobotConfig) -> DriveDevice:
     if drive.kind == "waveshare":
         from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
 
-        return Waveshare(drive, robot.drive.dead_man_ms)
+        return Waveshare(drive, robot.drive.dead_man_ms, shadow)
     from phonotaxis.deploy.jetson.drives.ros2 import Ros2
 
-    return Ros2(drive, robot.drive.dead_man_ms)
+    return Ros2(drive, robot.drive.dead_man_ms, shadow)
 
 
 def _devices(robot: RobotConfig) -> HardwareDevices:

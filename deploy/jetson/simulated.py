@@ -32,9 +32,14 @@ class SimulatedSensors:
 
     rate_told = fault = ""
 
-    def __init__(self, link: socket.socket, device_rate_hz: int) -> None:
+    def __init__(self, link: socket.socket, robot: RobotConfig) -> None:
         self._link = link
-        self.device_rate_hz = device_rate_hz
+        self.device_rate_hz = robot.sample_rate_hz
+        self._name = robot.name
+        self._channels, self._image = (
+            robot.array.device_channels,
+            (robot.camera.pinhole.height, robot.camera.pinhole.width),
+        )
         self._queue: queue.Queue[AudioBlock | DepthFrame | OdometrySample | DeviceError] = queue.Queue(_QUEUED_BLOCKS)
         self._frames: list[DepthFrame] = []
         self._latest: DepthFrame | None = None
@@ -47,15 +52,32 @@ class SimulatedSensors:
         while not self._closing.is_set():
             try:
                 header, payload = wire.receive(self._link)
-                self._queue.put_nowait(_decode(header, payload))
+                item = _decode(header, payload)
+                self._check_form(item)
+                self._queue.put_nowait(item)
             except wire.WireTimeout:
                 continue
             except queue.Full:
                 self._fail("the runtime has not read its sensors for minutes")
                 return
+            except DeviceError as error:
+                self._fail(str(error))
+                return
             except (wire.WireError, KeyError, TypeError, ValueError) as error:
                 self._fail(f"the simulated robot's sensors have gone: {error}")
                 return
+
+    def _check_form(self, item: AudioBlock | DepthFrame | OdometrySample) -> None:
+        if isinstance(item, AudioBlock) and len(item.samples) != self._channels:
+            what, got, wanted = "channels of sound", f"{len(item.samples)}", f"{self._channels}"
+        elif isinstance(item, DepthFrame) and item.depth_m.shape != self._image:
+            what, got, wanted = "rows and columns of depth", f"{item.depth_m.shape}", f"{self._image}"
+        else:
+            return
+        raise DeviceError(
+            f"the simulated robot sends {got} {what}, robot '{self._name}' has {wanted}: name the robot that was "
+            "started, or start this one"
+        )
 
     def _fail(self, message: str) -> None:
         if not self._closing.is_set():
@@ -199,13 +221,13 @@ def open_sensors(robot: RobotConfig) -> Sensors:
     Raises:
         DeviceError: nobody listens at the configured socket.
     """
-    sensors = SimulatedSensors(_connect(robot, "sensors"), robot.sample_rate_hz)
+    sensors = SimulatedSensors(_connect(robot, "sensors"), robot)
     odometry = SimulatedOdometry(sensors) if robot.odometry is not None else None
     return Sensors(sensors, SimulatedCamera(sensors), odometry)
 
 
-def open_drive(robot: RobotConfig) -> SimulatedDrive:
-    """Connect to the simulated robot's drive.
+def open_drive(robot: RobotConfig, shadow: bool = False) -> SimulatedDrive:
+    """Connect to the simulated robot's drive; to hang up commands nothing, so a shadow's is no other.
 
     Raises:
         DeviceError: nobody listens at the configured socket.

@@ -4,14 +4,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from phonotaxis.configs.robot import load_robot
+from phonotaxis.deploy import guardian as guardian_process
 from phonotaxis.deploy.clock import SampleClock, now_ns
 from phonotaxis.deploy.devices import DeviceError
 from phonotaxis.deploy.guardian import Guardian, brake, serve
+from phonotaxis.deploy.plain_robot import to_plain
 
 MS = 1_000_000
 Armed = Callable[[int], tuple[Guardian, Any]]
@@ -133,6 +137,24 @@ def test_a_lost_drive_ends_the_service(fake_drive: Any) -> None:
     with ours, theirs, pytest.raises(DeviceError, match="unplugged"):
         serve(ours, guardian)
     brake(guardian, "drive gone")  # what is gone can't be braked, and that is no error here
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_shadows_drive_is_opened_as_one(shadow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    robot, opened = load_robot("simulated"), []
+    (tmp_path / "robot.json").write_text(to_plain(robot, "key"))
+
+    def refuse(robot: Any, shadow: bool) -> None:
+        opened.append(shadow)
+        raise DeviceError("seen enough")
+
+    monkeypatch.setattr(guardian_process.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(guardian_process, "accept_runtime", lambda path: None)
+    monkeypatch.setattr(guardian_process, "Control", lambda path: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(guardian_process, "open_drive", refuse)
+    words = ["--config", str(tmp_path / "robot.json"), "--socket", "unused", *(["--shadow"] if shadow else [])]
+    assert guardian_process.main(words) == 1
+    assert opened == [shadow]
 
 
 def test_the_sample_clock_follows_the_newest_block() -> None:

@@ -42,12 +42,18 @@ class Ros2:
         dead_man_ms: as stated.
     """
 
-    def __init__(self, config: Ros2Drive, dead_man_ms: float) -> None:
+    def __init__(self, config: Ros2Drive, dead_man_ms: float, shadow: bool = False) -> None:
         """Join the graph.
 
+        Args:
+            config: its topics.
+            dead_man_ms: the base's own, as stated.
+            shadow: a person drives by other means, who publishes: odometry is heard and nothing published.
+
         Raises:
-            DeviceError: no rclpy here, it fails, or somebody else publishes on the topic.
+            DeviceError: no rclpy here, it fails, or somebody else publishes on the topic and this is no shadow.
         """
+        self._shadow = shadow
         self._config, self.dead_man_ms = config, dead_man_ms
         try:
             import rclpy
@@ -80,8 +86,10 @@ class Ros2:
     @_in_the_graph()
     def _join(self, twist: Any, odometry: Any, quality: Any) -> None:
         self._node = self._rclpy.create_node("phonotaxis_guardian")
-        self._publisher = self._node.create_publisher(twist, self._config.topic, 1)
         self._node.create_subscription(odometry, self._config.odometry_topic, self._take, quality)
+        if self._shadow:
+            return
+        self._publisher = self._node.create_publisher(twist, self._config.topic, 1)
         until_ns = now_ns() + int(DISCOVERY_S * 1e9)
         while now_ns() < until_ns:
             self._rclpy.spin_once(self._node, timeout_sec=0.1)
@@ -152,7 +160,7 @@ class Ros2:
         return motions
 
     def close(self) -> None:
-        """Stop and leave the graph, as far as there still is one."""
+        """Stop, unless a person drives, and leave the graph, as far as there still is one."""
         with contextlib.suppress(DeviceError), _in_the_graph():
             if self._publisher is not None:
                 self._publisher.publish(self._twist())

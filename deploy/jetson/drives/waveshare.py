@@ -36,13 +36,18 @@ class Waveshare:
         noise: lines that weren't feedback.
     """
 
-    def __init__(self, config: WaveshareDrive, dead_man_ms: float) -> None:
+    def __init__(self, config: WaveshareDrive, dead_man_ms: float, shadow: bool = False) -> None:
         """Open the port for this process alone.
+
+        Args:
+            config: its port.
+            dead_man_ms: to be set.
+            shadow: a person drives by other means: feedback is asked for, and nothing else. The dead man stays theirs.
 
         Raises:
             DeviceError: it isn't there, or another process holds it.
         """
-        self._config, self.dead_man_ms = config, dead_man_ms
+        self._config, self.dead_man_ms, self._shadow = config, dead_man_ms, shadow
         self._port: SerialPort | None = None
         self._reader: PortReader | None = None
         self._tried_ns = self._renewed_ns = 0
@@ -65,7 +70,8 @@ class Waveshare:
         self._set_up(self._tried_ns)
 
     def _set_up(self, at_ns: int) -> None:
-        self._write({"T": 136, "cmd": int(self.dead_man_ms)})
+        if not self._shadow:
+            self._write({"T": 136, "cmd": int(self.dead_man_ms)})
         self._write({"T": 143, "cmd": 0})
         self._write({"T": 142, "cmd": FEEDBACK_INTERVAL_MS})
         self._write({"T": 131, "cmd": 1})
@@ -162,8 +168,8 @@ class Waveshare:
         return motions
 
     def close(self) -> None:
-        """Stop the wheels and let go of the port."""
-        if self._port is not None:
+        """Stop the wheels, unless a person drives them, and let go of the port."""
+        if self._port is not None and not self._shadow:
             with contextlib.suppress(DriveGone):
                 self._write({"T": 13, "X": 0.0, "Z": 0.0})
         if self._reader is not None:

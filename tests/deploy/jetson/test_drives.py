@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phonotaxis.configs.devices import Ros2Drive, WaveshareDrive
-from phonotaxis.deploy.devices import DeviceError, DriveGone
+from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.jetson.drives.lines import MAX_LINE_BYTES, LineBuffer
 from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
 from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
@@ -125,6 +125,27 @@ def test_odometry_is_read_through_noise(folder: Path, noise: bytes) -> None:
     assert all(abs(motion.dx_m) < 0.4 for motion in motions)
     for motion in motions:
         assert motion.dyaw_rad == pytest.approx((motion.dx_m / 1.1 * 0.2) / 0.2, rel=0.02, abs=1e-5)
+
+
+def test_a_shadow_asks_for_the_wheels_and_commands_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when it opens the port nor when it lets go of it: a person drives."""
+    board = Chassis(folder / "ttyDRIVE", lambda at_ns: (at_ns * 1e-9, at_ns * 1e-9))
+    told: list[int] = []
+    obey = board._obey
+    monkeypatch.setattr(board, "_obey", lambda said, at_ns: (told.append(said["T"]), obey(said, at_ns)))
+    drive = Waveshare(_config(folder), dead_man_ms=100.0, shadow=True)
+    motions: list[OdometrySample] = []
+
+    def reports() -> bool:
+        drive.listen()
+        motions.extend(drive.motions())
+        return bool(motions)
+
+    assert _until(reports)
+    drive.close()
+    board.close()
+    assert set(told) == {143, 142, 131}
+    assert board.arrivals == []
 
 
 def test_lines_come_out_whole_whatever_the_pieces() -> None:

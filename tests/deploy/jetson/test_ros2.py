@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from phonotaxis.configs.devices import Ros2Drive
-from phonotaxis.deploy.devices import DeviceError, DriveGone
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.devices import DeviceError, DriveGone, open_drive
 from phonotaxis.deploy.jetson.drives import ros2
 
 
@@ -26,6 +27,7 @@ class Graph:
         self.began: dict[str, Any] = {}
         self.waiting: deque[Any] = deque()
         self.published: list[Any] = []
+        self.offered: list[str] = []
         self.publishers = 1
         self.closed = False
         self.gone = False  # every call fails, as after a shutdown
@@ -54,12 +56,16 @@ class Graph:
             there()
             self.published.append(message)
 
+        def offer(kind: Any, topic: str, depth: int) -> Any:
+            self.offered.append(topic)
+            return SimpleNamespace(publish=publish)
+
         def shutdown() -> None:
             self.closed = True
             there()
 
         node = SimpleNamespace(
-            create_publisher=lambda kind, topic, depth: SimpleNamespace(publish=publish),
+            create_publisher=offer,
             create_subscription=self.subscribe,
             count_publishers=lambda topic: self.publishers,
             destroy_node=there,
@@ -129,6 +135,20 @@ def test_another_publisher_is_refused(graph: Graph) -> None:
     assert not graph.published
     with pytest.raises(DeviceError, match="the guardian drives alone"):
         ros2.Ros2(Ros2Drive(), 200.0)
+
+
+def test_a_shadow_lets_the_person_publish_and_publishes_nothing(graph: Graph) -> None:
+    graph.publishers = 2  # more than one own would be
+    devices = {"kind": "hardware", "camera": {"pipeline": "videotestsrc"}, "drive": {"kind": "ros2"}}
+    fields = {"name": "r", "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices}
+    drive = open_drive(RobotConfig.model_validate(fields), shadow=True)
+    graph.waiting.extend([_odometry(0.0), _odometry(0.1)])
+    drive.listen()
+    assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1])
+    drive.close()
+    assert graph.closed
+    assert graph.published == []
+    assert graph.offered == []
 
 
 def test_a_graph_that_has_gone_is_a_drive_that_has_gone(graph: Graph) -> None:
