@@ -16,8 +16,10 @@ from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.input_device import InputDevice
+from phonotaxis.deploy.realtime import PRIORITY
 from phonotaxis.export.bundle import BundleError, read_bundle
-from phonotaxis.export.engines import EngineError, open_engine
+from phonotaxis.export.engines import AUTO, EngineError, open_engine
+from phonotaxis.export.signature import SignatureError
 
 LISTEN_S = 2.0
 FRAME_S = 10.0
@@ -42,13 +44,19 @@ class Check:
     text: str
 
 
-def check_robot(robot: RobotConfig, policy: Path | None = None, wheels_lifted: bool = False) -> Iterator[Check]:
+def check_robot(
+    robot: RobotConfig,
+    policy: Path | None = None,
+    wheels_lifted: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Check]:
     """Check one thing after the other; each is yielded as soon as it is known.
 
     Args:
         robot: its devices must be hardware.
-        policy: a bundle that shall run on it.
+        policy: a bundle that shall run on it; signed, where the robot asks for that.
         wheels_lifted: a person says that the wheels turn freely: the drive's dead man is proven.
+        say: gets a line of text where an engine is built, which may take minutes, or passed over.
 
     Raises:
         ConfigError: the robot is a simulated one.
@@ -56,7 +64,7 @@ def check_robot(robot: RobotConfig, policy: Path | None = None, wheels_lifted: b
     if not isinstance(robot.devices, HardwareDevices):
         raise ConfigError(f"robot '{robot.name}' is simulated; this is for devices.kind: hardware")
     if policy is not None:
-        yield _guarded("policy", lambda: _policy(robot, policy))
+        yield _guarded("policy", lambda: _policy(robot, policy, say))
     yield _emergency_stop(robot)
     yield _priority()
     yield _guarded("microphones", lambda: _microphones(robot))
@@ -69,16 +77,16 @@ def check_robot(robot: RobotConfig, policy: Path | None = None, wheels_lifted: b
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except (ConfigError, BundleError, EngineError, DeviceError, OSError) as error:
+    except (ConfigError, BundleError, SignatureError, EngineError, DeviceError, OSError) as error:
         return Check(name, False, str(error))
     except ModuleNotFoundError as error:
         return Check(name, False, f"{error.name} isn't installed: pip install 'phonotaxis[devices]', or apt-get's own")
 
 
-def _policy(robot: RobotConfig, policy: Path) -> Check:
-    bundle = read_bundle(policy)
+def _policy(robot: RobotConfig, policy: Path, say: Callable[[str], None]) -> Check:
+    bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)
-    engine = open_engine(bundle)
+    engine = open_engine(bundle, AUTO, say=say)  # as `run` does
     return Check("policy", True, f"{bundle.sha256[:12]} fits this robot and runs on {engine.fingerprint['engine']}")
 
 
@@ -91,9 +99,15 @@ def _emergency_stop(robot: RobotConfig) -> Check:
 def _priority() -> Check:
     import resource
 
-    granted = resource.getrlimit(resource.RLIMIT_RTPRIO)[0] > 0 or os.geteuid() == 0
-    hint = "" if granted else "; raise rtprio and memlock in /etc/security/limits.conf, or run as a service"
-    return Check("real_time", granted, f"real-time scheduling is {'granted' if granted else 'refused'}{hint}")
+    limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    granted = limit == resource.RLIM_INFINITY or limit >= PRIORITY or os.geteuid() == 0
+    text = "real-time scheduling is granted"
+    if not granted:
+        text = (
+            f"real-time scheduling is refused: rtprio is {limit}, the guardian asks for {PRIORITY}; raise rtprio and "
+            "memlock in /etc/security/limits.conf, or run as a service"
+        )
+    return Check("real_time", granted, text)
 
 
 def _microphones(robot: RobotConfig) -> Check:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import base64
+import os
+import resource
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.deploy import checkup
 from phonotaxis.deploy.checkup import _camera, check_robot
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
@@ -55,6 +61,47 @@ def test_what_is_missing_is_named(bench: Any) -> None:
     assert not checks["microphones"].ok
     assert not checks["camera"].ok
     assert not checks["drive"].ok
+
+
+def hardware(**fields: Any) -> RobotConfig:
+    devices = {"kind": "hardware", "camera": {"pipeline": "x"}, "drive": {"kind": "waveshare", "port": "/dev/x"}}
+    told = {"name": "r", "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices, **fields}
+    return RobotConfig.model_validate(told)
+
+
+def test_a_policy_that_nobody_trusted_signed_fails_as_it_would_in_a_run(repository: Path) -> None:
+    robot = hardware(trusted_signers=[base64.b64encode(bytes(32)).decode()])
+    check = next(check_robot(robot, repository / "tests" / "golden" / "policy.onnx"))
+    assert (check.name, check.ok) == ("policy", False)
+    assert "this robot runs signed policies alone" in check.text
+
+
+def test_a_policy_is_tried_on_the_engine_that_a_run_takes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def opened(bundle: Any, prefer: str, say: Any) -> Any:
+        say(f"asked for {prefer}")
+        return SimpleNamespace(fingerprint={"engine": "tensorrt"})
+
+    monkeypatch.setattr(checkup, "open_engine", opened)
+    monkeypatch.setattr(checkup, "check_compatible", lambda contract, robot: None)
+    check = next(check_robot(hardware(), repository / "tests" / "golden" / "policy.onnx", say=told.append))
+    assert check.ok
+    assert check.text.endswith("runs on tensorrt")
+    assert told == ["asked for auto"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "granted"), [(0, False), (10, False), (49, False), (50, True), (resource.RLIM_INFINITY, True)]
+)
+def test_real_time_is_granted_from_what_the_guardian_asks_for_on(
+    limit: int, granted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    check = checkup._priority()
+    assert check.ok is granted
+    assert granted or f"rtprio is {limit}, the guardian asks for 50" in check.text
 
 
 def test_a_simulated_robot_is_none_to_check() -> None:
