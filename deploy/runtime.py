@@ -41,6 +41,7 @@ from phonotaxis.export.engines import AUTO, EngineError, open_engine
 ENDED_WELL = ("goal_reached", "duration")
 # A step that hangs ends the run, as silent microphones do; the guardian has stopped the robot long before.
 STEP_DEADLINE_S = 3.0
+MAX_S = 366 * 86_400.0
 
 
 def run(
@@ -73,7 +74,7 @@ def run(
         How it went; `outcome` says why it ended.
 
     Raises:
-        ConfigError: the robot, or what is said of a goal or of caution, doesn't match the policy.
+        ConfigError: the robot, or what is said of a goal or of caution, doesn't match the policy, or no such duration.
         SignatureError: the robot asks for a signature that the policy lacks.
         BundleError: the policy's file can't be used.
         EngineError: the engine can't load it.
@@ -81,6 +82,8 @@ def run(
             latched emergency stop.
         OSError: the episode's folder or file can't be made.
     """
+    if not 0.0 < duration_s <= MAX_S:
+        raise ConfigError(f"a run lasts up to {MAX_S:g} s (a year), got {duration_s:g}; choose fewer and more than 0")
     if arm and (latched := EmergencyStop(latch_path(robot)).reason):
         raise GuardianError(
             f"{LATCHED} ({latched}); look at the robot, then `phonotaxis robot release`, or run without --arm"
@@ -96,7 +99,6 @@ def run(
     if bundle.contract.caution:
         say(f"caution {knob:g}" + ("" if caution is not None else ": none was asked for by --caution"))
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prune_to(episode_dir, robot.log.model_copy(update={"max_episodes": robot.log.max_episodes - 1}))
     said = {} if goal is None else {"goal": goal}
     info = EpisodeInfo(
         "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said,
@@ -109,26 +111,33 @@ def run(
         say(f"the guardian runs without {refusal}")
     agreement = Agreement(bundle.contract) if shadow else None
     try:
-        log = EpisodeWriter(episode_path(episode_dir), info)
-        say(f"episode {log.path}")
+        sensors = open_sensors(robot)
         try:
-            sensors = open_sensors(robot)
+            if told_rate := sensors.microphones.rate_told:
+                say(told_rate)
+            log = _new_log(episode_dir, info)  # behind all that may fail: such a start leaves no file and deletes none
+            say(f"episode {log.path}")
             try:
-                if told_rate := sensors.microphones.rate_told:
-                    say(told_rate)
                 runner = PolicyRunner(bundle.contract, opened)
                 armed = arm and not shadow
                 loop = Loop(runner, builder, sensors, guardian, log, robot, watches, armed, agreement, say)
                 summary = _guarded(loop, log, duration_s)
             finally:
                 guardian.close()  # the drive first: nothing that follows may keep it moving
-                sensors.close()
+                log.close()
         finally:
-            log.close()
+            guardian.close()
+            sensors.close()
     finally:
         guardian.close()
     summary.agreement = None if agreement is None else agreement.share
     return _complete(summary, log, bundle, guardian)
+
+
+def _new_log(folder: Path, info: EpisodeInfo) -> EpisodeWriter:
+    limits = info.robot.log
+    prune_to(folder, limits.model_copy(update={"max_episodes": limits.max_episodes - 1}))
+    return EpisodeWriter(episode_path(folder), info)
 
 
 def _guarded(loop: Loop, log: EpisodeWriter, duration_s: float) -> RunSummary:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from phonotaxis.configs.robot import load_robot
+from phonotaxis.configs import wire
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import PinholeCamera
+from phonotaxis.configs.robot import CameraConfig, load_robot, simulated_robot
+from phonotaxis.deploy import runtime
 from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import DeviceError
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
+from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.guardian_link import GuardianError
+from phonotaxis.deploy.jetson.simulated import SimulatedSensors
 from phonotaxis.deploy.loop import Loop, RunEnd
 from phonotaxis.deploy.runtime import run
 
@@ -88,3 +98,56 @@ def test_nothing_is_opened_to_arm_under_a_latched_emergency_stop(
     with pytest.raises(GuardianError, match=r"latched.*\(a person pressed it\).*robot release.*without --arm"):
         run(robot, tmp_path / "absent.onnx", tmp_path / "episodes", 1.0, arm=True)
     assert not (tmp_path / "episodes").exists()
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 0.0, -1.0, 1e9])
+def test_a_run_without_an_end_is_refused_before_anything_is_opened(seconds: float, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a run lasts up to"):
+        run(load_robot("simulated"), tmp_path / "absent.onnx", tmp_path / "episodes", seconds)
+
+
+def test_a_start_that_fails_leaves_no_file_and_deletes_none(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service starts anew each second while its microphones are unplugged."""
+    contract, episodes = toy.contract(), tmp_path / "episodes"
+    bundle = toy.bundle(tmp_path / "toy.onnx", contract)
+    robot = simulated_robot(contract.array, contract.camera, tmp_path / "none.sock", log={"max_episodes": 2})
+    episodes.mkdir()
+    kept = [episodes / f"episode-20260101T00000{number}Z.mcap" for number in (1, 2)]
+    for path in kept:
+        path.write_bytes(b"somebody's recording")
+
+    def unplugged(robot: Any) -> None:
+        raise DeviceError("no microphones")
+
+    monkeypatch.setattr(runtime, "GuardianLink", lambda *given: SimpleNamespace(refused=[], close=lambda: None))
+    monkeypatch.setattr(runtime, "open_sensors", unplugged)
+    with pytest.raises(DeviceError, match="no microphones"):
+        run(robot, bundle.path, episodes, 1.0)
+    assert sorted(episodes.glob("*.mcap")) == kept
+
+
+def test_a_simulated_robot_with_another_camera_ends_the_run_in_words(make_rig: Any) -> None:
+    rig = make_rig()
+    finer = PinholeCamera(width=64, height=64, fx=32.0, fy=32.0, cx=32.0, cy=32.0)
+    rig.robot = rig.robot.model_copy(update={"camera": CameraConfig(pinhole=finer)})
+    code, summary, err = rig.finish(rig.start(duration_s=20.0))
+    assert code == 1
+    assert summary["outcome"] == "devices_lost", err
+    assert "sends (32, 32) rows and columns of depth, robot 'simulated' has (64, 64): name the robot" in err
+    assert read_episode(rig.episode()).health()[-1]["event"] == "ended_devices_lost"
+
+
+def test_a_simulated_robot_with_other_channels_is_told(toy: Any) -> None:
+    contract = toy.contract()
+    robot = simulated_robot(contract.array, contract.camera, "none")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.5)
+        sensors = SimulatedSensors(ours, robot)
+        form, payload = wire.array_payload(np.zeros((2, 160), dtype=np.int16))
+        wire.send(theirs, {"type": "audio", "first_sample": 0, "capture_ns": 0, **form}, payload)
+        with pytest.raises(DeviceError, match=r"sends 2 channels of sound, robot 'simulated' has 6"):
+            sensors.read_block(10.0)
+        sensors.close()
