@@ -9,9 +9,11 @@ from phonotaxis.deploy import messages
 from phonotaxis.deploy.clearance import Clearance
 from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
+from phonotaxis.deploy.replay_known import Known
 from phonotaxis.deploy.replay_report import SAFETY, Mismatch, Stage
 from phonotaxis.deploy.traced_guardian import RepeatedGuardian
 
+_ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError, IndexError)
 COMPARED = ("v_mps", "w_radps", "reason", "armed", "sequence")
 CLEARANCE_TOLERANCE_M = 1e-6  # where another numpy or processor may round the reprojection otherwise
 
@@ -19,7 +21,8 @@ CLEARANCE_TOLERANCE_M = 1e-6  # where another numpy or processor may round the r
 class SafetyComparison:
     """Goes through a log's frames, steps and statuses in their order."""
 
-    def __init__(self, robot: RobotConfig, exact: bool) -> None:
+    def __init__(self, robot: RobotConfig, exact: bool, known: Known) -> None:
+        self._known = known
         self._robot, self._exact = robot, exact
         self._repeated: RepeatedGuardian | None = RepeatedGuardian(robot)
         self._next_event = 0
@@ -81,14 +84,30 @@ class SafetyComparison:
         if message["type"] == "command":
             step = self._steps.get(int(message["sequence"]))
             if step is None:
-                return []  # the status overtook the step's record
+                return self._unknown("steps", "command_sequence", int(message["sequence"]))
             keys = ("v_mps", "w_radps", "due_ns")
             return [(f"command_{k}", str(message[k]), str(step[k])) for k in keys if message[k] != step[k]]
-        if message["type"] == "sensors" and message["depth_ns"] in self._clearances:
-            ours, theirs = self._clearances[message["depth_ns"]], message["clearance_m"]
-            if not self._same_clearance(ours, theirs):
-                return [("clearance_m", str(theirs), str(ours))]
+        if message["type"] == "sensors":
+            return self._told_sensors(message)
         return []
+
+    def _told_sensors(self, message: dict[str, Any]) -> list[tuple[str, str, str]]:
+        depth_ns, audio_ns = message["depth_ns"], message["audio_ns"]
+        odd: list[tuple[str, str, str]] = []
+        if audio_ns is not None and not self._known.any_audio:
+            odd += self._unknown("audio_ns", "audio_ns", int(audio_ns))
+        if depth_ns in self._clearances:
+            ours, theirs = self._clearances[depth_ns], message["clearance_m"]
+            odd += [] if self._same_clearance(ours, theirs) else [("clearance_m", str(theirs), str(ours))]
+        elif depth_ns is not None:
+            odd += self._unknown("depth_ns", "depth_ns", int(depth_ns))
+        return odd
+
+    def _unknown(self, series: str, quantity: str, number: int) -> list[tuple[str, str, str]]:
+        """Name what the guardian was told of and the log holds nowhere, unless it lost records there."""
+        if getattr(self._known, series).may_hold(number):
+            return []
+        return [(quantity, str(number), "nothing of that: the log holds no such record, and lost none there")]
 
     def _same_clearance(self, ours: float | None, theirs: float | None) -> bool:
         if ours is None or theirs is None or self._exact:
@@ -106,14 +125,18 @@ def check_safety(episode: Episode, exact: bool) -> tuple[Stage, list[Mismatch]]:
     Raises:
         EpisodeError: a message can't be decoded.
     """
-    comparison, index = SafetyComparison(episode.info.robot, exact), SampleIndex()
+    try:
+        known = Known(episode)
+    except _ODD as error:
+        raise EpisodeError(f"{episode.path}: a message can't be used ({error!r}); use another copy") from None
+    comparison, index = SafetyComparison(episode.info.robot, exact, known), SampleIndex()
     wanted = (messages.DEPTH_TOPIC, messages.STEP_TOPIC, messages.SAFETY_TOPIC)
     for number, message in enumerate(episode.messages):
         if message.topic not in wanted:
             continue
         try:
             comparison.take(message.topic, decode(message, index))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, IndexError) as error:
+        except _ODD as error:
             raise EpisodeError(
                 f"{episode.path}: message {number} on {message.topic} can't be used ({error!r})"
             ) from None

@@ -8,7 +8,7 @@ from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DriveDevice, DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop
 from phonotaxis.deploy.guardian import Guardian
-from phonotaxis.deploy.guardian_trace import GuardianTrace
+from phonotaxis.deploy.guardian_trace import MAX_MOTIONS, GuardianTrace
 from phonotaxis.deploy.safety import Allowed
 
 if TYPE_CHECKING:
@@ -54,13 +54,11 @@ class TracedDrive:
         """Let go of the drive."""
         self._drive.close()
 
-    def answers(self) -> dict[str, Any]:
-        """Return what the drive answered since the last call; empty if nothing."""
-        found: dict[str, Any] = {}
-        if self._gone:
-            found["gone"] = True
-        if self._said:
-            found["motions"] = [[m.dx_m, m.dy_m, m.dyaw_rad, m.collision, m.capture_ns] for m in self._said]
+    def answers(self) -> list[dict[str, Any]]:
+        """Return what the drive answered since the last call, in pieces of `MAX_MOTIONS`; empty if nothing."""
+        motions = [[m.dx_m, m.dy_m, m.dyaw_rad, m.collision, m.capture_ns] for m in self._said]
+        found: list[dict[str, Any]] = [{"gone": True}] if self._gone else []
+        found += [{"motions": motions[at : at + MAX_MOTIONS]} for at in range(0, len(motions), MAX_MOTIONS)]
         self._gone, self._said = False, []
         return found
 
@@ -88,25 +86,32 @@ class TracedGuardian(Guardian):
     def person(self, request: str, at_ns: int) -> tuple[bool, str]:
         """Do what a person asks for; see `Guardian`."""
         answer = super().person(request, at_ns)
-        self.trace.heard(at_ns, {"type": "person", "request": request, **self._traced.answers()})
+        self._note(at_ns, {"type": "person", "request": request})
         return answer
 
     def tick(self, at_ns: int) -> Allowed:
         """Filter and send; see `Guardian`."""
         allowed = super().tick(at_ns)
-        answers = self._traced.answers()
-        if answers:
-            self.trace.heard(at_ns, {"type": "tick", **answers})
-        else:
-            self.trace.ticked(at_ns)
+        self._note(at_ns, {"type": "tick"})
         return allowed
 
     def listen(self) -> None:
         """Take what the drive has said between two ticks; see `Guardian`."""
         super().listen()
-        answers = self._traced.answers()
-        if answers:
-            self.trace.heard(now_ns(), {"type": "listen", **answers})
+        self._note(now_ns(), {"type": "listen"})
+
+    def _note(self, at_ns: int, event: dict[str, Any]) -> None:
+        """Note a call with the drive's answers. What doesn't fit follows as if the drive had been listened to then.
+
+        Nothing is decided between a call's end and its last motions, so that is the same.
+        """
+        first, *more = self._traced.answers() or [{}]
+        if event["type"] == "tick" and not first:
+            self.trace.ticked(at_ns)
+        elif event["type"] != "listen" or first:
+            self.trace.heard(at_ns, {**event, **first})
+        for answers in more:
+            self.trace.heard(at_ns, {"type": "listen", **answers})
 
 
 class RepeatedDrive:

@@ -23,7 +23,9 @@ from phonotaxis.deploy.guardian_trace import MAX_EVENTS, MAX_TRACE_BYTES, Guardi
 from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.recover import rewrite
 from phonotaxis.deploy.replay import ReplayReport, check
+from phonotaxis.deploy.replay_known import Known
 from phonotaxis.deploy.replay_report import SAFETY
+from phonotaxis.deploy.replay_safety import COMPARED
 from phonotaxis.deploy.traced_guardian import RepeatedDrive, RepeatedGuardian, TracedGuardian
 from phonotaxis.export.bundle import Bundle, read_bundle
 
@@ -245,3 +247,141 @@ def test_a_trace_without_its_beginning_is_refused(toy: Any) -> None:
     contract = toy.contract()
     with pytest.raises(ValueError, match="begin"):
         RepeatedGuardian(simulated_robot(contract.array, contract.camera, "none")).take([5])
+
+
+class Late(RepeatedDrive):
+    """A drive whose reports come late, all at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[OdometrySample] = []
+
+    def motions(self) -> list[OdometrySample]:
+        said, self.said = self.said, []
+        return said
+
+
+@pytest.mark.parametrize("call", ["tick", "listen", "emergency_stop"])
+def test_reports_that_come_late_all_at_once_end_no_trace(toy: Any, tmp_path: Path, call: str) -> None:
+    """A serial port's come by as much as a second late: fifty in one event, which alone was larger than a packet."""
+    from phonotaxis.configs.robot import simulated_robot
+
+    contract = toy.contract()
+    robot = simulated_robot(contract.array, contract.camera, "none")
+    drive = Late()
+    real = TracedGuardian(robot, drive, EmergencyStop(tmp_path / "latch.json"))
+    calls: dict[str, Callable[[int], Any]] = {
+        "tick": real.tick,
+        "listen": lambda at_ns: real.listen(),
+        "emergency_stop": lambda at_ns: real.person("emergency_stop", at_ns),
+    }
+    way_m = 0.0123456789012345678
+    sensors = {"type": "sensors", "audio_ns": 10**18, "depth_ns": 10**18, "clearance_m": 5.0}
+    real.handle(sensors, 10**18)
+    real.person("arm", 10**18)
+    for number in range(5):
+        at_ns = 10**18 + 20_000_000 * (number + 1)
+        real.handle({"type": "command", "v_mps": 0.5, "w_radps": 0.0, "due_ns": at_ns, "sequence": number}, at_ns)
+        real.tick(at_ns)
+    drive.said = [OdometrySample(way_m, -way_m / 3, way_m / 7, False, 10**18 + number) for number in range(60)]
+    calls[call](at_ns + 10_000_000)
+    real.tick(at_ns + 20_000_000)
+    repeated, left = RepeatedGuardian(robot), 1
+    while left:
+        part = real.trace.offer()
+        assert part["events"], "nothing more would ever be sent"
+        assert len(json.dumps(part["events"], separators=(",", ":"))) <= MAX_TRACE_BYTES + 10
+        left = part["left"]
+        real.trace.sent()
+        for event in json.loads(json.dumps(part["events"])):
+            repeated.take(event)
+    assert repeated.guardian is not None
+    for later_ns in (0, 10_000_000, 200_000_000):
+        assert repeated.guardian.status(at_ns + later_ns) == real.status(at_ns + later_ns)
+    assert repeated.guardian._filter._way.__dict__ == real._filter._way.__dict__
+
+
+def forged(episode: Episode, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Copy an episode in which the guardian was told something else, and all that it let through follows from that."""
+    repeated = RepeatedGuardian(episode.info.robot)
+
+    def follow(status: dict[str, Any]) -> dict[str, Any]:
+        for event in status["trace"]["events"]:
+            if len(event) > 1:
+                change(event[1])
+            repeated.take(event)
+        assert repeated.guardian is not None
+        computed = repeated.guardian.status(status["time_ns"])
+        return {**status, **{key: computed[key] for key in COMPARED}}
+
+    return edited(episode, target, "/safety", follow)
+
+
+def faster(message: dict[str, Any]) -> None:
+    if message["type"] == "command":
+        message.update(sequence=message["sequence"] + 10_000, v_mps=0.77)
+
+
+def freer(message: dict[str, Any]) -> None:
+    if message["type"] == "sensors" and message["depth_ns"] is not None:
+        message.update(depth_ns=message["depth_ns"] + 1, clearance_m=5.0)
+
+
+def fresher(message: dict[str, Any]) -> None:
+    if message["type"] == "sensors" and message["audio_ns"] is not None:
+        message.update(audio_ns=message["audio_ns"] + 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "quantity"), [(faster, "command_sequence"), (freer, "depth_ns"), (fresher, "audio_ns")]
+)
+def test_what_the_guardian_was_told_of_and_the_log_does_not_hold_is_found(
+    golden: tuple[Episode, Bundle], tmp_path: Path, change: Any, quantity: str
+) -> None:
+    """Commands of steps that there are not, frames that nobody took: all statuses follow, and none from the log."""
+    episode, bundle = golden
+    path = forged(episode, tmp_path / "forged.mcap", change)
+    found = of_safety(check(path, bundle))
+    assert len(found) > 10
+    assert set(found) == {f"safety.{quantity}"}
+
+
+def test_what_the_log_says_that_it_lost_is_not_missed(golden: tuple[Episode, Bundle], tmp_path: Path) -> None:
+    episode, bundle = golden
+    lost = [4, 5]
+
+    def drop(told: bool) -> Callable[[list[Message]], list[Message]]:
+        def change(found: list[Message]) -> list[Message]:
+            kept = []
+            for message in found:
+                if message.topic != "/step" or json.loads(message.data)["step"] not in lost:
+                    kept.append(message)
+                elif told:
+                    fields = messages.health_dict(message.log_ns, "error", "log_dropped", "1 record is missing", {})
+                    kept.append(replace(message, topic="/health", data=messages.encode_json(fields)))
+            return kept
+
+        return change
+
+    rewrite(episode, tmp_path / "told.mcap", drop(True))
+    assert of_safety(check(tmp_path / "told.mcap", bundle)) == []
+    rewrite(episode, tmp_path / "untold.mcap", drop(False))
+    assert of_safety(check(tmp_path / "untold.mcap", bundle)) == ["safety.command_sequence"] * len(lost)
+
+
+def test_a_log_that_was_cut_is_not_blamed_for_sound_that_was_on_its_way(golden: tuple[Episode, Bundle]) -> None:
+    """As a run arms, the guardian's answer is logged before the block of sound that it was told of."""
+    episode, _ = golden
+    whole = Known(episode)
+    later_ns = max(whole.audio_ns.known) + 1
+    assert not whole.audio_ns.may_hold(later_ns)
+    cut = Known(replace(episode, scan=replace(episode.scan, complete=False)))
+    assert cut.audio_ns.may_hold(later_ns)
+    assert not cut.audio_ns.may_hold(min(whole.audio_ns.known) + 1)
+    assert not cut.steps.may_hold(10_000)
+
+
+@pytest.fixture
+def golden(repository: Path) -> tuple[Episode, Bundle]:
+    folder = repository / "tests" / "golden"
+    return read_episode(folder / "robot.mcap"), read_bundle(folder / "policy.onnx")
