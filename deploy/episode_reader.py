@@ -21,6 +21,8 @@ from phonotaxis.deploy.episode_info import FORMAT_VERSION, EpisodeError, Episode
 from phonotaxis.deploy.records import Message, RecordScan
 from phonotaxis.deploy.retention import parts_of, split_name
 
+NO_END = "the log holds no end of the run: its last part is missing, or cut within its head"
+
 
 class DamagedError(EpisodeError):
     """An episode's file that was damaged or altered, not merely cut."""
@@ -89,11 +91,17 @@ class Episode:
                     raise EpisodeError(text) from None
                 yield message, value
 
+    def _ends(self) -> bool:
+        """Tell whether a run on a robot says how it ended; whole files that don't are not all of it."""
+        events = (str(event.get("event")) for event in self.health())
+        return any(event.startswith("ended_") or event == "log_failed" for event in events)
+
     def what_is_lost(self) -> str:
-        """Say in one sentence what a cut file lacks; empty for a whole one."""
+        """Say in one sentence what a cut or missing file lacks; empty for a whole episode."""
         gaps = f"{len(self.breaks)} gap(s) between its parts: files are missing or cut" if self.breaks else ""
         if self.scan.complete:
-            return gaps
+            no_end = "" if self.info.kind != "robot" or self._ends() else NO_END
+            return "; ".join(text for text in (gaps, no_end) if text)
         last_ns = max((m.log_ns for m in self.messages), default=0)
         first_ns = min((m.log_ns for m in self.messages), default=0)
         lost = self.scan.size_bytes - self.scan.whole_bytes

@@ -246,6 +246,26 @@ def test_files_rotate_by_size_and_read_as_one(open_writer: Any) -> None:
     assert read_episode(parts[0]).breaks == {len(read_episode(parts[0], False).messages) * 2}
 
 
+@pytest.mark.parametrize("harm", ["missing", "cut within its head"])
+def test_a_last_part_that_is_gone_is_said(open_writer: Any, harm: str) -> None:
+    """Every part before it is whole, and nothing else in them says that there was more."""
+    writer = open_writer(rotate_mb=0.1)
+    for number in range(20):
+        writer.audio(block(number), number)
+    writer.health(20, "info", "ended_duration", "20 s are over")
+    writer.close()
+    *_, last = parts = parts_of(writer.path)
+    assert len(parts) > 1
+    assert read_episode(parts[0]).what_is_lost() == ""
+    if harm == "missing":
+        last.unlink()
+    else:
+        last.write_bytes(last.read_bytes()[:100])
+    episode = read_episode(parts[0])
+    assert episode.scan.complete
+    assert episode.what_is_lost() == "the log holds no end of the run: its last part is missing, or cut within its head"
+
+
 def test_files_rotate_by_time(open_writer: Any) -> None:
     writer = open_writer(rotate_minutes=0.001)
     for number in range(30):
