@@ -2,8 +2,8 @@
 
 Three stages: what the policy saw, what it said, and what safety let through. Where the engine's fingerprint is the
 one that the robot had, everything must be identical bit for bit. On another machine or version the observations
-still must, and the engine's outputs may differ by `TOLERANCE`; an action may differ only where its margin was
-smaller than that could bridge.
+still must, and the engine's outputs may differ by `TOLERANCE`, or by more where a GPU computed them
+(`replay_engine.GPU_TOLERANCES`); an action may differ only where its margin was smaller than that could bridge.
 
     python -m phonotaxis.deploy.replay EPISODE.mcap --policy POLICY.onnx
 """
@@ -13,32 +13,39 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, read_episode
+from phonotaxis.deploy.replay_engine import engine_of, tolerance_of
 from phonotaxis.deploy.replay_feed import replayed
 from phonotaxis.deploy.replay_policy import PolicyComparison
 from phonotaxis.deploy.replay_report import TOLERANCE, Mismatch, ReplayReport, Stage
 from phonotaxis.deploy.replay_safety import check_safety
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
-from phonotaxis.export.engines import Engine, EngineError, open_engine
+from phonotaxis.export.engines import Engine, EngineError
 
 __all__ = ["TOLERANCE", "Mismatch", "ReplayReport", "Stage", "check", "main", "replayed"]
 
 
 def check(
-    episode: Path | str | Episode, bundle: Bundle, engine: Engine | None = None, exact: bool | None = None
+    episode: Path | str | Episode,
+    bundle: Bundle,
+    engine: Engine | None = None,
+    exact: bool | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> ReplayReport:
     """Recompute an episode and compare it with its log.
 
     Args:
         episode: path of the file, or what `read_episode` returned.
         bundle: the policy that the robot ran.
-        engine: to run it on; by default the one that `open_engine` gives.
+        engine: to run it on; by default the one that recorded it where that is available, else ONNX Runtime.
         exact: ask for the same bits; by default where the engine's fingerprint is the recorded one.
+        say: gets a line of text where another engine is taken than the recorded one.
 
     Raises:
         EpisodeError: not an episode, or one of another policy.
@@ -52,9 +59,10 @@ def check(
         )
     if episode.info.contract != bundle.contract:
         raise EpisodeError(f"{episode.path}: its contract is not that of the policy it names: it was altered")
-    engine = engine or open_engine(bundle)
+    engine = engine or engine_of(episode.info, bundle, say)
+    tolerance = tolerance_of(episode.info, bundle, engine)
     same_engine = episode.info.engine == engine.fingerprint if exact is None else exact
-    comparison = PolicyComparison(PolicyRunner(bundle.contract, engine), exact=same_engine)
+    comparison = PolicyComparison(PolicyRunner(bundle.contract, engine), same_engine, tolerance)
     for found in replayed(episode):
         comparison.step(found)
     safety, odd_statuses = check_safety(episode, exact=same_engine)
@@ -71,6 +79,7 @@ def check(
         stages=(*comparison.stages(), safety),
         skipped=comparison.skipped,
         flips=tuple(comparison.flips),
+        tolerance=tolerance,
     )
 
 
@@ -81,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--policy", type=Path, required=True, help="the bundle that ran (.onnx)")
     options = parser.parse_args(arguments)
     try:
-        report = check(options.episode, read_bundle(options.policy))
+        report = check(options.episode, read_bundle(options.policy), say=lambda text: print(text, file=sys.stderr))
     except (EpisodeError, BundleError, EngineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -24,8 +24,8 @@ class PolicyComparison:
         largest_difference: of logits or mean.
     """
 
-    def __init__(self, runner: PolicyRunner, exact: bool) -> None:
-        self._runner, self._exact = runner, exact
+    def __init__(self, runner: PolicyRunner, exact: bool, tolerance: float = TOLERANCE) -> None:
+        self._runner, self._exact, self._tolerance = runner, exact, tolerance
         self.steps = self.skipped = 0
         self.mismatches: list[Mismatch] = []
         self.flips: list[int] = []
@@ -102,13 +102,13 @@ class PolicyComparison:
             return theirs.tobytes() == ours.tobytes()
         if name == ACTION and LOGITS in logged["outputs"]:
             return self._same_action(theirs, ours, logged)
-        return close(theirs, ours)
+        return close(theirs, ours, self._tolerance)
 
     def _same_action(self, theirs: np.ndarray, ours: np.ndarray, logged: dict[str, Any]) -> bool:
         if int(theirs) == int(ours):
             return True
         logits = decode_tensor(logged["outputs"][LOGITS]).astype(np.float64)
-        if not 0 <= int(theirs) < len(logits) or logits[int(theirs)] - logits[int(ours)] >= 2 * TOLERANCE:
+        if not 0 <= int(theirs) < len(logits) or logits[int(theirs)] - logits[int(ours)] >= 2 * self._tolerance:
             return False
         if logits.max() - logits[int(theirs)] > 0:  # what was logged is no argmax of its own logits
             return False
@@ -129,12 +129,12 @@ class PolicyComparison:
         return None
 
 
-def close(theirs: np.ndarray, ours: np.ndarray) -> bool:
-    """Tell whether two arrays are equal within `TOLERANCE`, relative to the larger of 1 and the first's numbers."""
+def close(theirs: np.ndarray, ours: np.ndarray, tolerance: float = TOLERANCE) -> bool:
+    """Tell whether two arrays are equal within a tolerance, relative to the larger of 1 and the first's numbers."""
     if not np.isfinite(theirs).all():
         return False
     theirs64 = theirs.astype(np.float64)
-    return bool((np.abs(theirs64 - ours) <= TOLERANCE * np.maximum(1.0, np.abs(theirs64))).all())
+    return bool((np.abs(theirs64 - ours) <= tolerance * np.maximum(1.0, np.abs(theirs64))).all())
 
 
 def _setpoint(contract: Contract, logged: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class ReplayReport:
         stages: observation, policy, safety.
         skipped: steps that couldn't be recomputed, since the log says that it lost records there.
         flips: steps in which another action came out, by a margin that rounding can bridge.
+        tolerance: by which outputs were allowed to differ where the engines do.
     """
 
     episode: str
@@ -92,6 +93,7 @@ class ReplayReport:
     stages: tuple[Stage, ...] = ()
     skipped: int = 0
     flips: tuple[int, ...] = ()
+    tolerance: float = TOLERANCE
 
     @property
     def ok(self) -> bool:
@@ -104,7 +106,7 @@ class ReplayReport:
         return self.mismatches[0] if self.mismatches else None
 
     def __str__(self) -> str:
-        how = "bit-identical" if self.same_engine else f"equal within {TOLERANCE:g} (another engine or machine)"
+        how = "bit-identical" if self.same_engine else f"equal within {self.tolerance:g} (another engine or machine)"
         if self.ok:
             text = f"{self.steps} steps recomputed from raw samples and frames: {how}"
         elif self.first is None:

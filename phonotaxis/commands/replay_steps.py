@@ -72,7 +72,7 @@ def checked(episode: Episode, ran: Bundle | None, wanted: bool) -> ReplayReport 
     """Recompute the episode, where that is wanted and its policy is at hand."""
     from phonotaxis.deploy.replay import check
 
-    return None if ran is None or not wanted else check(episode, ran)
+    return None if ran is None or not wanted else check(episode, ran, say=say)
 
 
 def asked(episode: Episode, other: Bundle | None) -> OtherReport | None:
@@ -123,6 +123,7 @@ def check_figures(report: ReplayReport | None) -> dict[str, Figure]:
         "first_difference": Figure(None if report.first is None else str(report.first)),
         "same_engine": Figure(report.same_engine),
         "largest_difference": Figure(report.largest_difference),
+        "tolerance": Figure(0.0 if report.same_engine else report.tolerance),
         "flips": Figure(len(report.flips)),
         "steps_skipped": Figure(report.skipped),
         **stages,
