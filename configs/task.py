@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.base import Frozen
+from phonotaxis.configs.base import Frozen, build
 from phonotaxis.configs.contract import (
-    Body,
     ContinuousActions,
     Contract,
     GoalSpec,
@@ -167,31 +166,36 @@ class AudioGoalTask(Frozen):
         return presets.load("arrays", self.array, MicrophoneArray)
 
     def contract(self) -> Contract:
-        """Return the contract between this task and any policy for it, but for the policy's memory."""
+        """Return the contract between this task and any policy for it, but for the policy's memory.
+
+        Raises:
+            ConfigError: no such array, or what a policy can't be told, e.g. a step that is too long for its period.
+        """
         period_s = self.hop_samples / self.sample_rate_hz
         turn_rad = math.radians(self.turn_deg)
         discrete = discrete_actions(self.step_m, turn_rad, period_s)
-        return Contract(
-            task=self.name,
-            sample_rate_hz=self.sample_rate_hz,
-            hop_samples=self.hop_samples,
-            window_samples=self.window_samples,
-            array=self.microphone_array(),
-            camera=self.camera,
-            modalities=self.modalities,
-            body=Body(
-                radius_m=self.widest_radius_m,
-                height_m=self.height_m,
-                max_v_mps=self.step_m / period_s,
-                max_w_radps=turn_rad / period_s,
-                max_acceleration_mps2=self._middle("max_acceleration_mps2"),
-                max_angular_acceleration_radps2=self._middle("max_angular_acceleration_radps2"),
-                latency_s=self._middle("latency_s") or 0.0,
-            ),
-            actions=discrete if self.actions == "discrete" else ContinuousActions(),
-            goal=None if self.goal == "absent" else GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING),
-            front_end=self.front_end,
-        )
+        fields: dict[str, Any] = {
+            "task": self.name,
+            "sample_rate_hz": self.sample_rate_hz,
+            "hop_samples": self.hop_samples,
+            "window_samples": self.window_samples,
+            "array": self.microphone_array(),
+            "camera": self.camera,
+            "modalities": self.modalities,
+            "body": {
+                "radius_m": self.widest_radius_m,
+                "height_m": self.height_m,
+                "max_v_mps": self.step_m / period_s,
+                "max_w_radps": turn_rad / period_s,
+                "max_acceleration_mps2": self._middle("max_acceleration_mps2"),
+                "max_angular_acceleration_radps2": self._middle("max_angular_acceleration_radps2"),
+                "latency_s": self._middle("latency_s") or 0.0,
+            },
+            "actions": discrete if self.actions == "discrete" else ContinuousActions(),
+            "goal": None if self.goal == "absent" else GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING),
+            "front_end": self.front_end,
+        }
+        return build(Contract, fields, f"task {self.name}, which covers step_m or turn_deg in {period_s:g} s")
 
     def _middle(self, name: str) -> float | None:
         """Return a value of the drive: the middle of its range where it varies."""

@@ -59,6 +59,30 @@ def test_images_stand_in_the_contract_in_one_order() -> None:
     assert Contract.from_json(contract.to_json()) == contract
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"sample_rate_hz": 8000}, r"task mine, .*front_end.high_hz .* exceeds half the sample rate"),
+        (
+            {"step_m": 1.0, "hop_samples": 2000},
+            r"task mine, .*turn_deg in 0.125 s: body\.max_v_mps: .*less than or equal to 5, got 8\.0",
+        ),
+        (
+            {"window_samples": 200, "hop_samples": 200, "crossfade_s": 0.01, "step_m": 0.01, "turn_deg": 1.0},
+            r"task mine, .*front_end.n_fft .* exceeds window_samples 200",
+        ),
+        (
+            {"hop_samples": 1_000_000, "window_samples": 1_000_000},
+            r"task mine, .*: hop_samples: .*less than or equal to",
+        ),
+    ],
+)
+def test_what_no_policy_can_be_told_is_said_of_the_task(fields: dict[str, Any], said: str) -> None:
+    mine = task(name="mine", **fields)
+    with pytest.raises(ConfigError, match=said):
+        mine.contract()
+
+
 def test_depth_alone_is_the_default() -> None:
     names = [spec.name for spec in AudioGoalTask().contract().observations()]
     assert names == ["audio", "depth", "depth_age_s", "motion", "motion_valid", "episode_start"]
