@@ -41,7 +41,12 @@ def build(model: type[Model], data: Any, where: str) -> Model:
 
 
 def changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return fields with what is named changed, as deep as both are mappings."""
+    """Return fields with what is named changed, as deep as both are mappings.
+
+    `options` are those of the `source` beside them: where another source is named, they aren't taken over.
+    """
+    if "options" in fields and changes.get("source", fields.get("source")) != fields.get("source"):
+        fields = {key: value for key, value in fields.items() if key != "options"}
     deeper = {
         key: changed(fields[key], value)
         for key, value in changes.items()

@@ -7,6 +7,7 @@ sounds are drawn from is keyed by the split.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -50,7 +51,8 @@ class Suite(Frozen):
     Attributes:
         name: with its version, e.g. `audiogoal-v1`.
         title: what a policy is asked to do, in a line.
-        task: all but scenes' seeds and sounds, which `task_of` fills in.
+        task: all but scenes' seeds and counts, and the bank's sounds, which `task_of` fills in. Where its scenes are a
+            file, a map or a mesh, all splits are in this one; where its sounds are of a folder, all splits have these.
     """
 
     name: str = Field(pattern=r"^[a-z]+(-[a-z]+)*-v[1-9]\d*$")
@@ -80,26 +82,26 @@ class Suite(Frozen):
 
         Args:
             name: of the split.
-            sounds_folder: a folder of recordings that play instead of the bank; scenes and starting places stay.
+            sounds_folder: a folder of recordings that play instead of the suite's sounds; scenes and starting places
+                stay.
 
         Raises:
             ConfigError: the goal is named by kind, which recordings don't have.
         """
-        split = self.split(name)
-        scenes = SceneSet(
-            source=self.task.scenes.source,
-            options=self.task.scenes.options,
-            first_seed=SCENE_SEEDS[name][0],
-            count=split.scene_count,
-        )
+        split, source = self.split(name), self.task.scenes.source
+        first_seed, count = SCENE_SEEDS[name][0], split.scene_count
+        if Path(source).suffix:  # a file is one scene, whatever the seed
+            first_seed, count = 0, 1
+        scenes = SceneSet(source=source, options=self.task.scenes.options, first_seed=first_seed, count=count)
+        folder = sounds_folder or self.task.sounds.folder
         sounds = self.task.sounds.model_dump() | {
             "split": name,
             "kinds": split.kinds,
             "instances_per_kind": split.instances_per_kind,
-            "folder": sounds_folder,
+            "folder": folder,
         }
         sources = self.task.sources.model_dump() | {"goal_kinds": split.goal_kinds}
-        if sounds_folder is not None:
+        if folder is not None:
             sources |= {"goal_kinds": (), "distractor_kinds": ()}
         own = self.task.model_dump() | {"name": self.name, "scenes": scenes, "sounds": sounds, "sources": sources}
         return build(AudioGoalTask, own, f"{self.name}, {name} split")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,36 @@ def test_recordings_take_the_place_of_sounds_alone() -> None:
 def test_recordings_have_no_kind_to_be_named() -> None:
     with pytest.raises(ValueError, match="recordings of a folder have no kinds"):
         load_suite("semantic-v1").task_of("test", "recordings")
+
+
+def test_a_suite_may_be_in_ones_own_building_with_ones_own_recordings(tmp_path: Path) -> None:
+    """A file is one scene in every split; recordings play in every split unless others are named."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{name: my-house-v1, like: audiogoal-v1, task: {scenes: {source: house.yaml}, sounds: {folder: mine}}}"
+    )
+    mine = load_suite(str(path))
+    for split in SPLITS:
+        task = mine.task_of(split)
+        assert task.scenes == SceneSet(source="house.yaml", count=1)  # without the apartments' options
+        assert (task.sounds.folder, task.sources.goal_kinds) == ("mine", ())
+    assert mine.task_of("test", "others").sounds.folder == "others"
+    assert not set(mine.seeds("train")) & set(mine.seeds("test"))
+
+
+@pytest.mark.parametrize("page", ["arrays.md", "scenes.md"])
+def test_the_suites_of_the_documentation_are_suites(
+    repository: Path, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (repository / "docs" / page).read_text(encoding="utf-8"), flags=re.S)
+    monkeypatch.chdir(tmp_path)  # paths are of the working directory
+    shown = [block for block in blocks if "like: audiogoal" in block]
+    (tmp_path / "my_array.yaml").write_text(blocks[0])
+    assert len(shown) == 1
+    (tmp_path / "mine.yaml").write_text(shown[0])
+    task = load_suite("mine.yaml").task_of("train")
+    assert (page == "arrays.md") is (task.contract().array.name == "my_array")
+    assert (page == "scenes.md") is (task.scenes.source == "house.yaml")
 
 
 def test_a_training_in_test_scenes_or_with_test_sounds_is_found_out() -> None:
