@@ -62,9 +62,10 @@ class Randomisation(Frozen):
         camera_x_shift_m: of the camera's mount, base frame; likewise y and z.
         camera_roll_shift_rad: of the camera's mount; likewise pitch and yaw.
         camera_fov_scale: of the tangent of half the angle of view.
-        depth_noise_scale: strength of the depth camera's noise; 0 is a perfect camera.
+        depth_noise_scale: of the depth camera's lateral and axial noise and dropouts; its steps of disparity, ranges
+            and field of view stay, at 0 too.
         radius_m: of the body, metres.
-        speed_scale: of the distance and turn of a step.
+        speed_scale: of the distance and turn of a step; multiplies `drive.speed_scale`.
         max_acceleration_mps2: see `Drive`; likewise the others that follow.
     """
 
