@@ -29,13 +29,13 @@ _JOBS: dict[str, tuple[str, str]] = {
     "bench": ("bench", "compare the acoustics with independent references"),
     "dev": ("dev", "test and change phonotaxis"),
 }
-RECORD = "record"
-_RECORD_MODULES = {
+DEVICES = "devices"  # as the extra that brings them
+_DEVICE_MODULES = {
     "pyaudio": "PyAudio",
     "pulsectl": "pulsectl",
     "gi": "PyGObject (GStreamer)",
 }
-_RECORD_PROGRAMS = {"pactl": "pulseaudio-utils", "gst-inspect-1.0": "gstreamer1.0-tools"}
+_DEVICE_PROGRAMS = {"pactl": "pulseaudio-utils", "gst-inspect-1.0": "gstreamer1.0-tools"}
 
 # Imports each module by itself and tells which failed and how; a child's crash can't take doctor along.
 _PROBE = """
@@ -86,7 +86,7 @@ def known_job(name: str | None) -> None:
     Raises:
         ConfigError: there is no such job.
     """
-    known = (*_JOBS, RECORD)
+    known = (*_JOBS, DEVICES)
     if name is not None and name not in known:
         raise ConfigError(f"unknown job '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
 
@@ -103,7 +103,7 @@ def examine(import_packages: bool = True) -> Report:
         wanted = {state.module for extra in ("", "train", "bench") for state in states(extra) if state.installed}
         failures = failed_imports(sorted(module for module in wanted if module))
     jobs = {name: _job(name, extra, meaning, failures) for name, (extra, meaning) in _JOBS.items()}
-    jobs[RECORD] = _record_job()
+    jobs[DEVICES] = _devices_job()
     return Report(_facts(), jobs)
 
 
@@ -141,18 +141,18 @@ def _problem(state: State, failures: dict[str, str]) -> str:
     return f"{state.name} {state.installed} can't be imported ({failure})" if failure else ""
 
 
-def _record_job() -> Job:
-    modules = [name for name in _RECORD_MODULES if importlib.util.find_spec(name) is None]
-    programs = [name for name in _RECORD_PROGRAMS if shutil.which(name) is None]
-    problems = [f"{_RECORD_MODULES[name]} is missing" for name in modules]
+def _devices_job() -> Job:
+    modules = [name for name in _DEVICE_MODULES if importlib.util.find_spec(name) is None]
+    programs = [name for name in _DEVICE_PROGRAMS if shutil.which(name) is None]
+    problems = [f"{_DEVICE_MODULES[name]} is missing" for name in modules]
     problems += [f"{name} is missing" for name in programs]
-    packages = [_RECORD_PROGRAMS[name] for name in programs]
+    packages = [_DEVICE_PROGRAMS[name] for name in programs]
     packages += ["portaudio19-dev"] if "pyaudio" in modules else []
     packages += ["libgirepository1.0-dev", "libcairo2-dev", "gir1.2-gstreamer-1.0"] if "gi" in modules else []
     remedies = [f"sudo apt-get install {' '.join(packages)}"] if packages else []
     wheels = [{"pyaudio": "pyaudio", "pulsectl": "pulsectl", "gi": "'PyGObject<3.52'"}[name] for name in modules]
     remedies += [f"pip install {' '.join(wheels)}"] if wheels else []
-    return Job(RECORD, "live microphones and cameras", tuple(problems), " && ".join(remedies))
+    return Job(DEVICES, "live microphones and cameras", tuple(problems), " && ".join(remedies))
 
 
 def _facts() -> dict[str, Figure]:

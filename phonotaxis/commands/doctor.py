@@ -12,7 +12,7 @@ from phonotaxis.commands.command import Command, Json, say
 
 def doctor(
     job: Annotated[
-        str | None, typer.Option(help="Fail unless this job can run: train, robot, bench, record or dev.")
+        str | None, typer.Option(help="Fail unless this job can run: train, robot, devices, bench or dev.")
     ] = None,
     robot: Annotated[
         str | None,
@@ -30,6 +30,10 @@ def doctor(
     Without --job it only reports and ends with 0; with it, it ends with 1 where the job can't run. With --robot it
     looks at a robot instead: policy, microphones, camera, drive, dead man.
     """
+    if robot is None and (policy is not None or wheels_lifted):
+        raise typer.BadParameter("--policy and --wheels-lifted look at a robot: name it with --robot")
+    if robot is not None and (job is not None or quick):
+        raise typer.BadParameter("--job and --quick look at what is installed, --robot at a robot: ask one at a time")
     if robot is not None:
         _check_robot(robot, policy, wheels_lifted, json)
         return
@@ -52,7 +56,7 @@ def _check_robot(name: str, policy: Path | None, wheels_lifted: bool, json: bool
     from phonotaxis.figures import Figure, emit
 
     found = {}
-    for check in check_robot(load_robot(name), policy, wheels_lifted):
+    for check in check_robot(load_robot(name), policy, wheels_lifted, say):
         say(f"{'ok ' if check.ok else 'NOT'} {check.name}: {check.text}")
         found[check.name] = Figure(check.ok)
     if json:
