@@ -49,11 +49,11 @@ def sign(bundle: Path, key: Path) -> Signed:
         SignatureError: the key isn't one of Ed25519, or others can read it.
         OSError: a file can't be read or written.
     """
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     if key.stat().st_mode & 0o077:
         raise SignatureError(f"{key}: others can read this secret key; make it yours alone (chmod 600 {key})")
     secret = _secret_key(key)
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # there, since it read the key
+
     public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     path = bundle.with_name(bundle.name + SUFFIX)
     replace_file(path, base64.b64encode(secret.sign(bundle.read_bytes())) + b"\n", mode=None)

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = "phonotaxis"
-EXTRAS = ("robot", "devices", "train", "lerobot", "rerun", "bench", "dev")
+EXTRAS = ("robot", "devices", "train", "sign", "sofa", "lerobot", "rerun", "bench", "dev")
 
 # Modules whose name differs from their distribution's, where it can't be asked because they aren't installed.
 _MODULES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import sys
@@ -28,7 +29,7 @@ def replace_state(monkeypatch: pytest.MonkeyPatch, name: str, installed: str | N
 
 def test_this_environment_can_train_and_drive() -> None:
     report = doctor.examine()
-    assert set(report.jobs) == {"train", "robot", "bench", "dev", "record"}
+    assert set(report.jobs) == {"train", "robot", "bench", "dev", "devices"}
     assert report.jobs["train"].problems == ()
     assert report.jobs["train"].remedy == ""
     assert report.jobs["robot"].ready
@@ -89,6 +90,20 @@ def test_the_job_asked_for_decides_the_exit_code(
     assert figures["python"]["value"] == ".".join(map(str, sys.version_info[:3]))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--wheels-lifted"], "name it with --robot"),
+        (["--policy", "policy.onnx"], "name it with --robot"),
+        (["--robot", "simulated", "--job", "robot"], "ask one at a time"),
+        (["--robot", "simulated", "--quick"], "ask one at a time"),
+    ],
+)
+def test_what_would_go_unheard_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["doctor", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_an_unknown_job_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown job 'trian'; did you mean 'train'"):
         doctor.known_job("trian")
@@ -105,6 +120,14 @@ def test_what_is_missing_is_gathered_for_people(capsys: pytest.CaptureFixture[st
         "- onnx 1.0 is installed, >=1.17 is needed",
         "mend it: pip install x",
     ]
+
+
+def test_every_extra_of_the_package_is_known() -> None:
+    """A package that a command lacks is told with the extra that brings it, where the extra is known."""
+    declared = importlib.metadata.metadata(requirements.PACKAGE).get_all("Provides-Extra") or []
+    assert set(requirements.EXTRAS) == set(declared)
+    assert requirements.extra_of_module("cryptography.exceptions") == "sign"
+    assert requirements.extra_of_module("h5py") == "sofa"
 
 
 def test_it_does_not_promise_habitat() -> None:

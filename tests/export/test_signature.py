@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,14 @@ def test_keys_of_openssl(policy: Path, tmp_path: Path) -> None:
     curve.chmod(0o600)
     with pytest.raises(SignatureError, match="a key of another kind"):
         sign(policy, curve)
+
+
+def test_without_cryptography_both_sides_say_what_to_install(
+    policy: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = sign(policy, key).signer
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (lambda: sign(policy, key), lambda: read_bundle(policy, [signer])):
+        with pytest.raises(SignatureError, match=r"pip install 'phonotaxis\[sign\]'"):
+            use()
