@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -87,7 +87,7 @@ def _draw_plan(axes: Axes, scene: Scene, width_m: float, height_m: float) -> Non
 
 def _legend(others: bool) -> list[Line2D]:
     """Say what the signs are; that of other sources where there are any."""
-    way = {"color": PATH_COLORS[0], "mec": "white", "ls": "none"}
+    way: dict[str, Any] = {"color": PATH_COLORS[0], "mec": "white", "ls": "none"}
     signs = [
         Line2D([], [], marker="o", ms=9, label="start", **way),
         Line2D([], [], marker=">", ms=10, label="end", **way),
