@@ -47,8 +47,8 @@ def check_compatible(contract: Contract, robot: RobotConfig) -> None:
     if found:
         points = "\n".join(f"  - {point}" for point in found)
         raise ConfigError(
-            f"robot '{robot.name}' can't run this policy ({len(found)} point(s)); change the robot's "
-            f"configuration or train and export for this robot:\n{points}"
+            f"robot '{robot.name}' can't run this policy ({len(found)} point(s)); change the robot's configuration, or "
+            f"write the policy for this robot by `phonotaxis export --robot`, or train for it:\n{points}"
         )
 
 
@@ -126,11 +126,11 @@ def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
         ]
     if wanted == own:
         return faults
-    covered = min(_covered(wanted, own, depth_m) for depth_m in PARALLAX_DEPTHS_M)
+    covered = min(_covered(wanted, own, depth_m, contract.view_deg) for depth_m in PARALLAX_DEPTHS_M)
     if covered < MIN_VIEW_COVERED:
         faults.append(
             f"camera: it sees {covered:.0%} of the policy's view (at least {MIN_VIEW_COVERED:.0%}); policy "
-            f"{_view(wanted)}, robot {_view(own)}"
+            f"{_view(wanted, contract.view_deg)}, robot {_view(own)}"
         )
     if own.fx < 0.95 * wanted.fx or own.fy < 0.95 * wanted.fy:
         faults.append(
@@ -142,15 +142,20 @@ def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
     return faults
 
 
-def _view(camera: PinholeCamera) -> str:
+def _view(camera: PinholeCamera, view_deg: tuple[float, float] | None = None) -> str:
     across = np.degrees(np.arctan(camera.cx / camera.fx) + np.arctan((camera.width - camera.cx) / camera.fx))
     upright = np.degrees(np.arctan(camera.cy / camera.fy) + np.arctan((camera.height - camera.cy) / camera.fy))
+    if view_deg is not None:
+        across, upright = min(across, view_deg[0]), min(upright, view_deg[1])
     return f"{across:.0f} x {upright:.0f} deg from {camera.mount_xyz_m} turned {camera.mount_rpy_rad}"
 
 
-def _covered(wanted: PinholeCamera, own: PinholeCamera, depth_m: float) -> float:
-    """Return the share of the policy's pixels whose point at a depth lies in the robot's image."""
-    points = pixel_rays(wanted).reshape(-1, 3) * depth_m
+def _covered(wanted: PinholeCamera, own: PinholeCamera, depth_m: float, view_deg: tuple[float, float] | None) -> float:
+    """Return the share of the policy's pixels, within its view, whose point at a depth lies in the robot's image."""
+    rays = pixel_rays(wanted).reshape(-1, 3)
+    if view_deg is not None:
+        rays = rays[(np.abs(rays[:, :2]) <= np.tan(0.5 * np.radians(view_deg))).all(axis=1)]
+    points = rays * depth_m
     points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
     seen = points @ (camera_from_base(own) @ np.linalg.inv(camera_from_base(wanted))).T
     z = np.maximum(seen[:, 2], 1e-9)
@@ -164,10 +169,10 @@ def _motion(contract: Contract, robot: RobotConfig) -> list[str]:
     faults = []
     period_s = contract.control_period_s
     rows = (
-        ("v", "m/s", 0, _least(drive.max_acceleration_mps2, limits.max_acceleration_mps2),
+        ("v", "m/s", 0, least(drive.max_acceleration_mps2, limits.max_acceleration_mps2),
          body.max_acceleration_mps2, drive.max_v_mps, limits.max_v_mps),
         ("w", "rad/s", 1,
-         _least(drive.max_angular_acceleration_radps2, limits.max_angular_acceleration_radps2),
+         least(drive.max_angular_acceleration_radps2, limits.max_angular_acceleration_radps2),
          body.max_angular_acceleration_radps2, drive.max_w_radps, limits.max_w_radps),
     )  # fmt: skip
     for name, unit, axis, acceleration, trained, reach, limit in rows:
@@ -202,7 +207,8 @@ def _setpoints(contract: Contract) -> list[tuple[float, float]]:
     return [(v * contract.body.max_v_mps, w * contract.body.max_w_radps) for v, w in itertools.product(ends, ends)]
 
 
-def _least(*values: float | None) -> float | None:
+def least(*values: float | None) -> float | None:
+    """Return the least of several limits, of which None is none."""
     known = [value for value in values if value is not None]
     return min(known) if known else None
 

@@ -138,7 +138,9 @@ class Contract(Frozen):
     """Everything simulator, exporter, runtime and log must agree on.
 
     `modalities` are the images there are: depth always, `semantic` and `color` where a task asks for them. The
-    contract of a policy lists those that it reads. `caution` is of policies alone: a person's knob.
+    contract of a policy lists those that it reads. `caution` is of policies alone: a person's knob. `view_deg` are the
+    horizontal and vertical angle, about the image's centre, within which training showed something: a robot's camera
+    has to see no more. None is the whole image.
 
     Where `window_samples` exceeds `hop_samples`, windows overlap. An observation holds the whole window; the exported
     graph takes only the new samples and keeps the overlap at the end of its recurrent state. An episode begins in
@@ -152,6 +154,7 @@ class Contract(Frozen):
     window_samples: int = Field(default=4000, ge=80, le=MAX_WINDOW_SAMPLES)
     array: MicrophoneArray
     camera: PinholeCamera = PinholeCamera()
+    view_deg: tuple[float, float] | None = None
     modalities: tuple[Modality, ...] = ("depth",)
     body: Body = Body()
     actions: Actions
@@ -160,6 +163,13 @@ class Contract(Frozen):
     motion_source: Literal["wheel", "external", "commanded"] = "wheel"
     state_shape: tuple[int, ...] = ()
     front_end: FrontEnd = FrontEnd()
+
+    @field_validator("view_deg")
+    @classmethod
+    def _angles(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not all(1.0 <= angle < 180.0 for angle in value):
+            raise ValueError("view_deg must be (horizontal, vertical), each from 1 to under 180 degrees")
+        return value
 
     @field_validator("modalities")
     @classmethod

@@ -181,6 +181,7 @@ class AudioGoalTask(Frozen):
             "window_samples": self.window_samples,
             "array": self.microphone_array(),
             "camera": self.camera,
+            "view_deg": self.depth_noise.field_of_view_deg,
             "modalities": self.modalities,
             "body": {
                 "radius_m": self.widest_radius_m,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phonotaxis.configs.contract import DiscreteActions, TensorSpec
+from phonotaxis.configs.contract import Contract, DiscreteActions, TensorSpec
 from phonotaxis.export.bundle import Bundle
 from phonotaxis.export.precision import PRECISION_KEY
 from phonotaxis.export.scan import scan_model
@@ -50,7 +50,7 @@ def _made_for(bundle: Bundle) -> list[tuple[str, ...]]:
         (
             "camera",
             f"{camera.width} x {camera.height}, {camera.min_range_m:g} to {camera.max_range_m:g} m, "
-            f"mounted at {list(camera.mount_xyz_m)} m",
+            f"mounted at {list(camera.mount_xyz_m)} m{_view(contract)}",
         ),
         ("body", f"radius {body.radius_m:g} m, {body.max_v_mps:g} m/s, {body.max_w_radps:.3g} rad/s"),
         ("odometry", contract.motion_source),
@@ -92,3 +92,8 @@ def _leaf(value: object) -> str:
     if isinstance(value, list):
         return f"({len(value)} parts)" if any(isinstance(one, dict | list) for one in value) else str(value)
     return str(value)
+
+
+def _view(contract: Contract) -> str:
+    """Say how much of the image has to show something, where that isn't all of it."""
+    return "" if contract.view_deg is None else f"; {contract.view_deg[0]:g} x {contract.view_deg[1]:g} degrees of it seen"

@@ -41,6 +41,10 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; SOURCE/policy.onnx by default.")
     ] = None,
+    robot: Annotated[
+        str | None,
+        typer.Option(help="Write it for this robot, a name or a .yaml file: for its microphones and its drive."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8, written into the graph.")] = "fp32",
     inspect: Annotated[bool, typer.Option("--inspect", help="Show a bundle's contract, and write nothing.")] = False,
     check: Annotated[
@@ -68,7 +72,9 @@ def export(
     """Write a trained policy as a bundle: one ONNX file that holds everything the robot needs.
 
     The audio front end is inside the graph, the contract in its metadata, and a seal finds damage. The
-    runtime reads all of it from the file and refuses a robot that doesn't match.
+    runtime reads all of it from the file and refuses a robot that doesn't match. With --robot the same weights are
+    written for another one: its microphones, speeds, acceleration and latency take the place of training's. What it
+    can't do the command says, and what training never met.
 
     With --precision fp16 or int8 the products with trained weights are made smaller; eight bits are calibrated on
     episodes of the training's task, or with --calibrate on those that your robot logged. Such a bundle is written
@@ -78,6 +84,17 @@ def export(
     if sum((inspect, check, tensorrt)) > 1:
         raise typer.BadParameter("--inspect, --check and --tensorrt are three different things; choose one")
     path, trial = policy_or_shipped(source), Trial(steps, episodes, suite, tuple(calibrate or ()))
+    if robot is not None and (inspect or check or tensorrt or precision != "fp32"):
+        raise typer.BadParameter("--robot writes a bundle in fp32; a check needs a task with such a robot, see --suite")
+    if out is not None and (inspect or check or tensorrt):
+        raise typer.BadParameter("-o names the bundle that is written; --inspect, --check and --tensorrt write none")
+    if precision != "fp32" and (inspect or check or tensorrt):
+        raise typer.BadParameter(
+            "--precision is of a bundle that is written: write that with -o first, then look at it or build it by its "
+            "name; --check holds every precision"
+        )
+    if suite is not None and not check and precision == "fp32":
+        raise typer.BadParameter("--suite is where precisions are checked: add --check, or a lower --precision")
     if sign is not None and (inspect or check or tensorrt):
         raise typer.BadParameter("--sign goes with writing a bundle, or with a bundle alone")
     if calibrate and precision != "int8" and not check:
@@ -88,26 +105,51 @@ def export(
         _check(path, trial, json)
     elif tensorrt:
         _build(path, json)
-    elif sign is not None and path.suffix == ".onnx" and out is None:
+    elif sign is not None and path.suffix == ".onnx" and out is None and precision == "fp32" and robot is None:
         _sign(path, sign)
     else:
-        written = _write(path, out, precision, trial, json)
+        written = _write(path, out, precision, trial, robot, json)
         if sign is not None:
             _sign(written, sign)
 
 
 def _load(path: Path) -> tuple[Bundle, Policy | None]:
     """Read a bundle, or export a training in memory, whose network is then at hand too."""
-    from phonotaxis.commands.provenance import provenance
     from phonotaxis.export.bundle import open_bundle, read_bundle
-    from phonotaxis.export.onnx import export_policy
-    from phonotaxis.policies.checkpoint import load_checkpoint
 
     if path.suffix == ".onnx":
         return read_bundle(path), None
+    from phonotaxis.commands.provenance import provenance  # a robot, which has no torch, builds and looks at bundles
+    from phonotaxis.export.onnx import export_policy
+    from phonotaxis.policies.checkpoint import load_checkpoint
+
     saved = load_checkpoint(path)
     policy = saved.policy()
     return open_bundle(export_policy(policy, provenance(saved)), path / "policy.onnx"), policy
+
+
+def _fitted(path: Path, robot: str) -> tuple[Bundle, Policy]:
+    """Export a training, or a bundle anew, for a robot, in memory."""
+    from phonotaxis.commands.provenance import provenance
+    from phonotaxis.configs.compatibility import check_compatible
+    from phonotaxis.configs.robot import load_robot
+    from phonotaxis.export.bundle import open_bundle, read_bundle
+    from phonotaxis.export.for_robot import beyond_training, contract_for, met_in
+    from phonotaxis.export.onnx import export_policy
+    from phonotaxis.export.weights import restored_policy
+    from phonotaxis.policies.checkpoint import load_checkpoint
+
+    wanted = load_robot(robot)
+    saved = None if path.suffix == ".onnx" else load_checkpoint(path)
+    source = saved or read_bundle(path)
+    facts = provenance(saved) if saved else dict(source.provenance)
+    met = met_in(facts.get("training") or {}, source.contract)
+    contract = contract_for(source.contract, wanted, met)
+    check_compatible(contract, wanted)
+    for note in beyond_training(contract, met):
+        say(f"note: {note}")
+    policy = saved.policy(contract=contract) if saved else restored_policy(source, contract)
+    return open_bundle(export_policy(policy, {**facts, "robot": wanted.name}), path), policy
 
 
 def _task(bundle: Bundle, suite: str | None) -> AudioGoalTask:
@@ -121,7 +163,7 @@ def _task(bundle: Bundle, suite: str | None) -> AudioGoalTask:
     return task
 
 
-def _write(path: Path, out: Path | None, precision: str, trial: Trial, as_json: bool) -> Path:
+def _write(path: Path, out: Path | None, precision: str, trial: Trial, robot: str | None, as_json: bool) -> Path:
     from phonotaxis.configs.base import ConfigError, did_you_mean
     from phonotaxis.export.bundle import read_bundle, write_bundle
     from phonotaxis.export.precision import PRECISIONS
@@ -131,7 +173,7 @@ def _write(path: Path, out: Path | None, precision: str, trial: Trial, as_json: 
     if path.suffix == ".onnx" and out is None:
         raise ConfigError(f"{path} is a bundle already; say with -o what to write")
     target = out or path / "policy.onnx"
-    bundle, policy = _load(path)
+    bundle, policy = _load(path) if robot is None else _fitted(path, robot)
     figures: dict[str, Figure] = {}
     if precision != "fp32":
         made, found = _checked(bundle, policy, (precision,), trial)
@@ -288,6 +330,7 @@ COMMAND = Command(
     export,
     (
         ("phonotaxis export runs/train", "writes runs/train/policy.onnx"),
+        ("phonotaxis export --robot rover.yaml -o rover.onnx", "the shipped policy, for your robot"),
         ("phonotaxis export runs/train -o policy.onnx --precision int8", "smaller, if it decides as well"),
         ("phonotaxis export policy.onnx -o small.onnx --precision int8 --calibrate runs/episodes", "on what it heard"),
         ("phonotaxis export policy.onnx --inspect", "what it sees, says and was made for"),
