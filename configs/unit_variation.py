@@ -13,7 +13,8 @@ class UnitVariation(Frozen):
     Standard deviations are of normal distributions, cut at three of them.
 
     Attributes:
-        gain_std_db: of sensitivity to the sources, the room's noise and the robot's; self-noise stays as it is. MEMS microphones are sold within 1 dB, electrets within 3 dB.
+        gain_std_db: of sensitivity to the sources, the room's noise and the robot's, not of self-noise; MEMS
+            microphones are sold within 1 dB, electrets within 3 dB.
         delay_std_us: of delay, which stands for mismatch of phase: microseconds.
         position_std_m: of place, along each axis.
         clip_below_full_scale_db: each microphone clips somewhere between full scale and so much below it.

@@ -9,8 +9,8 @@ import numpy as np
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import Converter, level_gain
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m, speed_of_sound_mps
+from phonotaxis.envs.acoustics.converter import level_gain, self_noise
 from phonotaxis.envs.acoustics.convolution import (
     Emission,
     StreamingConvolver,
@@ -68,7 +68,7 @@ class Hearing:
         self.rate_hz = contract.sample_rate_hz
         mics, hop = contract.array.mics, contract.hop_samples
         self.noise = NoiseSource(contract.array, self.rate_hz, task.noise, None if task.air == Air() else task.air)
-        self.converter = Converter(contract.array, contract.sample_rate_hz)
+        self._self_noise = self_noise(contract.array, self.rate_hz)
         taps = int(round(task.response_s * self.rate_hz))
         self.renderer = ResponseRenderer(
             contract.array.positions_m(), self.rate_hz, taps, partition_taps(taps, hop),
@@ -103,7 +103,7 @@ class Hearing:
         )  # fmt: skip
         return HopParts(
             tuple(voice.arrays() for voice in self.voices), self.renderer.constants,
-            self.voices[0].convolver.constants, self.noise.constants, self.converter.noise, own,
+            self.voices[0].convolver.constants, self.noise.constants, self._self_noise, own,
         )  # fmt: skip
 
     @property
@@ -155,12 +155,14 @@ class Hearing:
         self._clip[world] = unit.clip
         air = varied_air(variation, self.library.task.air.pressure_kpa)
         speed_mps = SPEED_OF_SOUND_MPS if air == Air() else speed_of_sound_mps(air)
+        exponents = amplitude_exponent_per_m(None if air == Air() else air)
         for voice in self.voices:
             listeners = voice.listeners
             listeners.mic_xyz_m[world] = unit.positions_m
             listeners.mic_gain[world] = unit.gain * unit.alive
             listeners.mic_late_by[world] = unit.delay_samples
             listeners.speed_mps[world] = speed_mps
+            listeners.air[world] = exponents
         nominal_dba = self.noise.noise.diffuse_dba
         if nominal_dba is not None:
             self._gains.diffuse[world] = 10.0 ** ((variation.diffuse_noise_dba - nominal_dba) / 20.0)
@@ -217,7 +219,7 @@ class Hearing:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return every array that the next hop depends on, by name: part of a world's snapshot."""
-        passing = ("ticks", "_tap")  # nothing depends on them
+        passing = ("ticks", "_tap", "_self_noise")  # nothing depends on them, or they never change
         own = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         state = {name: array for name, array in own.items() if name not in passing}
         state |= {f"gains.{name}": array for name, array in self._gains._asdict().items()}

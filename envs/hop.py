@@ -43,7 +43,7 @@ class _Room(NamedTuple):
 
 
 class HopWorlds(NamedTuple):
-    """What else a hop of each world needs and fills; see `Hearing` and `Converter.convert`.
+    """What else a hop of each world needs and fills; see `Hearing` and `convert`.
 
     Attributes:
         key: uint64 [worlds], of the episode.

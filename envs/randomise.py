@@ -34,7 +34,7 @@ class Variation(NamedTuple):
 
     sound_level_shift_db: float = 0.0
     air_temperature_c: float = 20.0
-    air_relative_humidity_percent: float = 50.0
+    air_relative_humidity_percent: float = 70.0
     absorption_scale: float = 1.0
     scattering_scale: float = 1.0
     diffuse_noise_dba: float = -math.inf

@@ -52,71 +52,10 @@ def self_noise_gain(array: MicrophoneArray, sample_rate_hz: int) -> float:
     return float(level_gain(array, array.self_noise_dba - weight_db))
 
 
-class Converter:
-    """Adds noise to what the microphones receive and quantises it to 16 bits.
-
-    Self-noise is read from one bank of Gaussian numbers at places that a hash of (episode, step, microphone)
-    chooses. Noise of the room and of the robot comes as streams, made by `noise.NoiseSource`; they are added here
-    to save a pass over the sound.
-
-    Args:
-        array: whose self-noise to add.
-        sample_rate_hz: of the samples.
-
-    Attributes:
-        noise: float32 [any], the bank of self-noise, full scale ±1.
-    """
-
-    def __init__(self, array: MicrophoneArray, sample_rate_hz: int) -> None:
-        noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
-        self.noise = noise * np.float32(self_noise_gain(array, sample_rate_hz))
-        self._silence = np.zeros((0, array.mics, 1), dtype=np.float32)
-        self._silence.flags.writeable = False  # like the loops of a NoiseSource: one type, compiled once
-
-    def convert(
-        self,
-        worlds: np.ndarray,
-        sound: np.ndarray,
-        episode_key: np.ndarray,
-        step: np.ndarray,
-        codes: np.ndarray,
-        streams: NoiseStreams | None = None,
-        self_noise_gain: np.ndarray | None = None,
-        clipped: np.ndarray | None = None,
-        clip: np.ndarray | None = None,
-        mic_gain: np.ndarray | None = None,
-    ) -> None:
-        """Convert one hop of some worlds.
-
-        Args:
-            worlds: int64 [k], which.
-            sound: float32 [worlds, mics, hop], full scale ±1.
-            episode_key: uint64 [worlds].
-            step: int64 [worlds], number of the hop within the episode.
-            codes: int16 [worlds, mics, hop], filled where asked for; clipped where the microphone clips.
-            streams: noise to add, in the order of `worlds`; None adds none.
-            self_noise_gain: float32 [worlds], factor on the self-noise; None is 1.
-            clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond where their
-                microphone clips, over all microphones.
-            clip: float32 [worlds, mics], where each microphone clips, 0 (excluded) to 1, full scale; None is 1.
-            mic_gain: float32 [worlds, mics], factor on the streams, as there already is one on the sound; 0 is a
-                dead channel, which is silent: it has no self-noise either. None is 1.
-        """
-        if streams is None:
-            none = np.zeros((worlds.size, 0), dtype=np.float32)
-            streams = NoiseStreams(self._silence, none, none)
-        if self_noise_gain is None:
-            self_noise_gain = np.ones(sound.shape[0], dtype=np.float32)
-        if clipped is None:
-            clipped = np.zeros(sound.shape[0], dtype=np.int64)
-        if clip is None:
-            clip = np.ones(sound.shape[:2], dtype=np.float32)
-        if mic_gain is None:
-            mic_gain = np.ones(sound.shape[:2], dtype=np.float32)
-        convert(
-            worlds, worlds, sound, self.noise, self_noise_gain, streams, episode_key, step, codes, clipped, clip,
-            mic_gain,
-        )  # fmt: skip
+def self_noise(array: MicrophoneArray, sample_rate_hz: int) -> np.ndarray:
+    """Return the bank that self-noise is read from, float32 [any], full scale ±1: Gaussian, of the array's level."""
+    noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
+    return noise * np.float32(self_noise_gain(array, sample_rate_hz))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -167,9 +106,26 @@ def _add_loop(row, loop, at, gain, change, gone):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip, mic_gain):
-    """Convert one hop of some worlds, see `Converter.convert`.
+    """Add noise to what the microphones of some worlds receive in a hop, and quantise it to 16 bits.
 
-    `noise` is the converter's bank, `rows`, int64 [k], where the worlds stand in `sound`.
+    Self-noise is read at places of its bank that a hash of (episode, step, microphone) chooses. Noise of the room and
+    of the robot is added here to save a pass over the sound.
+
+    Args:
+        worlds: int64 [k], which.
+        rows: int64 [k], where each stands in `sound`.
+        sound: float32 [rows, mics, hop], full scale ±1.
+        noise: float32 [any], of `self_noise`.
+        noise_gain: float32 [worlds], factor on it.
+        streams: noise to add, in the order of `worlds`.
+        episode_key: uint64 [worlds].
+        step: int64 [worlds], number of the hop within the episode.
+        codes: int16 [worlds, mics, hop], filled where asked for; clipped where the microphone clips.
+        clipped: int64 [worlds], filled where asked for: how many samples of the hop lay beyond where their microphone
+            clips, over all microphones.
+        clip: float32 [worlds, mics], where each microphone clips, 0 (excluded) to 1, full scale.
+        mic_gain: float32 [worlds, mics], factor on the streams; the sound has it already. 0 is a dead channel: its
+            codes are 0, without self-noise.
     """
     mics, hop = sound.shape[1:]
     gone = ramp(hop)

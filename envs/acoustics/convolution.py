@@ -140,39 +140,6 @@ class StreamingConvolver:
         """Begin a new sound in a world: its next step fades from nothing."""
         self.kept.fresh[world] = True
 
-    def renew_late(self, worlds: np.ndarray, late: np.ndarray) -> None:
-        """Take over the late part of some worlds' responses.
-
-        Args:
-            worlds: int64 [k], which.
-            late: float32 [worlds, mics, taps - partition], of all worlds.
-        """
-        if self.partitions > 1 and worlds.size:
-            renew_late(worlds, worlds, late, self.constants, self.kept)
-
-    def step(
-        self,
-        worlds: np.ndarray,
-        signals: np.ndarray,
-        signal_length: np.ndarray,
-        emission: Emission,
-        early: np.ndarray,
-        gain: np.ndarray,
-        out: np.ndarray,
-    ) -> None:
-        """Render one hop of some worlds.
-
-        Args:
-            worlds: int64 [k], which, ascending.
-            signals: float32 [sounds, longest], loops.
-            signal_length: int64 [sounds], samples of each loop.
-            emission: what is played when.
-            early: float32 [worlds, mics, partition], beginning of the responses at the new poses.
-            gain: float32 [worlds], from loop to converter full scale.
-            out: float32 [worlds, mics, hop], filled where asked for.
-        """
-        convolve(worlds, worlds, signals, signal_length, emission, early, gain, self.constants, self.kept, out)
-
     def transform_only(self, worlds: int) -> None:
         """Do the transforms of one step of some worlds and nothing else, to know what they cost."""
         _transform_only(worlds * (2 * self._pairs + (self.constants.per_hop + 1) // 2), self.constants.plan)
@@ -188,7 +155,7 @@ def _transform_only(times, plan):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def renew_late(worlds, rows, late, constants, state):
-    """Transform the late partitions of responses, see `StreamingConvolver.renew_late`.
+    """Take over the late part of some worlds' responses: transform its partitions.
 
     Args:
         worlds: int64 [k].
@@ -226,16 +193,16 @@ def _fill(rows, room):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def convolve(worlds, rows, signals, signal_length, emission, early, gain, constants, state, out):
-    """Render one hop of some worlds, one after the other, see `StreamingConvolver.step`.
+    """Render one hop of some worlds, one after the other.
 
     Args:
         worlds: int64 [k].
         rows: int64 [k], where each stands in `early` and `out`.
-        signals: float32 [sounds, longest].
-        signal_length: int64 [sounds].
+        signals: float32 [sounds, longest], loops.
+        signal_length: int64 [sounds], samples of each.
         emission: what is played when.
-        early: float32 [rows, mics, partition].
-        gain: float32 [worlds].
+        early: float32 [rows, mics, partition], beginning of the responses at the new poses.
+        gain: float32 [worlds], from loop to converter full scale.
         constants: the convolver's.
         state: its `Kept`.
         out: float32 [rows, mics, hop], filled.

@@ -17,7 +17,6 @@ from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray, Vector3
 from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import NoiseStreams, add_streams, ramp
 from phonotaxis.envs.acoustics.directivity import build_directivity
 from phonotaxis.envs.acoustics.noise_loops import (
     at_level,
@@ -97,61 +96,6 @@ class NoiseSource:
             self.bank, diffuse, motors_from, float(robot.full_speed_mps), float(robot.speed_exponent)
         )  # fmt: skip
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether all noise is off."""
-        return self.bank.shape[0] == 0
-
-    def streams(
-        self,
-        worlds: np.ndarray,
-        speed_before_mps: np.ndarray,
-        speed_now_mps: np.ndarray,
-        gains: NoiseGains | None = None,
-    ) -> NoiseStreams:
-        """Return what the converter is to add in this hop.
-
-        Args:
-            worlds: int64 [k], which.
-            speed_before_mps: float [worlds], of the wheels' rims as the hop begins; see `wheel_speed_mps`.
-            speed_now_mps: float [worlds], as it ends.
-            gains: factors of each world; None is 1.
-        """
-        before = self._factors(worlds, speed_before_mps, gains)
-        return NoiseStreams(self.bank, before, self._factors(worlds, speed_now_mps, gains))
-
-    def add(
-        self,
-        worlds: np.ndarray,
-        sound: np.ndarray,
-        episode_key: np.ndarray,
-        step: np.ndarray,
-        speed_before_mps: np.ndarray,
-        speed_now_mps: np.ndarray,
-        gains: NoiseGains | None = None,
-    ) -> None:
-        """Add one hop of noise to the sound of some worlds; `Converter.convert` does the same in passing.
-
-        Args:
-            worlds: int64 [k], which.
-            sound: float32 [worlds, mics, hop], full scale ±1, added to.
-            episode_key: uint64 [worlds].
-            step: int64 [worlds], number of the hop within the episode.
-            speed_before_mps: float [worlds], as for `streams`.
-            speed_now_mps: float [worlds], as for `streams`.
-            gains: as for `streams`.
-        """
-        _add(worlds, sound, self.streams(worlds, speed_before_mps, speed_now_mps, gains), episode_key, step)
-
-    def _factors(self, worlds: np.ndarray, speed_mps: np.ndarray, gains: NoiseGains | None) -> np.ndarray:
-        factors = np.ones((worlds.size, self.bank.shape[0]), dtype=np.float32)
-        one = np.ones(len(speed_mps), dtype=np.float32)
-        diffuse, robot = (one, one) if gains is None else gains
-        speeds = np.asarray(speed_mps, dtype=np.float64)
-        for row, world in zip(factors, worlds):
-            fill_factors(self.constants, speeds[world], diffuse[world], robot[world], row)
-        return factors
-
 
 def wheel_speed_mps(v_mps: np.ndarray, w_radps: np.ndarray, track_m: float) -> np.ndarray:
     """Return the mean speed of a differential drive's two wheels, whichever way they turn, m/s.
@@ -165,25 +109,12 @@ def wheel_speed_mps(v_mps: np.ndarray, w_radps: np.ndarray, track_m: float) -> n
     return np.maximum(np.abs(v_mps), np.abs(half))  # (|v - half| + |v + half|) / 2
 
 
-def motor_factors(speed_mps: np.ndarray, robot: RobotNoise) -> np.ndarray:
-    """Return how loud each of the motors' loops is at a speed, float32 [..., MOTOR_SPEEDS].
-
-    Their squares add up to (speed / full speed)^(2 `speed_exponent`); the two loops nearest in pitch share it.
-
-    Args:
-        speed_mps: float [...], of the wheels' rims.
-        robot: full speed and exponent.
-    """
-    speeds = np.asarray(speed_mps, dtype=np.float64)
-    out = np.empty((speeds.size, len(MOTOR_SPEEDS)), dtype=np.float32)
-    for row, speed in zip(out, speeds.reshape(-1)):
-        _fill_motors(float(speed) / robot.full_speed_mps, float(robot.speed_exponent), row)
-    return out.reshape(*speeds.shape, len(MOTOR_SPEEDS))
-
-
 @njit(cache=True, error_model="numpy", nogil=True)
 def _fill_motors(share, exponent, out):
-    """Fill how loud each of the motors' loops is at a share of full speed, float32 [MOTOR_SPEEDS]."""
+    """Fill how loud each of the motors' loops is at a share of full speed, float32 [MOTOR_SPEEDS].
+
+    Their squares add up to share^(2 exponent); the two loops nearest in pitch share it.
+    """
     share = abs(share)
     octave = np.log2(min(max(share, MOTOR_SPEEDS[0]), MOTOR_SPEEDS[-1]))
     for k in range(len(MOTOR_SPEEDS)):
@@ -237,17 +168,3 @@ def _machines(robot: RobotNoise) -> list[tuple[float, tuple[float, float], float
             tone = (robot.motor_tone_hz * share, robot.motor_tonal_share)
             machines.append((robot.motor_dba_at_full_speed, tone, MOTOR_CENTRE_HZ, robot.motor_xyz_m))
     return machines
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _add(
-    worlds: np.ndarray, sound: np.ndarray, streams: NoiseStreams, episode_key: np.ndarray, step: np.ndarray
-) -> None:
-    mics, hop = sound.shape[1:]
-    gone = ramp(hop)
-    for index in range(worlds.size):
-        world = worlds[index]
-        for mic in range(mics):
-            add_streams(
-                sound[world, mic], streams, index, mic, np.float32(1.0), episode_key[world], step[world] * hop, gone
-            )

@@ -55,6 +55,7 @@ class Listeners(NamedTuple):
         mic_gain: float32 [worlds, mics], factor on each microphone's signal; 0 is a dead channel.
         mic_late_by: float64 [worlds, mics], samples by which a microphone is late.
         speed_mps: float64 [worlds], of sound.
+        air: float32 [worlds, bands], amplitude's exponent per metre.
     """
 
     scene: np.ndarray
@@ -81,6 +82,7 @@ class Listeners(NamedTuple):
     mic_gain: np.ndarray
     mic_late_by: np.ndarray
     speed_mps: np.ndarray
+    air: np.ndarray
 
     def forget(self, world: int) -> None:
         """Forget what a world keeps from step to step."""
@@ -110,7 +112,6 @@ class RendererConstants(NamedTuple):
         directional: whether `directivity` is to be used.
         directivity: of the microphones.
         kernels: of the bands.
-        air: float32 [bands], amplitude's exponent per metre.
         sample_rate_hz: of the responses.
         taps: length of the responses.
         early_taps: how many of them are written for every pose.
@@ -119,7 +120,6 @@ class RendererConstants(NamedTuple):
     directional: bool
     directivity: Directivity
     kernels: BandKernels
-    air: np.ndarray
     sample_rate_hz: int
     taps: int
     early_taps: int
@@ -134,7 +134,7 @@ class ResponseRenderer:
         taps: length of the responses, samples.
         early_taps: how many of them are written for every pose.
         directivity: of the microphones; None for omnidirectional ones in the free field.
-        air: None is the nominal air.
+        air: of the listeners, until they are given their own; None is the nominal air.
     """
 
     def __init__(
@@ -151,9 +151,9 @@ class ResponseRenderer:
         self.taps, self.early_taps = taps, early_taps
         own = directivity if directivity is not None else no_directivity(len(self.mic_xyz_m))
         self.constants = RendererConstants(
-            directivity is not None, own, band_kernels(sample_rate_hz), amplitude_exponent_per_m(air), sample_rate_hz,
-            taps, early_taps,
+            directivity is not None, own, band_kernels(sample_rate_hz), sample_rate_hz, taps, early_taps
         )  # fmt: skip
+        self.air = amplitude_exponent_per_m(air)
         self.speed_mps = SPEED_OF_SOUND_MPS if air is None else speed_of_sound_mps(air)
 
     def listeners(self, worlds: int) -> Listeners:
@@ -184,6 +184,7 @@ class ResponseRenderer:
             mic_gain=np.ones((worlds, len(self.mic_xyz_m)), dtype=np.float32),
             mic_late_by=np.zeros((worlds, len(self.mic_xyz_m))),
             speed_mps=np.full(worlds, self.speed_mps),
+            air=np.repeat(self.air[None], worlds, axis=0),
         )
 
     def responses(self, worlds: int) -> Responses:
@@ -264,13 +265,11 @@ def render(worlds, rows, scenes, fields, listeners, constants, out):
     rate_hz = constants.sample_rate_hz
     for k in range(worlds.size):
         ears = _ears(listeners, worlds[k], constants.directional, constants.directivity, rate_hz)
-        _render_one(
-            scenes, fields, listeners, ears, constants.kernels, constants.air, rate_hz, out, worlds[k], rows[k]
-        )  # fmt: skip
+        _render_one(scenes, fields, listeners, ears, constants.kernels, rate_hz, out, worlds[k], rows[k])
 
 
 @njit(cache=True, error_model="numpy")
-def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, world, row):
+def _render_one(scenes, fields, listeners, ears, kernels, rate_hz, out, world, row):
     scene, field = scenes[listeners.scene[world]], fields[listeners.field[world]]
     x, y, yaw = listeners.pose[world]
     early, late = out.early[row], out.late[row]
@@ -287,7 +286,7 @@ def _render_one(scenes, fields, listeners, ears, kernels, air, rate_hz, out, wor
         if moves:
             edge_m, edge_next = np.empty_like(edge_m), np.empty_like(edge_next)
             find_ways(scene.plan, scene.edges, listeners.source_m[world], edge_m, edge_next)
-        surfaces = Surfaces(scene.mirrored, air)
+        surfaces = Surfaces(scene.mirrored, listeners.air[world])
         listeners.path_count[world], listeners.visible[world] = early_paths(
             scene.plan, scene.faces, scene.edges, edge_m, edge_next, surfaces, listeners.source_m[world], ears.centre,
             taps / ears.per_metre, paths,
@@ -369,7 +368,7 @@ def _draw(field, second, region, ears, early_taps, rate_hz, listeners, world):
     key = fold(listeners.moving_key[world] if listeners.moves[world] else field.key, region)
     count = draw_pulses(
         field.energy[region], field.directions[region], second.energy[region], second.directions[region], blend,
-        rate_hz, first_m * ears.per_metre / rate_hz, key, pulses,
+        listeners.air[world], rate_hz, first_m * ears.per_metre / rate_hz, key, pulses,
     )  # fmt: skip
     drawn = pulses[:count].copy()
     at = 0

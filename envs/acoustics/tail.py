@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.energy_codes import STEPS, amplitude_of
 from phonotaxis.envs.acoustics.tracer import AZIMUTHS, BIN_S, CERTAIN, DIRECTIONS, ELEVATIONS, slot_of
@@ -23,6 +24,8 @@ PULSES_PER_S = np.array([120.0, 200.0, 350.0, 600.0, 900.0, 1300.0])
 FLOOR_RATIO = 1e-6  # pulses 60 dB below their band's strongest bin are left out
 _FLOOR_CODES = int(np.rint(-np.log2(FLOOR_RATIO) * STEPS))
 _SHORTEST_S = 0.002  # into which a bin's energy is narrowed
+_BIN_M = BIN_S * SPEED_OF_SOUND_MPS
+_TRACED_AIR = amplitude_exponent_per_m()  # per metre and band, which fields are traced in
 PULSE_FIELDS = 6  # arrival in samples at the region's centre, amplitude, direction x, y, z, band
 
 
@@ -32,11 +35,14 @@ def pulse_capacity(length_s: float) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def draw_pulses(energy, directions, other_energy, other_directions, blend, sample_rate_hz, earliest_s, key, pulses):
+def draw_pulses(
+    energy, directions, other_energy, other_directions, blend, air, sample_rate_hz, earliest_s, key, pulses
+):  # fmt: skip
     """Draw the pulses of one region.
 
     A bin says no more than that its energy came within it; nothing is heard before the first sound, however, since
     what precedes it would be taken for its direction. The bin in which it arrives is narrowed to what follows.
+    Fields are traced in the nominal air; another takes more or less of each bin, as it would have in the trace.
 
     Args:
         energy: uint16 [bins, bands], codes of a `SourceField`.
@@ -44,6 +50,7 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
         other_energy: of a second field, like `energy`.
         other_directions: likewise.
         blend: share of the pulses that stand for the second field, 0 to 1: so fields blend without more pulses.
+        air: float32 [bands], amplitude's exponent per metre.
         sample_rate_hz: of the impulse response.
         earliest_s: when the first sound arrives.
         key: uint64, of (scene, source, region).
@@ -66,6 +73,8 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
         per_pulse = np.sqrt(1.0 / (rate * BIN_S))
         weakest = max(strongest - _FLOOR_CODES, 1)
         band_key = fold(key, band)
+        excess = (air[band] - _TRACED_AIR[band]) * _BIN_M
+        left_of, left = -1, 1.0  # what the air leaves beside the nominal one, and of which bin
         for slot in range(int(bins * BIN_S * rate)):
             pulse_key = fold(band_key, slot)
             seconds = (slot + unit(pulse_key)) / rate
@@ -74,6 +83,8 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
             strength = int(other_energy[k, band]) if of_other else int(energy[k, band])
             if strength < weakest or count == pulses.shape[0]:
                 continue
+            if k != left_of:
+                left_of, left = k, np.exp(-excess * (k + 0.5))
             begin, end = k * BIN_S, (k + 1) * BIN_S
             if end <= earliest_s:
                 continue
@@ -82,7 +93,7 @@ def draw_pulses(energy, directions, other_energy, other_directions, blend, sampl
             sign_key = fold(pulse_key, 1)
             sign = 1.0 if unit(sign_key) < 0.5 else -1.0
             pulses[count, 0] = seconds * sample_rate_hz
-            pulses[count, 1] = sign * amplitude_of(strength) * per_pulse
+            pulses[count, 1] = sign * amplitude_of(strength) * per_pulse * left
             from_where = other_directions if of_other else directions
             _direction(from_where[slot_of(k)], fold(pulse_key, 2), pulses[count])
             pulses[count, 5] = band

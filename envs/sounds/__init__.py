@@ -9,10 +9,8 @@ from phonotaxis.envs.sounds.bank import (
     KINDS_OF,
     TRAINING_KINDS,
     VALIDATION_KINDS,
-    evaluation_bank,
     load_bank,
     make,
-    training_bank,
 )
 from phonotaxis.envs.sounds.files import load_file, load_folder
 from phonotaxis.envs.sounds.sound import Sound, SoundError
@@ -26,10 +24,8 @@ __all__ = [
     "VALIDATION_KINDS",
     "Sound",
     "SoundError",
-    "evaluation_bank",
     "load_bank",
     "load_file",
     "load_folder",
     "make",
-    "training_bank",
 ]

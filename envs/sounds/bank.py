@@ -101,24 +101,3 @@ def load_bank(
     return [
         make(kind, seed, instance, split, sample_rate_hz) for kind in kinds for instance in range(instances_per_kind)
     ]
-
-
-def training_bank(seed: int = 0, instances_per_kind: int = 4, sample_rate_hz: int = 16000) -> list[Sound]:
-    """Make the sounds that are heard in training: instances of `TRAINING_KINDS`."""
-    return load_bank(seed, instances_per_kind, sample_rate_hz, TRAINING_KINDS, "train")
-
-
-def evaluation_bank(
-    seed: int = 0, instances_per_kind: int = 4, sample_rate_hz: int = 16000, unheard: bool = True
-) -> list[Sound]:
-    """Make the sounds of the test: none of them is in any training bank, of whatever seed.
-
-    Args:
-        seed: of the bank.
-        instances_per_kind: how many of each kind.
-        sample_rate_hz: samples a second.
-        unheard: True: of `HELD_OUT_KINDS`, which training never hears. False: other instances of
-            `TRAINING_KINDS`.
-    """
-    kinds = HELD_OUT_KINDS if unheard else TRAINING_KINDS
-    return load_bank(seed, instances_per_kind, sample_rate_hz, kinds, "test")

@@ -78,9 +78,9 @@ def test_a_sound_does_not_depend_on_the_bank_around_it(bank: list[sounds.Sound])
 
 
 def test_the_splits_share_no_sound_and_the_unheard_no_kind() -> None:
-    trained = sounds.training_bank(seed=0, instances_per_kind=1)
-    unheard = sounds.evaluation_bank(seed=0, instances_per_kind=1)
-    heard = sounds.evaluation_bank(seed=0, instances_per_kind=1, unheard=False)
+    trained = sounds.load_bank(0, 1, kinds=sounds.TRAINING_KINDS, split="train")
+    unheard = sounds.load_bank(0, 1, kinds=sounds.HELD_OUT_KINDS, split="test")
+    heard = sounds.load_bank(0, 1, kinds=sounds.TRAINING_KINDS, split="test")
     assert not {s.kind for s in trained} & {s.kind for s in unheard}
     assert {s.kind for s in trained} == {s.kind for s in heard}
     assert not {s.samples.tobytes() for s in trained} & {s.samples.tobytes() for s in heard}

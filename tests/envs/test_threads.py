@@ -35,20 +35,9 @@ RESPONSE = """
 from phonotaxis.envs import acoustics, scenes
 acoustics.impulse_response(scenes.load("empty_room"), (1.0, 1.0, 1.0), (3.0, 3.0, 0.5), length_s=0.05)
 """
-PARTS = """
-from phonotaxis.configs import presets
-from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.envs.acoustics.converter import Converter
-zeros = lambda kind: np.zeros(1, dtype=kind)
-sound, codes = np.zeros((1, 4, 9), np.float32), np.zeros((1, 4, 9), np.int16)
-arguments = zeros(np.int64), sound, zeros(np.uint64), zeros(np.int64), codes
-Converter(presets.load("arrays", "respeaker_usb_v2", MicrophoneArray), 16000).convert(*arguments)
-"""
 
 
-@pytest.mark.parametrize(
-    ("threads", "first"), [(1, ""), (1, RESPONSE), (1, PARTS), (3, "")], ids=["one", "response", "parts", "three"]
-)
+@pytest.mark.parametrize(("threads", "first"), [(1, ""), (1, RESPONSE), (3, "")], ids=["one", "response", "three"])
 def test_torch_keeps_the_threads_it_was_given(threads: int, first: str) -> None:
     """The simulator starts threads of its own, and must not set those of torch."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

@@ -14,6 +14,8 @@ from phonotaxis.configs.noise import Noise
 from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import world as world_module
+from phonotaxis.envs.acoustics.converter import NoiseStreams, convert
+from phonotaxis.envs.acoustics.convolution import convolve, renew_late
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.sounds import TRAINING_KINDS
 from phonotaxis.envs.threads import cores
@@ -299,14 +301,19 @@ def test_a_hop_in_one_kernel_is_that_of_its_parts(make_task: Callable[..., Audio
         responses, sound = hearing.renderer.responses(2), np.zeros_like(total)
         library = apart.library
         hearing.renderer.render(worlds, library.scene_sounds, library.fields, voice.listeners, responses)
-        voice.convolver.renew_late(worlds[responses.renewed], responses.late)
-        voice.convolver.step(
-            worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, sound
-        )
+        parts, renewed = (voice.convolver.constants, voice.convolver.kept), worlds[responses.renewed]
+        renew_late(renewed, renewed, responses.late, *parts)
+        convolve(
+            worlds, worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, *parts,
+            sound,
+        )  # fmt: skip
         total += sound
-    still = np.zeros(2)
-    streams = hearing.noise.streams(worlds, still, still, hearing._gains)
-    hearing.converter.convert(worlds, total, hearing._key, hearing.hops, hearing.codes, streams)
+    nominal = np.ones((2, 1), dtype=np.float32)  # at its level, whatever the speed
+    convert(
+        worlds, worlds, total, hearing._self_noise, hearing._self_noise_gain,
+        NoiseStreams(hearing.noise.bank, nominal, nominal), hearing._key, hearing.hops, hearing.codes, hearing.clipped,
+        hearing._clip, hearing.listeners.mic_gain,
+    )  # fmt: skip
     tapped = world.hearing.tap()
     world.hearing.hear(worlds)
     assert np.abs(tapped).max() > 0.0

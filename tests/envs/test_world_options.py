@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs import contract as names
+from phonotaxis.configs.air import Air
 from phonotaxis.configs.compatibility import covered_in_period
 from phonotaxis.configs.motion import Drive
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
+from phonotaxis.envs.acoustics.tracer import BIN_S
 from phonotaxis.envs.acoustics.unit_variation import draw_unit
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.randomise import draw_variation, materials_of, nominal_variation, varied_camera
@@ -222,6 +225,27 @@ def test_a_units_gains_and_dead_channels_are_those_of_the_noise_too(begin: Calla
     lives = draw_unit(deaf.contract.array, deaf.task.unit, 3, deaf.task.sample_rate_hz).alive
     assert lives.sum() == 1
     np.testing.assert_array_equal(heard[2], np.where(lives, heard[0], 0.0))  # no self-noise either
+
+
+def test_the_air_of_an_episode_is_that_of_its_early_paths_and_its_late_field(begin: Callable[..., World]) -> None:
+    """Fields are traced in the nominal air; what another takes beside it is taken from every bin of the late field."""
+    plain, dry = begin(), begin(randomise={"air_relative_humidity_percent": 10.0})
+    for world in (plain, dry):
+        stand(world)
+    excess = amplitude_exponent_per_m(Air(relative_humidity_percent=10.0)) - amplitude_exponent_per_m()
+    wet, parched = (world.hearing.listeners for world in (plain, dry))
+    metres = np.linalg.norm(wet.path_position_m[0, 0] - [*plain.pose[0, :2], 0.45])
+    np.testing.assert_allclose(parched.path_gain[0, 0], wet.path_gain[0, 0] * np.exp(-excess * metres), rtol=1e-5)
+    count = wet.pulse_counts[0, 0]
+    assert count == parched.pulse_counts[0, 0] > 100
+    before, after = wet.pulses[0, :count], parched.pulses[0, :count]
+    seconds, band = before[:, 0] / plain.task.sample_rate_hz, before[:, 5].astype(int)
+    middle_m = (np.floor(seconds / BIN_S) + 0.5) * BIN_S * SPEED_OF_SOUND_MPS
+    sure = np.abs(seconds / BIN_S % 1.0 - 0.5) < 0.49  # float32 may put a pulse on the other side of a bin's edge
+    sure &= after[:, 0] == before[:, 0]  # not so where the first sound comes, which is slower in dry air
+    assert sure.mean() > 0.8
+    expected = before[:, 1] * np.exp(-excess[band] * middle_m)
+    np.testing.assert_allclose(after[sure, 1], expected[sure], rtol=1e-4)
 
 
 def test_what_varies_of_a_bodys_speed_multiplies_the_tasks_own(begin: Callable[..., World]) -> None:

@@ -7,19 +7,45 @@ import pytest
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.envs.acoustics.converter import Converter, a_weighting_db, level_gain, self_noise_gain
+from phonotaxis.envs.acoustics.converter import (
+    NoiseStreams,
+    a_weighting_db,
+    level_gain,
+    self_noise,
+    self_noise_gain,
+)
+from phonotaxis.envs.acoustics.converter import convert as convert_hop
 from phonotaxis.envs.hashing import key_of
 
 RATE_HZ = 16000
 
 
+class Parts:
+    """What a hop's conversion takes beside its sound, for worlds of nothing but their self-noise."""
+
+    def __init__(self, array: MicrophoneArray, sound: np.ndarray, seed: int = 0, step: int = 0) -> None:
+        worlds, mics = sound.shape[:2]
+        self.hiss, self.sound = self_noise(array, RATE_HZ), sound.astype(np.float32)
+        self.keys = np.array([key_of(seed + world) for world in range(worlds)], dtype=np.uint64)
+        self.step = np.full(worlds, step)
+        self.codes, self.clipped = np.full(sound.shape, 7, dtype=np.int16), np.full(worlds, -1)
+        self.noise_gain = np.ones(worlds, dtype=np.float32)
+        self.clip, self.mic_gain = (np.ones((worlds, mics), dtype=np.float32) for _ in range(2))
+        none = np.zeros((worlds, 0), dtype=np.float32)
+        self.streams = NoiseStreams(np.zeros((0, mics, 1), dtype=np.float32), none, none)
+
+    def convert(self, *worlds: int) -> np.ndarray:
+        """Convert some of the worlds, all if none is named; returns all codes."""
+        chosen = np.array(worlds) if worlds else np.arange(len(self.sound))
+        convert_hop(
+            chosen, chosen, self.sound, self.hiss, self.noise_gain, self.streams, self.keys, self.step, self.codes,
+            self.clipped, self.clip, self.mic_gain,
+        )  # fmt: skip
+        return self.codes
+
+
 def convert(array: MicrophoneArray, sound: np.ndarray, seed: int = 0, step: int = 0) -> np.ndarray:
-    worlds = sound.shape[0]
-    codes = np.zeros(sound.shape, dtype=np.int16)
-    keys = np.array([key_of(seed + world) for world in range(worlds)], dtype=np.uint64)
-    steps = np.full(worlds, step)
-    Converter(array, RATE_HZ).convert(np.arange(worlds), sound.astype(np.float32), keys, steps, codes)
-    return codes
+    return Parts(array, sound, seed, step).convert()
 
 
 def silent(array: MicrophoneArray) -> MicrophoneArray:
@@ -69,10 +95,7 @@ def test_codes_are_rounded_and_clipped(array: MicrophoneArray) -> None:
 
 
 def test_only_the_worlds_asked_for_are_converted(array: MicrophoneArray) -> None:
-    codes = np.full((3, 4, 4000), 7, dtype=np.int16)
-    sound = np.full((3, 4, 4000), 0.25, dtype=np.float32)
-    keys = np.zeros(3, dtype=np.uint64)
-    Converter(silent(array), RATE_HZ).convert(np.array([1]), sound, keys, np.zeros(3, dtype=np.int64), codes)
+    codes = Parts(silent(array), np.full((3, 4, 4000), 0.25)).convert(1)
     assert (codes[[0, 2]] == 7).all()
     assert (np.abs(codes[1] - 8192) < 5).all()
 
@@ -95,13 +118,10 @@ def test_what_lies_over_full_scale_is_counted(array: MicrophoneArray) -> None:
     sound = np.zeros((3, 4, 4000), dtype=np.float32)
     sound[0, 0, :4] = np.array([32767.4, 32767.6, -32768.4, -32768.6]) / 32768
     sound[2, 3, 7:12] = 1.5
-    clipped, codes = np.full(3, -1), np.zeros(sound.shape, dtype=np.int16)
-    keys, steps = np.zeros(3, dtype=np.uint64), np.zeros(3, dtype=np.int64)
-    mute = np.zeros(3, dtype=np.float32)
-    Converter(array, RATE_HZ).convert(
-        np.array([0, 2]), sound, keys, steps, codes, self_noise_gain=mute, clipped=clipped
-    )
-    assert clipped.tolist() == [2, -1, 5]
+    parts = Parts(array, sound)
+    parts.noise_gain[:] = 0.0
+    codes = parts.convert(0, 2)
+    assert parts.clipped.tolist() == [2, -1, 5]
     assert codes[0, 0, :5].tolist() == [32767, 32767, -32768, -32768, 0]
     assert (codes[2, 3, 7:12] == 32767).all()
 
@@ -112,11 +132,9 @@ def test_each_microphone_of_each_world_clips_at_its_own_level(array: MicrophoneA
     sound = np.zeros((2, 4, 4000), dtype=np.float32)
     sound[:, :, :4] = np.array([0.4, -0.4, 2.0, -2.0])
     sound[:, 1, 8:12] = np.array([16384.4, 16384.6, -16384.4, -16384.6]) / 32768
-    clipped, codes = np.zeros(2, dtype=np.int64), np.zeros(sound.shape, dtype=np.int16)
-    keys, steps, mute = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.float32)
-    Converter(array, RATE_HZ).convert(
-        np.arange(2), sound, keys, steps, codes, self_noise_gain=mute, clipped=clipped, clip=clip
-    )
+    parts = Parts(array, sound)
+    parts.noise_gain[:], parts.clip = 0.0, clip
+    codes = parts.convert()
     assert codes[0, :, :4].tolist() == [
         [13107, -13107, 32767, -32768],
         [13107, -13107, 16384, -16384],
@@ -125,23 +143,28 @@ def test_each_microphone_of_each_world_clips_at_its_own_level(array: MicrophoneA
     ]
     assert codes[0, 1, 8:12].tolist() == [16384, 16384, -16384, -16384]
     assert codes[1, 1, 8:12].tolist() == [16384, 16385, -16384, -16385]
-    assert clipped.tolist() == [2 + 2 + 2 + 4 + 4, 4 * 2]
+    assert parts.clipped.tolist() == [2 + 2 + 2 + 4 + 4, 4 * 2]
 
 
 def test_self_noise_is_scaled_for_each_world(array: MicrophoneArray) -> None:
     loud = array.model_copy(update={"self_noise_dba": 50.0})
-    silence, codes = np.zeros((3, 4, 4000), dtype=np.float32), np.zeros((3, 4, 4000), dtype=np.int16)
-    keys, steps = np.full(3, 9, dtype=np.uint64), np.zeros(3, dtype=np.int64)
-    gains = np.array([1.0, 0.0, 2.0], dtype=np.float32)
-    Converter(loud, RATE_HZ).convert(np.arange(3), silence, keys, steps, codes, self_noise_gain=gains)
+    parts = Parts(loud, np.zeros((3, 4, 4000)))
+    parts.keys[:] = key_of(9)
+    parts.noise_gain[:] = 1.0, 0.0, 2.0
+    codes = parts.convert()
     assert not codes[1].any()
     assert np.abs(codes[2] - 2.0 * codes[0]).max() <= 1.5
-    assert np.array_equal(codes[0], convert_one(loud))
+    assert np.array_equal(codes[0], convert(loud, np.zeros((1, 4, 4000)), seed=9)[0])
 
 
-def convert_one(array: MicrophoneArray) -> np.ndarray:
-    """Convert silence with everything that may be left out left out."""
-    codes = np.zeros((1, 4, 4000), dtype=np.int16)
-    silence, keys = np.zeros((1, 4, 4000), dtype=np.float32), np.full(1, 9, dtype=np.uint64)
-    Converter(array, RATE_HZ).convert(np.arange(1), silence, keys, np.zeros(1, dtype=np.int64), codes)
-    return np.asarray(codes[0])
+def test_a_microphones_gain_is_that_of_the_noise_and_a_dead_channel_is_silent(array: MicrophoneArray) -> None:
+    parts = Parts(array, np.zeros((2, 4, 4000)))
+    loops, ones = np.full((1, 4, 50), 0.1, dtype=np.float32), np.ones((2, 1), dtype=np.float32)
+    parts.streams = NoiseStreams(loops, ones, 2.0 * ones)
+    parts.noise_gain[:] = 0.0
+    parts.mic_gain[1] = 0.0, 0.5, 1.0, 2.0
+    codes = parts.convert().astype(float)
+    np.testing.assert_allclose(codes[1], codes[0] * parts.mic_gain[1][:, None], atol=1.0)
+    parts.noise_gain[:] = 1.0
+    assert not parts.convert()[1, 0].any()
+    assert (parts.codes[1, 1:] != 0).any(axis=1).all()

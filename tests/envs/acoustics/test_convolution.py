@@ -6,10 +6,32 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from phonotaxis.envs.acoustics.convolution import StreamingConvolver, emissions
+from phonotaxis.envs.acoustics.convolution import (
+    Emission,
+    StreamingConvolver,
+    convolve,
+    emissions,
+    renew_late,
+)
 
 WORLDS, MICS, TAPS, HOP, FADE = 3, 2, 500, 400, 80
 TOLERANCE = 2e-5  # of the loudest sample: late parts are kept in 16 bits
+
+
+def step(
+    convolver: StreamingConvolver,
+    worlds: np.ndarray,
+    loops: tuple[np.ndarray, np.ndarray],
+    emission: Emission,
+    response: np.ndarray,
+    gain: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Take over responses, early and late, and convolve a hop of loops [sounds, longest] and their lengths."""
+    early, late = (np.ascontiguousarray(part) for part in np.split(response, [convolver.partition], axis=2))
+    if late.size:
+        renew_late(worlds, worlds, late, convolver.constants, convolver.kept)
+    convolve(worlds, worlds, *loops, emission, early, gain, convolver.constants, convolver.kept, out)
 
 
 class Stage:
@@ -32,9 +54,8 @@ class Stage:
 
     def step(self, which: int, worlds: np.ndarray | None = None) -> np.ndarray:
         chosen = np.arange(self.clock.size) if worlds is None else worlds
-        early, late = np.split(self.responses[which], [self.convolver.partition], axis=2)
-        self.convolver.renew_late(chosen, late)
-        self.convolver.step(chosen, self.loops, self.length, self.emission, early, self.gain, self.out)
+        loops = self.loops, self.length
+        step(self.convolver, chosen, loops, self.emission, self.responses[which], self.gain, self.out)
         self.clock[chosen] += HOP
         return self.out.copy()
 
@@ -101,16 +122,16 @@ def test_a_moving_tone_does_not_click_at_boundaries(frequency_hz: float) -> None
     convolver = StreamingConvolver(1, 1, taps, hop, fade)
     out, heard, hard = np.zeros((1, 1, hop), dtype=np.float32), [], []
     emission = emissions(1)
-    for step in range(6):  # 0.25 m nearer in each, with an echo that moves the other way
+    for number in range(6):  # 0.25 m nearer in each, with an echo that moves the other way
         response = np.zeros((1, 1, taps), dtype=np.float32)
-        near, far = 300 - 11.66 * step, 500 + 7.3 * step
+        near, far = 300 - 11.66 * number, 500 + 7.3 * number
         for delay, gain in ((near, 1.0), (far, 0.4)):
             response[0, 0] += gain * np.sinc(np.arange(taps) - delay) * np.exp(-(((np.arange(taps) - delay) / 60) ** 2))
-        arguments = (np.zeros(1, int), loop, np.array([loop.size]), emission, response, np.ones(1, np.float32), out)
-        convolver.step(*arguments)
+        loops = loop, np.array([loop.size])
+        arguments = (np.zeros(1, int), loops, emission, response, np.ones(1, np.float32), out)
+        step(convolver, *arguments)
         heard.append(out[0, 0].copy())
-        direct = StreamingConvolver(1, 1, taps, hop, fade)
-        direct.step(*arguments)
+        step(StreamingConvolver(1, 1, taps, hop, fade), *arguments)
         hard.append(out[0, 0].copy())
         emission.clock[:] += hop
     faded, switched = (_boundary_db(np.concatenate(parts), hop, rate_hz) for parts in (heard, hard))
@@ -160,11 +181,9 @@ def test_any_array_response_and_hop(mics: int, taps: int, hop: int, fade: int, t
     convolver, emission = StreamingConvolver(1, mics, taps, hop, fade), emissions(1)
     loop = rng.standard_normal((1, 700)).astype(np.float32)
     response = (rng.standard_normal((1, mics, taps)) * np.exp(-np.arange(taps) / 100)).astype(np.float32)
-    early, late = (np.ascontiguousarray(part) for part in np.split(response, [convolver.partition], axis=2))
     out, heard, one = np.zeros((1, mics, hop), dtype=np.float32), [], np.zeros(1, dtype=np.int64)
     for _ in range(5):
-        convolver.renew_late(one, late)
-        convolver.step(one, loop, np.array([700]), emission, early, np.ones(1, dtype=np.float32), out)
+        step(convolver, one, (loop, np.array([700])), emission, response, np.ones(1, dtype=np.float32), out)
         emission.clock[:] += hop
         heard.append(out[0].copy())
     at = np.arange(-taps + 1, 5 * hop) % 700

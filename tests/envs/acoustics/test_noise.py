@@ -12,12 +12,11 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
-from phonotaxis.envs.acoustics.converter import Converter, NoiseStreams, a_weighting_db, add_streams, ramp
+from phonotaxis.envs.acoustics.converter import NoiseStreams, a_weighting_db, add_streams, ramp
 from phonotaxis.envs.acoustics.directivity import build_directivity
-from phonotaxis.envs.acoustics.noise import NoiseGains, NoiseSource, motor_factors, wheel_speed_mps
+from phonotaxis.envs.acoustics.noise import NoiseSource, fill_factors, wheel_speed_mps
 from phonotaxis.envs.acoustics.noise_loops import directive_coherence, isotropic_coherence
 from phonotaxis.envs.hashing import key_of
-from phonotaxis.envs.threads import Crew
 
 RATE_HZ = 16000
 HOP = 4000
@@ -26,15 +25,23 @@ ROOM = Noise(diffuse_dba=35.0)
 EVERYTHING = Noise(diffuse_dba=35.0, robot=RobotNoise(motor_dba_at_full_speed=50.0, fan_dba=30.0))
 
 
+def factors_of(source: NoiseSource, speed_mps: float, diffuse: float = 1.0, robot: float = 1.0) -> np.ndarray:
+    """How loud each stream is, float32 [1, streams]."""
+    factors = np.empty((1, source.bank.shape[0]), dtype=np.float32)
+    fill_factors(source.constants, speed_mps, np.float32(diffuse), np.float32(robot), factors[0])
+    return factors
+
+
 def hear(
-    source: NoiseSource, mics: int, samples: int = LOOP, speed_mps: float = 0.0, seed: int = 0, step: int = 0
-) -> np.ndarray:
+    source: NoiseSource, mics: int, samples: int = LOOP, speed_mps: float = 0.0, seed: int = 0, step: int = 0,
+    diffuse: float = 1.0, robot: float = 1.0,
+) -> np.ndarray:  # fmt: skip
     """One world's noise alone at a steady speed, float32 [mics, samples]."""
-    sound = np.zeros((1, mics, samples), dtype=np.float32)
-    speed = np.array([speed_mps])
-    keys, steps = np.array([key_of(seed)], dtype=np.uint64), np.array([step])
-    source.add(np.arange(1), sound, keys, steps, speed, speed)
-    return sound[0]
+    sound, factors = np.zeros((mics, samples), dtype=np.float32), factors_of(source, speed_mps, diffuse, robot)
+    streams, gain, gone = NoiseStreams(source.bank, factors, factors), np.float32(1.0), ramp(samples)
+    for mic in range(mics):
+        add_streams(sound[mic], streams, 0, mic, gain, np.uint64(key_of(seed)), step * samples, gone)
+    return sound
 
 
 def level_dba(array: MicrophoneArray, sound: np.ndarray) -> np.ndarray:
@@ -127,9 +134,7 @@ def test_motors_sing_as_high_as_they_turn_fast() -> None:
         spectrum = np.abs(np.fft.rfft(hear(source, 1, speed_mps=speed_mps)[0]))
         assert spectrum.argmax() / 16.0 == tone_hz
     # In between, by power: 0.7 lies 0.485 octaves above a half.
-    np.testing.assert_allclose(
-        motor_factors(np.array([0.7]), robot), [[0.0, 0.7 * 0.515**0.5, 0.7 * 0.485**0.5]], atol=1e-3
-    )
+    np.testing.assert_allclose(factors_of(source, 0.7), [[0.0, 0.7 * 0.515**0.5, 0.7 * 0.485**0.5]], atol=1e-3)
 
 
 def test_several_motors_make_the_level_together() -> None:
@@ -200,56 +205,15 @@ def test_filters_of_the_microphones_shape_what_comes_from_the_robot() -> None:
     assert 0.02 < later_rad < 0.5
 
 
-def test_bits_depend_on_neither_batch_nor_threads(array: MicrophoneArray) -> None:
+def test_gains_are_those_of_room_and_robot(array: MicrophoneArray) -> None:
     source = NoiseSource(array, RATE_HZ, EVERYTHING)
-    worlds, rng = 5, np.random.Generator(np.random.PCG64(7))
-    clean = rng.standard_normal((worlds, array.mics, HOP)).astype(np.float32)
-    keys = np.array([key_of(seed) for seed in range(worlds)], dtype=np.uint64)
-    steps = np.array([0, 3, 63, 64, 1000])
-    before, now = rng.random(worlds), rng.random(worlds)
-    gains = NoiseGains(rng.random(worlds).astype(np.float32), rng.random(worlds).astype(np.float32))
-
-    def run(batches: list[list[int]], threads: int) -> np.ndarray:
-        sound = clean.copy()
-        crew = Crew(threads)
-        for batch in batches:
-            crew.share(lambda part: source.add(part, sound, keys, steps, before, now, gains), np.array(batch))
-        return sound
-
-    together = run([[0, 1, 2, 3, 4]], 1)
-    np.testing.assert_array_equal(run([[0, 1, 2, 3, 4]], 2), together)
-    np.testing.assert_array_equal(run([[3], [0], [4, 1], [2]], 1), together)
-    assert (np.abs(together - clean).max(axis=(1, 2)) > 0.0).all()
-
-
-def test_the_converter_adds_the_same_noise(array: MicrophoneArray) -> None:
-    source, converter = NoiseSource(array, RATE_HZ, EVERYTHING), Converter(array, RATE_HZ)
-    clean = 0.1 * np.random.Generator(np.random.PCG64(8)).standard_normal((3, array.mics, HOP)).astype(np.float32)
-    worlds, steps = np.array([0, 2]), np.array([5, 0, 62])
-    keys = np.array([key_of(seed) for seed in range(3)], dtype=np.uint64)
-    before, now = np.array([0.0, 0.3, 1.0]), np.array([1.0, 0.3, 0.2])
-    fused, apart = np.zeros(clean.shape, np.int16), np.zeros(clean.shape, np.int16)
-    converter.convert(worlds, clean, keys, steps, fused, source.streams(worlds, before, now))
-    noisy = clean.copy()
-    source.add(worlds, noisy, keys, steps, before, now)
-    converter.convert(worlds, noisy, keys, steps, apart)
-    assert np.abs(fused.astype(int) - apart).max() <= 1  # the sum's order differs, and with it its last bit
-    assert not fused[1].any()
-
-
-def test_gains_are_those_of_each_world(array: MicrophoneArray) -> None:
-    source = NoiseSource(array, RATE_HZ, EVERYTHING)
-    keys, steps, speed = np.zeros(4, dtype=np.uint64), np.zeros(4, dtype=np.int64), np.full(4, 0.4)
-    sound = np.zeros((4, array.mics, HOP), dtype=np.float32)
-    gains = NoiseGains(
-        np.array([1.0, 0.0, 1.0, 2.0], dtype=np.float32), np.array([1.0, 1.0, 0.0, 3.0], dtype=np.float32)
+    both, robot, room, other = (
+        hear(source, array.mics, HOP, 0.4, diffuse=a, robot=b)
+        for a, b in ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (2.0, 3.0))
     )
-    source.add(np.arange(4), sound, keys, steps, speed, speed, gains)
-    np.testing.assert_allclose(sound[1] + sound[2], sound[0], atol=1e-9)
-    np.testing.assert_allclose(2.0 * sound[2] + 3.0 * sound[1], sound[3], atol=1e-8)
-    room = np.zeros((1, array.mics, HOP), dtype=np.float32)
-    NoiseSource(array, RATE_HZ, ROOM).add(np.arange(1), room, keys, steps, speed, speed)
-    np.testing.assert_array_equal(sound[2], room[0])
+    np.testing.assert_allclose(robot + room, both, atol=1e-9)
+    np.testing.assert_allclose(2.0 * room + 3.0 * robot, other, atol=1e-8)
+    np.testing.assert_array_equal(room, hear(NoiseSource(array, RATE_HZ, ROOM), array.mics, HOP))
 
 
 def test_episodes_begin_elsewhere_in_the_loops(array: MicrophoneArray) -> None:
@@ -261,7 +225,7 @@ def test_episodes_begin_elsewhere_in_the_loops(array: MicrophoneArray) -> None:
 
 def test_noise_is_off_unless_asked_for(array: MicrophoneArray) -> None:
     source = NoiseSource(array, RATE_HZ, Noise())
-    assert source.is_silent
+    assert source.bank.shape[0] == 0
     assert not hear(source, array.mics, HOP, speed_mps=1.0).any()
 
 
