@@ -270,7 +270,7 @@ class Library:
             if not self._walk_mask[scene_slot][row, column]:
                 row, column = nearest_passable(self._walk_mask[scene_slot], row, column) or (row, column)
             return x, y, z, row, column
-        rng = np.random.Generator(np.random.PCG64([zlib.crc32(scene.name.encode()), number]))
+        rng = np.random.Generator(np.random.PCG64([scene.key, number]))
         cells = np.argwhere(self._walk_mask[scene_slot])
         row, column = (int(v) for v in cells[rng.integers(len(cells))])
         x, y = scene.centre_of(row, column)
@@ -284,8 +284,7 @@ class Library:
             return self._places[(scene_slot, number)][1]
         if self.is_omnidirectional:
             return Beam(self._gain_tables[0], np.array([1.0, 0.0]))
-        name = zlib.crc32(self.scenes[scene_slot].name.encode())
-        rng = np.random.Generator(np.random.PCG64([name, number, _AIM]))
+        rng = np.random.Generator(np.random.PCG64([self.scenes[scene_slot].key, number, _AIM]))
         gain, heading_rad = self._gain_tables[rng.integers(len(self._gain_tables))], rng.uniform(-np.pi, np.pi)
         return Beam(gain, np.array([np.cos(heading_rad), np.sin(heading_rad)]))
 

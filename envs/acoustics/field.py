@@ -95,7 +95,7 @@ def source_field(
     x, y, z = (float(v) for v in source_m)
     check_in_air(scene, (x, y, z), "source")
     sound, regions = scene_sound(scene, crew)
-    scene_key = np.uint64(key_of(zlib.crc32(scene.name.encode())))
+    scene_key = np.uint64(key_of(scene.key))
     key = np.uint64(fold(scene_key, zlib.crc32(np.array([x, y, z]).tobytes())))
     sends = sends or beam()
     source = np.array([x, y, z])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -84,7 +84,8 @@ def load(name: str | Path, seed: int = 0, **options: Any) -> Scene:
     by_suffix = {suffix: source for source in _SOURCES.values() for suffix in source.suffixes}
     suffix = Path(text).suffix.lower()
     if suffix in by_suffix:
-        return _loader(by_suffix[suffix])(text, seed, options)
+        scene = _loader(by_suffix[suffix])(text, seed, options)
+        return replace(scene, content=scene.digest())
     base, _, number = text.partition(":")
     if number:
         if not number.isdecimal():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,7 +27,9 @@ class Scene:
     (`floor_m >= ceiling_m`). The outermost ring of cells is always wall, so that no ray leaves the scene.
 
     Attributes:
-        name: what the scene was loaded from, e.g. `apartment:3` or a map's path.
+        name: what the scene was loaded from, e.g. `apartment:3` or a map's path; for people.
+        content: what a scene from a file holds, as `digest` gives it, so that its draws don't depend on how its path
+            is spelt; empty where the name says it all.
         cell_m: edge of a cell, metres.
         origin_m: world x, y of the plan's lower left corner, metres.
         floor_m: float32 [rows, columns], top of the matter below, metres; 0 on open floor.
@@ -52,6 +56,7 @@ class Scene:
     info: dict[str, str] = field(default_factory=dict)
     absorption_scale: float = 1.0
     scattering_scale: float = 1.0
+    content: str = ""
     # What `walk` has worked out so far.
     cache: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
@@ -64,6 +69,19 @@ class Scene:
         walls = self.is_wall
         if not (walls[0].all() and walls[-1].all() and walls[:, 0].all() and walls[:, -1].all()):
             raise SceneError(f"{self.name}: the outermost ring of cells must be wall (floor_m >= ceiling_m)")
+
+    @property
+    def key(self) -> int:
+        """Of the scene's draws, 32 bits: places and headings of its sources, and the pulses of its late fields."""
+        return zlib.crc32((self.content or self.name).encode())
+
+    def digest(self) -> str:
+        """Return 32 hex digits over plan, heights and materials, whatever the scene is called."""
+        grids = (self.floor_m, self.ceiling_m, self.side_material, self.floor_material, self.ceiling_material)
+        digest = hashlib.sha256(repr(self.shape).encode())
+        for array in (np.array([self.cell_m, *self.origin_m, self.height_m]), *grids):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:32]
 
     @property
     def shape(self) -> tuple[int, int]:

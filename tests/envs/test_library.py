@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics import field as field_module
@@ -40,6 +42,35 @@ def test_a_vacant_slot_is_the_one_unused_for_longest() -> None:
     slots.users[0] = 0
     assert slots.vacant() == (0, None)
     assert slots.found() == ["c", "d"]
+
+
+def test_a_maps_sources_do_not_depend_on_how_its_path_is_spelt(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.full((40, 50), 254, np.uint8)
+    pixels[[0, -1]] = pixels[:, [0, -1]] = 0
+    Image.fromarray(pixels).save(tmp_path / "map.png")
+    (tmp_path / "map.yaml").write_text(
+        "{image: map.png, resolution: 0.1, origin: [0, 0, 0], negate: 0, occupied_thresh: 0.65, free_thresh: 0.196}"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for path in ("map.yaml", "./map.yaml", str(tmp_path / "map.yaml")):
+        library = Library(make_task(path, response_s=0.05, sources={"directivity": "talker"}), store=tmp_path / "kept")
+        slot = library.field_slot(library.scene_slot(0), 0)
+        field = library.fields[slot]
+        found.append((field.source_m.tolist(), field.beam.heading.tolist(), int(field.key)))
+        assert library.scenes[0].name == path
+    assert found[1:] == found[:1] * 2
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    pixels[20, 25] = 0
+    Image.fromarray(pixels).save(tmp_path / "map.png")
+    assert Library(make_task("map.yaml", response_s=0.05))._load(0).key != library.scenes[0].key
+
+
+def test_generated_scenes_draws_are_keyed_by_their_names_for_ever(task: AudioGoalTask) -> None:
+    """A change here changes every suite's episodes."""
+    assert Library(task)._load(3).key == zlib.crc32(b"apartment:3") == 1176408532
 
 
 def test_scenes_that_nobody_uses_make_room_with_their_fields(task: AudioGoalTask) -> None:
