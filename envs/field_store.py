@@ -8,6 +8,7 @@ with.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -95,13 +96,13 @@ class FieldStore:
         materials = (scene.absorption_scale, scene.scattering_scale)
         numbers = np.array([scene.cell_m, *scene.origin_m, scene.height_m, *materials, *source_m, length_s])
         grids = (scene.floor_m, scene.ceiling_m, scene.side_material, scene.floor_material, scene.ceiling_material)
-        digest.update(f"{scene.name}\0{scene.shape}\0".encode())
+        digest.update(f"{scene.content or scene.name}\0{scene.shape}\0".encode())
         for array in (numbers, *grids, passable, *sends):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:32]
 
     def get(self, name: str, scene: Scene, length_s: float, sends: Beam) -> StoredField | None:
-        """Read a field; None where there is none, or none that is whole.
+        """Read a field; None where there is none, none that may be read, or none that is whole.
 
         Args:
             name: of `name_of`.
@@ -112,12 +113,12 @@ class FieldStore:
         path = self.folder / (name + SUFFIX)
         try:
             arrays = _unpacked(path.read_bytes())
-        except FileNotFoundError:
+        except OSError:  # no such file, or another user's: a trace gives the same bits
             return None
         wanted = _forms(scene, length_s)
         whole = arrays.keys() == wanted.keys() and all(_fits(arrays[key], *wanted[key]) for key in wanted)
         if not whole or not _indices_fit(arrays, scene):
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
         _touch(path)
         arrays |= {"key": np.uint64(arrays["key"][0]), "beam": sends}
@@ -127,12 +128,15 @@ class FieldStore:
         )
 
     def put(self, name: str, stored: StoredField) -> None:
-        """Keep a field. Where there is no more room on the disk it is not kept, and a warning says so once."""
+        """Keep a field, for whoever the umask lets read it.
+
+        Where there is no more room on the disk it is not kept, and a warning says so once.
+        """
         arrays = {**stored.field._asdict(), **stored.walk._asdict(), "key": np.array([stored.field.key])}
         del arrays["beam"]
         data = _packed(arrays)
         try:
-            replace_file(self.folder / (name + SUFFIX), data, durable=False)
+            replace_file(self.folder / (name + SUFFIX), data, mode=None, durable=False)
             self._bytes += len(data)
         except OSError as error:
             if not self._full:
@@ -147,7 +151,7 @@ class FieldStore:
         for path in self.folder.glob("*" + SUFFIX):
             try:
                 status = path.stat()
-            except FileNotFoundError:  # another process pruned it
+            except OSError:  # another process pruned it
                 continue
             found.append((status.st_mtime, path.name, status.st_size))
         return sorted(found)
@@ -159,8 +163,8 @@ class FieldStore:
         for _, name, size in files:
             if self._bytes <= _KEPT_SHARE * self.most_bytes:
                 break
-            (self.folder / name).unlink(missing_ok=True)
-            self._bytes -= size
+            if _remove(self.folder / name):
+                self._bytes -= size
 
 
 def _packed(arrays: dict[str, Any]) -> bytes:
@@ -184,16 +188,23 @@ def _remove_if_old(part: Path) -> None:
     try:
         if time.time() - part.stat().st_mtime > _PART_S:
             part.unlink()
-    except FileNotFoundError:
+    except OSError:  # gone meanwhile, or another user's
         return
+
+
+def _remove(path: Path) -> bool:
+    """Remove a field; False where it is another user's, who may keep it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _touch(path: Path) -> None:
-    """Note that a field was used, unless another process has just pruned it."""
-    try:
+    """Note that a field was used, unless another process has just pruned it or it is another user's."""
+    with contextlib.suppress(OSError):
         os.utime(path)
-    except FileNotFoundError:
-        return
 
 
 def _forms(scene: Scene, length_s: float) -> dict[str, tuple[str, tuple[int, ...]]]:

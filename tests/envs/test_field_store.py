@@ -91,6 +91,37 @@ def test_a_damaged_field_is_traced_anew(
     assert file.read_bytes() == data  # and kept again
 
 
+def test_another_user_may_read_what_is_kept(kept: tuple[list[bytes], Path]) -> None:
+    _, file = kept
+    umask = os.umask(0)
+    os.umask(umask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_what_another_user_keeps_to_himself_is_traced(
+    task: AudioGoalTask,
+    kept: tuple[list[bytes], Path],
+    traced: list[tuple[float, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Root, who may run this test, can read everything: what the system would say is said for it."""
+    field, file = kept
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as only:
+        only.setattr(os, "utime", refuse)  # readable, but not his to touch
+        assert again(task, file) == field
+        assert traced == []
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    made = Library(task, store=file.parent)
+    made.field_slot(made.scene_slot(0), NUMBER)
+    assert arrays_of(made) == field
+    assert len(traced) == 1
+
+
 def stored_of(made: Library) -> StoredField:
     walk = made.walks[0]
     found = made.store
