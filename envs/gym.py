@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from phonotaxis.configs import presets
-from phonotaxis.configs.base import did_you_mean
+from phonotaxis.configs.base import ConfigError, did_you_mean
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
@@ -20,6 +20,7 @@ from phonotaxis.envs.world import World
 
 Observation = dict[str, np.ndarray]
 _SEEDS = 2**31
+_ID_OF = {"discrete": "phonotaxis/AudioGoal-v0", "continuous": "phonotaxis/AudioGoalContinuous-v0"}
 
 
 def observation_space(contract: Contract) -> gymnasium.spaces.Dict:
@@ -39,9 +40,26 @@ def action_space(contract: Contract) -> gymnasium.Space[Any]:
     return gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
 
 
-def make_task(task: AudioGoalTask | str, actions: str, **overrides: Any) -> AudioGoalTask:
-    """Build a task from a preset's name (or a task), an action kind, and single fields to override."""
+def make_task(task: AudioGoalTask | str, actions: str | None = None, **overrides: Any) -> AudioGoalTask:
+    """Build a task from a preset's name (or a task), an action kind, and single fields to override.
+
+    Args:
+        task: a task, a preset's name, or a YAML file's path.
+        actions: "discrete" or "continuous"; None for the task's own.
+        **overrides: fields of the task.
+
+    Raises:
+        ConfigError: no such task, or one that says other actions.
+        ValueError: an override that isn't known or doesn't fit.
+    """
     base = task if isinstance(task, AudioGoalTask) else presets.load("tasks", task, AudioGoalTask)
+    if actions is None:
+        actions = base.actions
+    elif actions != base.actions and "actions" in base.model_fields_set:
+        raise ConfigError(
+            f"actions: the task '{base.name}' says {base.actions}, the environment was asked for {actions}; leave "
+            f"`actions` out of one of them, or make {_ID_OF[base.actions]}"
+        )
     return AudioGoalTask.model_validate(base.model_dump() | {"actions": actions} | overrides)
 
 
@@ -61,6 +79,7 @@ class AudioGoalVectorEnv(VectorEnv):
     | depth_age_s | [1] | 0 | s | the simulator's frames are never old |
     | motion | [6] | | m, m, rad, m/s, rad/s, flag | odometry, allowed velocities, collision |
     | motion_valid | [1] | 1 | flag | odometry is there |
+    | goal | [96] | | | what to find, by kind or in words, where the task's `goal` asks for it; zeros for `none` |
     | episode_start | [1] | 0 or 1 | flag | first observation of an episode |
 
     Action (`Discrete(4)`): 0 stop (ends the episode), 1 forward 0.25 m, 2 left 10 degrees, 3 right 10 degrees;
@@ -76,7 +95,8 @@ class AudioGoalVectorEnv(VectorEnv):
     Args:
         num_envs: number of worlds.
         task: an `AudioGoalTask`, a preset's name, or a YAML file's path.
-        actions: "discrete" or "continuous".
+        actions: "discrete" or "continuous"; None for the task's own. The registered ids say one of them, and refuse a
+            task that says the other.
         threads: that the simulator may use.
         library: scenes to share with another environment of the same task.
         copy: hand out observations that are the caller's to keep. Without it they are the worlds' own arrays, to be
@@ -91,7 +111,7 @@ class AudioGoalVectorEnv(VectorEnv):
         self,
         num_envs: int = 1,
         task: AudioGoalTask | str = "audiogoal",
-        actions: str = "discrete",
+        actions: str | None = None,
         threads: int = 1,
         library: Library | None = None,
         copy: bool = True,
@@ -112,7 +132,7 @@ class AudioGoalVectorEnv(VectorEnv):
         """Begin new episodes in every world, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: world i is seeded with `seed + i`, or with `seed[i]`; none goes on drawing.
+            seed: world i, if it is reset, is seeded with `seed + i`, or with `seed[i]`; none goes on drawing.
             options: `reset_mask`, bool [num_envs]; `episode_seeds`, int [num_envs], names the episodes themselves.
 
         Raises:
@@ -124,10 +144,11 @@ class AudioGoalVectorEnv(VectorEnv):
         chosen = _per_world(options, "episode_seeds", np.integer, self.num_envs)
         if chosen is not None and chosen.min() < 0:
             raise ValueError(f"episode_seeds: seeds must be at least 0, got {chosen.min()}")
-        for index, value in enumerate(self._seeds(seed)):
+        worlds, seeds = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask), self._seeds(seed)
+        for world in worlds:
+            value = seeds[world]
             if value is not None:
-                self._rngs[index] = np.random.Generator(np.random.PCG64(value))
-        worlds = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+                self._rngs[world] = np.random.Generator(np.random.PCG64(value))
         self.world.begin(worlds, self._draw(worlds) if chosen is None else chosen[worlds])
         return self._observe(), {}
 
@@ -224,7 +245,7 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
 
     def __init__(self, render_mode: str | None = None, **kwargs: Any) -> None:
         self.render_mode = render_mode
-        actions = kwargs.pop("actions", "discrete")
+        actions = kwargs.pop("actions", None)
         threads, library = kwargs.pop("threads", 1), kwargs.pop("library", None)
         self.world = World(make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs), 1, threads, library)
         self.observation_space = observation_space(self.world.contract)

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.gym import AudioGoalEnv, AudioGoalVectorEnv
 from phonotaxis.envs.library import Library
@@ -187,6 +188,34 @@ def test_a_mask_resets_some_worlds(envs: AudioGoalVectorEnv) -> None:
     for index in (0, 2):
         assert equal({n: a[index] for n, a in before.items()}, {n: a[index] for n, a in after.items()})
     assert envs.world.steps.tolist() == [1, 0, 1]
+
+
+def test_a_seed_reaches_no_world_that_is_not_reset(envs: AudioGoalVectorEnv) -> None:
+    """As in Gymnasium's SyncVectorEnv: who isn't reset goes on drawing where it was."""
+    envs.reset(seed=2)
+    onward, _ = envs.reset()
+    envs.reset(seed=2)
+    mask = np.array([False, True, False])
+    envs.reset(seed=77, options={"reset_mask": mask})
+    after, _ = envs.reset()
+    same = [after["audio"][k].tobytes() == onward["audio"][k].tobytes() for k in range(3)]
+    assert same == [True, False, True]
+
+
+def test_a_tasks_actions_are_kept_and_an_id_that_says_others_is_refused(
+    make_task: Callable[..., AudioGoalTask],
+) -> None:
+    kinds = {"discrete": gymnasium.spaces.Discrete, "continuous": gymnasium.spaces.Box}
+    tasks = {kind: make_task(response_s=0.1, actions=kind) for kind in kinds}
+    for kind, space in kinds.items():
+        assert isinstance(AudioGoalEnv(task=tasks[kind]).action_space, space)
+        assert isinstance(AudioGoalVectorEnv(2, tasks[kind]).single_action_space, space)
+    for env_id, theirs, own in zip(IDS, ("discrete", "continuous"), ("continuous", "discrete")):
+        said = f"says {own}, the environment was asked for {theirs}; .*make {IDS[theirs == 'discrete']}"
+        with pytest.raises(ConfigError, match=said):
+            gymnasium.make(env_id, task=tasks[own])
+        assert isinstance(gymnasium.make(env_id, task=tasks[theirs]).action_space, kinds[theirs])
+        assert isinstance(gymnasium.make(env_id, task=make_task(response_s=0.1)).action_space, kinds[theirs])
 
 
 def test_episodes_can_be_named(envs: AudioGoalVectorEnv, task: AudioGoalTask, library: Library) -> None:
