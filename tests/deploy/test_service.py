@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import configparser
+import re
 import socket
 import subprocess
 import sys
@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from phonotaxis.configs.robot import load_robot
+from phonotaxis.deploy.control import control_path
+from phonotaxis.deploy.emergency_stop import latch_path
 from phonotaxis.deploy.service import notify
+from phonotaxis.export.engines.plan_cache import PlanCache
+from phonotaxis.paths import CACHE_VARIABLE
 
 
 def test_the_service_manager_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,11 +28,57 @@ def test_the_service_manager_is_told(folder: Path, monkeypatch: pytest.MonkeyPat
     notify("READY=1")
 
 
-def test_the_unit_runs_a_command_that_there_is(repository: Path) -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string((repository / "deploy/jetson/phonotaxis.service").read_text().replace("\\\n", ""))
-    words = unit["Service"]["ExecStart"].split()
+@pytest.fixture
+def unit(repository: Path) -> list[tuple[str, str]]:
+    """Return the unit's settings in their order; some stand there more than once."""
+    text = (repository / "deploy/jetson/phonotaxis.service").read_text().replace("\\\n", "")
+    lines = [line.partition("=") for line in text.splitlines() if line and line[0] not in "#["]
+    return [(name, value) for name, _, value in lines]
+
+
+def environment(unit: list[tuple[str, str]]) -> dict[str, str]:
+    words = [word for name, value in unit if name == "Environment" for word in value.split()]
+    return dict(word.split("=", 1) for word in words)
+
+
+def test_what_the_service_writes_lies_in_folders_that_it_is_given(
+    unit: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Homes are read-only: a plan that can't be kept there would be built for minutes at every start."""
+    told = dict(unit)
+    given = [
+        Path(root) / told[name]
+        for name, root in (
+            ("RuntimeDirectory", "/run"),
+            ("StateDirectory", "/var/lib"),
+            ("CacheDirectory", "/var/cache"),
+        )
+    ]
+    assert {told[f"{name}DirectoryMode"] for name in ("Runtime", "State", "Cache")} == {"0700"}
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    for name, value in environment(unit).items():
+        monkeypatch.setenv(name, value)
+    written = (PlanCache().folder, latch_path(load_robot("simulated")), control_path(load_robot("simulated")))
+    assert all(any(folder in path.parents for folder in given) for path in written), written
+
+
+def test_the_service_may_start_for_as_long_as_a_plan_takes(unit: list[tuple[str, str]]) -> None:
+    minutes = dict(unit)["TimeoutStartSec"].removesuffix("min")
+    assert int(minutes) > 10  # as the manual says that it may take
+
+
+def test_the_container_keeps_what_the_service_keeps(repository: Path) -> None:
+    text = (repository / "deploy/jetson/Containerfile").read_text()
+    homes = dict(re.findall(r"(XDG_\w+)=(\S+)", text))
+    (made,) = re.findall(r"install -d .*-m 700 (.*) \\?\n", text) or re.findall(r"install -d .*-m 700 (.*)", text)
+    manual = (repository / "deploy/jetson/README.md").read_text()
+    for folder in (homes["XDG_STATE_HOME"], homes["XDG_CACHE_HOME"], "/episodes"):
+        assert folder in made.split()
+        assert re.search(rf"-v phonotaxis-\w+:{folder}\b", manual)
+
+
+def test_the_unit_runs_a_command_that_there_is(unit: list[tuple[str, str]]) -> None:
+    words = dict(unit)["ExecStart"].split()
     assert words[1] == "run"
     assert "--arm" not in words  # a service never arms
     help_text = subprocess.run(
@@ -37,4 +88,4 @@ def test_the_unit_runs_a_command_that_there_is(repository: Path) -> None:
     for word in words:
         if word.startswith("--"):
             assert word in help_text
-    assert unit["Service"]["Type"] == "notify"
+    assert dict(unit)["Type"] == "notify"
