@@ -1,0 +1,62 @@
+"""What the manuals of robot and replay show is true of the code."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+from phonotaxis.configs.compatibility import mismatches
+from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.robot import load_robot
+from phonotaxis.export.bundle import read_bundle
+from phonotaxis.export.shipped import shipped_policy
+
+
+@pytest.fixture
+def shipped() -> Contract:
+    path = shipped_policy()
+    if path is None:
+        pytest.skip("this version ships no policy")
+    return read_bundle(path).contract
+
+
+def example(page: Path) -> str:
+    (text,) = re.findall(r"^    name: rover\n(?:    .*\n)+", page.read_text(), re.MULTILINE)
+    return textwrap.dedent(text)
+
+
+def test_the_robot_of_the_manual_carries_the_shipped_policy(
+    repository: Path, shipped: Contract, tmp_path: Path
+) -> None:
+    text = example(repository / "deploy/jetson/README.md")
+    (tmp_path / "rover.yaml").write_text(text)
+    assert mismatches(shipped, load_robot(str(tmp_path / "rover.yaml"))) == []
+    pinhole, pipeline = (yaml.safe_load(text)[key] for key in ("camera", "devices"))
+    size = re.search(r"width=(\d+),height=(\d+)", pipeline["camera"]["pipeline"])
+    assert size is not None
+    assert tuple(map(int, size.groups())) == (pinhole["pinhole"]["width"], pinhole["pinhole"]["height"])
+
+
+def test_what_the_shipped_policy_needs_is_told_as_it_is(repository: Path, shipped: Contract) -> None:
+    told = (repository / "docs/robot.md").read_text().partition("## Which robot a policy runs on")[2]
+    told = " ".join(told.partition("\n## ")[0].split())
+    view = 2 * 45 if shipped.camera.cx / shipped.camera.fx == shipped.camera.cy / shipped.camera.fy == 1.0 else 0
+    wanted = (
+        f"`{shipped.array.name}`", f"{shipped.array.positions_m()[0, 2]:g} m", f"{view} x {view} degrees",
+        f"{shipped.camera.mount_xyz_m[0]:g} m", f"{shipped.camera.mount_xyz_m[2]:g} m",
+        f"{shipped.body.max_v_mps:g} m/s", f"{shipped.body.max_w_radps:.1g} rad/s", f"{shipped.body.radius_m:g} m",
+    )  # fmt: skip
+    assert [each for each in wanted if each not in told] == []
+
+
+@pytest.mark.parametrize("document", ["docs/replay.md"])
+def test_python_of_the_pages_runs(repository: Path, document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    blocks = re.findall(r"```python\n(.*?)```", (repository / document).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, document, "exec"), {})  # noqa: S102
