@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from phonotaxis.envs.bench.growth import Growth
     from phonotaxis.envs.truth import Row
 
+# phonotaxis.envs.truth.suite.PARTS, which would be loaded for each --help
+TRUTH_PARTS = ("arrays", "click", "coherence", "shoebox", "waves", "wedge", "door", "furnished", "rlr")
+
 
 def sim(
     worlds: Annotated[int, typer.Option(help="Worlds that are stepped at once.", min=1, max=4096)] = 64,
@@ -157,9 +160,7 @@ def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def acoustics(
-    only: Annotated[
-        list[str] | None, typer.Option(help="A part: arrays, click, coherence, shoebox, ...; may be repeated.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"A part; may be repeated. {', '.join(TRUTH_PARTS)}.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write a picture of the errors here, a .png file.")] = None,
     json: Json = False,
 ) -> None:

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, Seed, say
+from phonotaxis.commands.command import Command, Json, say
 from phonotaxis.figures import emit
 
+EPISODES, SECONDS, REPEATS, MAX_S = 10, 60.0, 5, 86_400.0
+# phonotaxis.hil.faults.FAULTS, which would be loaded for each --help
+FAULT_NAMES = (
+    "policy_killed", "policy_stopped", "policy_terminated", "policy_interrupted", "policy_not_finite", "policy_absurd",
+    "guardian_killed", "guardian_stopped", "all_killed", "port_unplugged", "sound_server_killed", "source_removed",
+    "channel_dead", "channel_clipped", "channels_swapped", "channel_inverted", "camera_gone", "camera_frozen",
+    "camera_garbage", "disk_full", "log_folder_gone", "core_eaten", "wall_clock_forward", "wall_clock_back",
+)  # fmt: skip
 PAIRS_PER_EPISODE = 5  # of the simulator alone, with and without the loop's latency, for each episode of the loop
 
 
 def hil(
     policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
     task: Annotated[str, typer.Option(help="A shipped task's name, or your own .yaml file.")] = "audiogoal",
-    episodes: Annotated[int, typer.Option(help="Of the task, in real time.", min=1)] = 10,
-    seconds: Annotated[float, typer.Option(help="Of each episode, at most.", min=1.0)] = 60.0,
+    episodes: Annotated[int | None, typer.Option(help=f"Of the task, in real time; {EPISODES} without.", min=1)] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help=f"Of each episode, at most; {SECONDS:g} without.", min=1.0, max=MAX_S)
+    ] = None,
     faults: Annotated[bool, typer.Option("--faults", help="Break things instead, and time the wheels.")] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Let `devices sync` find planted offsets between sound and image instead.")
     ] = False,
-    only: Annotated[list[str] | None, typer.Option(help="With --faults: one of them by name; may be repeated.")] = None,
-    repeats: Annotated[int, typer.Option(help="Of each fault; the median counts.", min=1)] = 5,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help=f"With --faults: one of them by name; may be repeated. {', '.join(FAULT_NAMES)}."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help=f"With --faults: of each; the median counts; {REPEATS} without.", min=1)
+    ] = None,
     device_rate: Annotated[
         int | None, typer.Option(help="Samples per second of the array, where it can't do the policy's; e.g. 48000.")
     ] = None,
@@ -32,7 +47,7 @@ def hil(
         typer.Option(help="0 to 1: how much comfort and safety count, for a policy with this knob; 0 without."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the episodes; 0 without.", min=0)] = None,
     json: Json = False,
 ) -> None:
     """Drive the unmodified robot in the simulator, through the devices of this operating system, in real time.
@@ -59,6 +74,9 @@ def hil(
     from phonotaxis.hil.paired import figures, run_paired
     from phonotaxis.policies.evaluate import unseen
 
+    _refuse_unheard(faults, sync, {"--only": only, "--repeats": repeats}, {
+        "--episodes": episodes, "--seconds": seconds, "--seed": seed,
+    })  # fmt: skip
     if device_rate is not None and (sync or faults):
         raise ConfigError("--device-rate is for episodes; it goes with neither --faults nor --sync")
     if sync and caution is not None:
@@ -72,11 +90,28 @@ def hil(
     chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(named)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
-        found = fault_figures(run_faults(chosen, bundle, repeats, out, say, only or (), caution))
+        found = fault_figures(run_faults(chosen, bundle, repeats or REPEATS, out, say, only or (), caution))
     else:
-        seeds = [seed * 1_000_003 + number for number in range(PAIRS_PER_EPISODE * episodes)]
-        found = figures(run_paired(chosen, bundle, seeds, episodes, seconds, out, say, device_rate, caution))
+        count, first = episodes or EPISODES, (seed or 0) * 1_000_003
+        seeds = [first + number for number in range(PAIRS_PER_EPISODE * count)]
+        found = figures(run_paired(chosen, bundle, seeds, count, seconds or SECONDS, out, say, device_rate, caution))
     emit("hil", found, json)
+
+
+def _refuse_unheard(faults: bool, sync: bool, of_faults: dict[str, Any], of_episodes: dict[str, Any]) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        typer.BadParameter: with what to do.
+    """
+    if faults and sync:
+        raise typer.BadParameter("--faults and --sync are two different things; choose one")
+    if not faults and (said := [name for name, value in of_faults.items() if value]):
+        raise typer.BadParameter(f"{' and '.join(said)}: of --faults alone; add --faults")
+    if (faults or sync) and (said := [name for name, value in of_episodes.items() if value is not None]):
+        raise typer.BadParameter(
+            f"{' and '.join(said)}: of episodes alone; leave out {'--faults' if faults else '--sync'}, or these"
+        )
 
 
 COMMAND = Command(

@@ -21,8 +21,10 @@ def replay(
         typer.Option(help="A bundle: the one that ran proves the episode, another says what it would have done."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page to look at and listen to, an .html file.")] = None,
-    from_s: Annotated[float, typer.Option("--from", help="Second at which the page begins.", min=0.0)] = 0.0,
-    to_s: Annotated[float | None, typer.Option("--to", help="Second at which the page ends.")] = None,
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="With --report: second at which the page begins.", min=0.0)
+    ] = None,
+    to_s: Annotated[float | None, typer.Option("--to", help="With --report: second at which the page ends.")] = None,
     recover: Annotated[Path | None, typer.Option(help="Write a whole copy of a torn file, an .mcap file.")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Compress the copy of --recover.")] = False,
     rerun: Annotated[Path | None, typer.Option(help="Convert for the Rerun viewer, an .rrd file.")] = None,
@@ -34,7 +36,8 @@ def replay(
     Without options it says what the file holds. --check recomputes it in three stages: from samples and frames to
     what the policy saw, from there to what it said, from there to what safety let through. On the engine and
     machine that recorded the episode every bit is compared; elsewhere numbers may differ by 1e-5, and an action
-    where its margin was below 2e-5. The first difference is named by its step and quantity, and the exit code is 1.
+    where its margin was below 2e-5; more where TensorRT computed one side, and that is said. The first difference is
+    named by its step and quantity, and the exit code is 1.
 
     The policy that ran is looked for beside the episode and in the two folders above; --policy names it. With
     another policy, it is asked what it would have done: how often both agree, and where they part. It is told what
@@ -50,6 +53,10 @@ def replay(
     from phonotaxis.deploy.episode_reader import read_episode
     from phonotaxis.export.bundle import read_bundle
 
+    if compress and recover is None:
+        raise typer.BadParameter("--compress is of the copy that --recover writes: add --recover COPY.mcap")
+    if report is None and (from_s is not None or to_s is not None):
+        raise typer.BadParameter("--from and --to choose a part of the page: add --report PAGE.html")
     figures: dict[str, Figure] = {}
     given = None if policy is None else read_bundle(policy)
     if recover is not None:
@@ -62,7 +69,7 @@ def replay(
         figures |= steps.summary(found)
     figures |= steps.check_figures(proof) | steps.other_figures(asked)
     if report is not None:
-        figures |= steps.page(found, report, proof, asked, from_s, to_s)
+        figures |= steps.page(found, report, proof, asked, from_s or 0.0, to_s)
     if rerun is not None:
         figures |= steps.to_rerun(found, rerun)
     if lerobot is not None:

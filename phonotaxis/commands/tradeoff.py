@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
+from phonotaxis.commands.command import Command, Json, say
 from phonotaxis.figures import Figure, print_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _TABLES = (("success", "spl", "time_s"), ("clearance_m", "low_clearance_m", "cha
 
 
 def tradeoff(
-    policy: TrainingOrBundle = None,
+    policy: Annotated[
+        Path,
+        typer.Argument(help="Folder of a training, or a bundle (.onnx), with a knob: `phonotaxis prefer` adds one."),
+    ],
     suite: Annotated[str, typer.Option(help="A suite of the benchmark; see `evaluate --help`.")] = "audiogoal-v1",
     split: Annotated[str, typer.Option(help="test, or validation: choose where the knob stands by the latter.")] = (
         "test"
@@ -47,11 +50,11 @@ def tradeoff(
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.tradeoff import measure_tradeoff
 
-    chosen, where, cautions = policy_or_shipped(policy), load_suite(suite), cautions_of(caution)
+    where, cautions = load_suite(suite), cautions_of(caution)
     task, seeds = where.task_of(split_named(split)), where.seeds(split_named(split), episodes)
     with ProgressBar("measuring") as bar:
         found = measure_tradeoff(
-            task, seeds, lambda at: contestant_of("the policy", chosen, task.contract(), at), cautions, threads, bar
+            task, seeds, lambda at: contestant_of("the policy", policy, task.contract(), at), cautions, threads, bar
         )
     what = f"{suite}, {split} split, {len(seeds)} episodes"
     if plot is not None:

@@ -42,7 +42,8 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def hil(toy: SimpleNamespace, tmp_path: Path) -> Callable[..., int]:
     def run(*words: str, knob: bool = True) -> int:
         bundle = toy.bundle(tmp_path / "toy.onnx", toy.contract(caution=knob))
-        return cli.run(["hil", str(bundle.path), "--episodes", "1", "--out", str(tmp_path / "hil"), *words])
+        count = [] if {"--faults", "--sync"} & set(words) else ["--episodes", "1"]
+        return cli.run(["hil", str(bundle.path), *count, "--out", str(tmp_path / "hil"), *words])
 
     return run
 

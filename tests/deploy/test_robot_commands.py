@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from phonotaxis import cli
+from phonotaxis.commands.hil import FAULT_NAMES
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
@@ -143,7 +144,30 @@ def test_an_unknown_fault_is_told_before_anything_runs(
     assert "unknown fault 'camera_forzen'; did you mean 'camera_frozen'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "camera_gone"], "--only: of --faults alone; add --faults"),
+        (["--repeats", "2"], "--repeats: of --faults alone"),
+        (
+            ["--faults", "--episodes", "3", "--seed", "0"],
+            "--episodes and --seed: of episodes alone; leave out --faults",
+        ),
+        (["--faults", "--seconds", "9"], "--seconds: of episodes alone"),
+        (["--sync", "--episodes", "3"], "leave out --sync"),
+        (["--faults", "--sync"], "two different things"),
+        (["--seconds", "inf"], "Invalid value for '--seconds'"),
+    ],
+)
+def test_options_that_the_loop_would_not_hear_are_refused(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["hil", str(tmp_path / "any.onnx"), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_faults_have_names_of_their_own() -> None:
+    assert tuple(fault.name for fault in FAULTS) == FAULT_NAMES
     names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names)
     assert chosen_faults(()) == list(FAULTS)

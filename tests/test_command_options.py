@@ -1,0 +1,83 @@
+"""Options of the command line: what would go unheard is refused, and names that may be chosen are all told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phonotaxis import cli
+from phonotaxis.commands.bench import TRUTH_PARTS
+from phonotaxis.commands.hil import FAULT_NAMES
+from phonotaxis.envs.truth import suite
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--compress"], "add --recover COPY.mcap"),
+        (["--from", "0"], "add --report PAGE.html"),
+        (["--to", "3", "--check"], "add --report PAGE.html"),
+    ],
+)
+def test_what_a_replay_would_not_hear_is_refused(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["replay", str(tmp_path / "any.mcap"), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_tradeoff_asks_for_its_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    """The shipped one has no knob: there is nothing to fall back on."""
+    assert cli.run(["tradeoff", "--json"]) == 2
+    assert "missing argument 'policy'" in capsys.readouterr().err.lower()
+
+
+@pytest.mark.parametrize(("command", "names"), [("hil", FAULT_NAMES), ("bench acoustics", TRUTH_PARTS)])
+def test_help_tells_all_names(
+    command: str, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert cli.run([*command.split(), "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(names) in shown
+
+
+def test_the_parts_of_the_benchmark_are_those_that_are_told() -> None:
+    assert tuple(part.name for part in suite.PARTS) == TRUTH_PARTS
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--tensorrt", "--precision", "fp16"], 2, "write that with -o first, then look at it or build it"),
+        (["--inspect", "--precision", "int8"], 2, "write that with -o first"),
+        (["--check", "--precision", "int8"], 2, "--check holds every precision"),
+        (["--tensorrt", "-o", "out.onnx"], 2, "--tensorrt write none"),
+        (["--inspect", "-o", "out.onnx"], 2, "write none"),
+        (["--check", "-o", "out.onnx"], 2, "write none"),
+        (["--suite", "audiogoal-v1"], 2, "add --check, or a lower --precision"),
+        (["--sign", "key.pem", "--precision", "int8"], 1, "say with -o what to write"),
+    ],
+)
+def test_what_an_export_would_not_hear_is_refused(
+    words: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["export", str(tmp_path / "any.onnx"), *words]) == code
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_robot_without_torch_builds_its_plan(repository: Path) -> None:
+    """Up to the engine, which isn't here."""
+    script = """
+import sys
+sys.modules.update(torch=None, numba=None)
+from phonotaxis import cli
+sys.exit(cli.run(["export", sys.argv[1], "--tensorrt"]))
+"""
+    policy = str(repository / "tests" / "golden" / "policy.onnx")
+    done = subprocess.run([sys.executable, "-c", script, policy], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "engine 'tensorrt'" in done.stderr, done.stderr
