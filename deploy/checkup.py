@@ -17,9 +17,8 @@ from phonotaxis.deploy.devices import DeviceError, DriveDevice, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.input_device import InputDevice
 from phonotaxis.deploy.realtime import PRIORITY
-from phonotaxis.export.bundle import BundleError, read_bundle
+from phonotaxis.export.bundle import BundleError, SignatureError, read_bundle
 from phonotaxis.export.engines import AUTO, EngineError, open_engine
-from phonotaxis.export.signature import SignatureError
 
 LISTEN_S = 2.0
 FRAME_S = 10.0

@@ -36,6 +36,7 @@ from phonotaxis.export.scan import (
     first_field_end,
     scan_model,
 )
+from phonotaxis.export.signature import SignatureError as SignatureError  # raised by `read_bundle`
 from phonotaxis.export.signature import check_signature
 
 FORMAT_VERSION = "1"

@@ -96,4 +96,6 @@ def _leaf(value: object) -> str:
 
 def _view(contract: Contract) -> str:
     """Say how much of the image has to show something, where that isn't all of it."""
-    return "" if contract.view_deg is None else f"; {contract.view_deg[0]:g} x {contract.view_deg[1]:g} degrees of it seen"
+    if contract.view_deg is None:
+        return ""
+    return "; {:g} x {:g} degrees of it seen".format(*contract.view_deg)

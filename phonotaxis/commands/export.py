@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -140,15 +142,19 @@ def _fitted(path: Path, robot: str) -> tuple[Bundle, Policy]:
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     wanted = load_robot(robot)
-    saved = None if path.suffix == ".onnx" else load_checkpoint(path)
-    source = saved or read_bundle(path)
-    facts = provenance(saved) if saved else dict(source.provenance)
-    met = met_in(facts.get("training") or {}, source.contract)
-    contract = contract_for(source.contract, wanted, met)
+    serving: Callable[..., Policy]
+    if path.suffix == ".onnx":
+        bundle = read_bundle(path)
+        facts, own, serving = dict(bundle.provenance), bundle.contract, partial(restored_policy, bundle)
+    else:
+        saved = load_checkpoint(path)
+        facts, own, serving = provenance(saved), saved.contract, saved.policy
+    met = met_in(facts.get("training") or {}, own)
+    contract = contract_for(own, wanted, met)
     check_compatible(contract, wanted)
     for note in beyond_training(contract, met):
         say(f"note: {note}")
-    policy = saved.policy(contract=contract) if saved else restored_policy(source, contract)
+    policy = serving(contract=contract)
     return open_bundle(export_policy(policy, {**facts, "robot": wanted.name}), path), policy
 
 
