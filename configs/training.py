@@ -19,7 +19,6 @@ class PolicyConfig(Frozen):
             (Perez et al. 2018); "attention", a small transformer over the tokens of all senses (Vaswani et al. 2017).
         map_cells: a side, of a map that is carried along: where the source may be, what was seen, where the robot has
             been; 0 for none.
-        map_others: the map also says where the sources are that are not sought, and takes their places away.
         listening_size: units that keep what was heard and say how the map reads what is heard now; 0 for none.
         caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
         memory: "gru", "mingru", "lstm", "transformer" over the last `memory_steps`, or "none".
@@ -38,7 +37,6 @@ class PolicyConfig(Frozen):
     attention_heads: int = Field(default=4, ge=1, le=32)
     attention_layers: int = Field(default=1, ge=1, le=8)
     map_cells: int = Field(default=0, ge=0, le=128)
-    map_others: bool = False
     listening_size: int = Field(default=0, ge=0, le=1024)
     memory: Literal["gru", "mingru", "lstm", "transformer", "none"] = "gru"
     memory_steps: int = Field(default=32, ge=1, le=512)
@@ -57,8 +55,6 @@ class PolicyConfig(Frozen):
             )
         if self.listening_size and not self.map_cells:
             raise ValueError("listening_size says how a map reads what is heard, and map_cells is 0: set both or none")
-        if self.map_others and not self.map_cells:
-            raise ValueError("map_others is a part of the map, and map_cells is 0: set both or none")
         if not all(1 <= channels <= 1024 for channels in self.depth_channels):
             raise ValueError(f"depth_channels must lie in 1..1024, got {list(self.depth_channels)}")
         return self

@@ -201,22 +201,6 @@ class Hearing:
         listeners.field[world], listeners.next_field[world] = route[first], route[second]
         listeners.blend[world] = share if nearest == leg else 1.0 - share
 
-    def others_m(self) -> np.ndarray:
-        """Return where the other sources are, metres ahead of each listener and to its left.
-
-        Returns:
-            float64 [worlds, distractors, 2]; NaN where an episode has none.
-        """
-        pose = self.listeners.pose
-        places_m = np.full((self.hops.size, len(self.voices) - 1, 2), np.nan)
-        for number, voice in enumerate(self.voices[1:]):
-            plays = voice.gain > 0.0
-            offset_m = voice.listeners.source_m[plays, :2] - pose[plays, :2]
-            cosine, sine = np.cos(pose[plays, 2]), np.sin(pose[plays, 2])
-            places_m[plays, number, 0] = cosine * offset_m[:, 0] + sine * offset_m[:, 1]
-            places_m[plays, number, 1] = cosine * offset_m[:, 1] - sine * offset_m[:, 0]
-        return places_m
-
     def state(self) -> dict[str, np.ndarray]:
         """Return every array that the next hop depends on, by name: part of a world's snapshot."""
         passing = ("ticks", "_tap", "_self_noise")  # nothing depends on them, or they never change

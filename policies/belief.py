@@ -12,15 +12,11 @@ up to a constant. Trust, between 0 and 1, is learnt too: a window that says noth
 that has ended is still known. How a window is read may hang on those before it (`listening.py`). Beside the belief the
 map keeps what was seen free, what was seen as a wall, and where the robot has been. The network reads it at points
 about itself, near ones densely.
-
-Where several sounds play, a second belief may say where those are that are not sought, and take their places away from
-the first: what the sought sound is like needn't be known, if it is known what the others are like.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +38,9 @@ POINTS_M = (0.4, 0.9, 1.7, 3.0, 5.0, 8.0)
 NEAR_M = (0.6, 1.0, 2.0)  # radii within which the probability of the source is told
 SEES_M = 7.0  # beyond it depth says nothing to the map
 _FIGURES = len(NEAR_M) + 4
-_SEEN = 3  # layers of what is no belief: free, wall, visited
+_LAYERS = 4  # belief, free, wall, visited
 _UNITS, _NARROW = 24, 8
 _HERE_M = 0.5
-_TRUST_AT_FIRST = -2.0  # before the sigmoid
 
 
 class Belief(NamedTuple):
@@ -55,41 +50,11 @@ class Belief(NamedTuple):
         log_p: float32 [..., cells], logarithm of each cell's probability to hold the source.
         x: float32 [..., cells], metres ahead of the robot.
         y: float32 [..., cells], metres to its left.
-        others_log_p: as log_p, to hold another source; None where the map doesn't tell.
     """
 
     log_p: Tensor
     x: Tensor
     y: Tensor
-    others_log_p: Tensor | None = None
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Belief:
-        """Return it with every part changed alike."""
-        others = None if self.others_log_p is None else change(self.others_log_p)
-        return Belief(change(self.log_p), change(self.x), change(self.y), others)
-
-
-class Others(nn.Module):
-    """What a map needs besides to believe where those sources are that are not sought.
-
-    All of it says nothing at first: a policy whose map is given it goes on as it was.
-
-    Attributes:
-        away: how far the belief of the sought source falls with the logarithm of theirs.
-    """
-
-    def __init__(self, fused: int, size: int, listening: int) -> None:
-        """Build the layers, see `BeliefMap`."""
-        super().__init__()
-        self.likelihood = nn.Linear(_UNITS, RANGES)
-        self.range_and_trust = nn.Linear(fused, RANGES + 1)
-        self.heed = nn.Linear(listening, RANGES + 1) if listening else None
-        self.directions = nn.Linear(3 * len(POINTS_M), 2 * _UNITS, bias=False)
-        self.read = nn.Linear(_FIGURES, size, bias=False)
-        self.away = nn.Parameter(torch.zeros(()))
-        for weight in self.parameters():
-            nn.init.zeros_(weight)
-        nn.init.constant_(self.range_and_trust.bias[RANGES:], _TRUST_AT_FIRST)
 
 
 class BeliefMap(nn.Module):
@@ -107,15 +72,7 @@ class BeliefMap(nn.Module):
     points: Tensor
 
     def __init__(
-        self,
-        contract: Contract,
-        cells: int,
-        azimuths: int,
-        heard: int,
-        fused: int,
-        size: int,
-        listening: int = 0,
-        others: bool = False,
+        self, contract: Contract, cells: int, azimuths: int, heard: int, fused: int, size: int, listening: int = 0
     ) -> None:
         """Build likelihood and reading.
 
@@ -127,31 +84,28 @@ class BeliefMap(nn.Module):
             fused: length of the vector of all senses.
             size: of what is read.
             listening: units that keep what was heard, for how a window is read; 0 where each is read by itself.
-            others: whether it is believed, too, where the sources are that are not sought.
         """
         super().__init__()
         self.grid = Grid(cells, CELL_M)
         self._cells, self._azimuths = cells, azimuths
         self.listening = Listening(fused, listening, _UNITS, RANGES + 1) if listening else None
-        self.others = Others(fused, size, listening) if others else None
-        self._beliefs = 1 + others
-        self._parts = [_UNITS * azimuths, self._beliefs * (RANGES + 1), 2 * DEPTH_CELLS, POSE]
-        self._states = [POSE, self._beliefs, (self._beliefs + _SEEN) * cells**2]
+        self._parts = [_UNITS * azimuths, RANGES + 1, 2 * DEPTH_CELLS, POSE]
+        self._states = [POSE, 1, _LAYERS * cells**2]
         if self.listening is not None:
             self._parts.append(self.listening.inputs)
             self._states.append(self.listening.size)
-        self.inputs, self.state_size = sum(self._parts), state_size(cells, listening, others)
+        self.inputs, self.state_size = sum(self._parts), state_size(cells, listening)
         self.around = nn.Linear(heard, _UNITS)
         self.likelihood = nn.Linear(_UNITS, RANGES)
         self.range_and_trust = nn.Linear(fused, RANGES + 1)
-        self.directions = nn.Linear(3 * (1 + _SEEN) * len(POINTS_M), 2 * _UNITS)
+        self.directions = nn.Linear(3 * _LAYERS * len(POINTS_M), 2 * _UNITS)
         self.narrow = nn.Linear(2 * _UNITS, _NARROW)
         self.read = nn.Linear(POINTS * _NARROW + _FIGURES, size, bias=False)
         # Nothing is believed and nothing read at first: a policy without map that is given one goes on as it was.
         for layer in (self.likelihood, self.range_and_trust):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.range_and_trust.bias[RANGES:], _TRUST_AT_FIRST)
+        nn.init.constant_(self.range_and_trust.bias[RANGES:], -2.0)
         nn.init.zeros_(self.read.weight)
         self._focal = contract.camera.fx / contract.camera.width
         self._depth_scale = math.log1p(contract.camera.max_range_m)
@@ -174,10 +128,8 @@ class BeliefMap(nn.Module):
         middle = DEPTH_CELLS // 2
         horizon = depth[:, :, middle - 1 : middle + 1].amax(dim=2).flatten(1)
         heeded = [self.listening.take(fused)] if self.listening is not None else []
-        told = [self.range_and_trust(fused)]
-        if self.others is not None:
-            told.append(self.others.range_and_trust(fused))
-        return torch.cat([self.around(heard).flatten(1), *told, horizon, displacement(motion), *heeded], dim=1)
+        shown, told = self.around(heard).flatten(1), self.range_and_trust(fused)
+        return torch.cat([shown, told, horizon, displacement(motion), *heeded], dim=1)
 
     def step(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take one step.
@@ -191,7 +143,7 @@ class BeliefMap(nn.Module):
             What is read, float32 [batch, size]; the state; the belief.
         """
         read, states, belief = self.unroll(perceived[None], state, episode_start[None])
-        return read[0], states[0], belief.each(lambda part: part[0])
+        return read[0], states[0], Belief(*(part[0] for part in belief))
 
     def unroll(self, perceived: Tensor, state: Tensor, episode_start: Tensor) -> tuple[Tensor, Tensor, Belief]:
         """Take several steps, each argument but `state` with leading [time], as has all that is returned."""
@@ -204,64 +156,38 @@ class BeliefMap(nn.Module):
         heard = over_polar(polar.flatten(0, 1), cells, NEAREST_M).unflatten(0, when)
         seen, fades = (part.unflatten(0, when) for part in self._see(horizon.detach().flatten(0, 1), cells))
         stays = cells.stays.unflatten(0, when)[:, :, None]
-        layers = layers.unflatten(1, (self._beliefs + _SEEN, self._cells, self._cells))
-        believed, known = layers[:, : self._beliefs], layers[:, self._beliefs :]
-        weights, held, knowns = [], [], []
+        layers = layers.unflatten(1, (_LAYERS, self._cells, self._cells))
+        believed, known = layers[:, :1], layers[:, 1:]
+        weights, beliefs, knowns = [], [], []
         # `unbind`, here and in `memory`: the gradient of an index is as large as the whole, zeros but for one step.
         moments = (part.unbind() for part in (episode_start, trust, heard, stays, fades, seen))
         for starts, trusted, now_heard, stay, fade, now_seen in zip(*moments):
             weight = weight * (1.0 - starts)
             weight = weight + trusted * (1.0 - weight)
-            share = (trusted / weight.clamp(min=1e-6))[:, :, None, None]  # [batch, beliefs, 1, 1]
+            share = (trusted / weight.clamp(min=1e-6))[:, :, None, None]
             believed = stay * believed
             believed = believed + share * (now_heard - believed)
             known = fade * known + now_seen
             weights.append(weight)
-            held.append(believed)
+            beliefs.append(believed)
             knowns.append(known)
-        believed, known = torch.stack(held), torch.stack(knowns)
-        log_p, others = self._normalised(believed)
-        beliefs = [part.flatten(0, 1) for part in (log_p, others) if part is not None]
-        read = self._read(beliefs, known.flatten(0, 1), after.flatten(0, 1), cells)
+        believed, known = torch.stack(beliefs), torch.stack(knowns)
+        log_p = torch.log_softmax(believed.flatten(2), dim=2)
+        read = self._read(log_p.flatten(0, 1), known.flatten(0, 1), after.flatten(0, 1), cells)
         kept = [end, torch.stack(weights), believed.flatten(2), known.flatten(2), *listened]
-        belief = Belief(log_p, cells.x.flatten(1).unflatten(0, when), cells.y.flatten(1).unflatten(0, when), others)
+        belief = Belief(log_p, cells.x.flatten(1).unflatten(0, when), cells.y.flatten(1).unflatten(0, when))
         return read.unflatten(0, when), torch.cat(kept, dim=2), belief
-
-    def _normalised(self, believed: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logarithms of both beliefs' probabilities, each [time, batch, cells], the second where it is."""
-        sought = believed[:, :, 0].flatten(2)
-        if self.others is None:
-            return torch.log_softmax(sought, dim=2), None
-        others = torch.log_softmax(believed[:, :, 1].flatten(2), dim=2)
-        return torch.log_softmax(sought - self.others.away * torch.relu(self._above(others)), dim=2), others
-
-    def _above(self, log_p: Tensor) -> Tensor:
-        """Return the logarithm over a flat belief's."""
-        return log_p + 2.0 * math.log(self._cells)
 
     def _hear(
         self, shown: Tensor, told: Tensor, given: list[Tensor], listened: list[Tensor], episode_start: Tensor
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Say what each window tells.
-
-        Returns:
-            Its likelihoods [time, batch, beliefs, ranges, azimuths], their trust [time, batch, beliefs], and what was
-            listened to.
-        """
+        """Return each window's likelihood [time, batch, ranges, azimuths], its trust, and what was listened to."""
         shown = shown.unflatten(2, (self._azimuths, _UNITS))
-        of_sought, *of_others = told.split(RANGES + 1, dim=2)
         if self.listening is not None:
-            shown, of_sought, *listened = self.listening.unroll(given[0], listened[0], shown, of_sought, episode_start)
-        shown, polars, trusts = torch.relu(shown), [], []
-        likelihoods = [(self.likelihood, of_sought)]
-        if self.others is not None:
-            more = of_others[0] if self.others.heed is None else of_others[0] + self.others.heed(listened[0])
-            likelihoods.append((self.others.likelihood, more))
-        for likelihood, of_one in likelihoods:
-            by_range, trust = of_one.split([RANGES, 1], dim=2)
-            polars.append((likelihood(shown) + by_range[:, :, None]).transpose(2, 3))
-            trusts.append(trust)
-        return torch.stack(polars, dim=2), torch.sigmoid(torch.cat(trusts, dim=2)), listened
+            shown, told, *listened = self.listening.unroll(given[0], listened[0], shown, told, episode_start)
+        by_range, trust = told.split([RANGES, 1], dim=2)
+        polar = self.likelihood(torch.relu(shown)) + by_range[:, :, None]
+        return polar.transpose(2, 3), torch.sigmoid(trust), listened
 
     def _see(self, horizon: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
         """Return what is new of free, wall and visited, and how much is kept; each [moments, 3, cells, cells]."""
@@ -279,18 +205,14 @@ class BeliefMap(nn.Module):
         fades = torch.stack([1.0 - free, 1.0 - 0.5 * torch.maximum(free, wall), RETENTION - 0.1 * here], dim=1)
         return news, fades * cells.stays[:, None]
 
-    def _read(self, beliefs: list[Tensor], known: Tensor, pose: Tensor, cells: Cells) -> Tensor:
-        """Read the map at the points about the robot, and the beliefs' own figures."""
-        side = (1, self._cells, self._cells)
-        shapes = [(self._above(log_p) / 4.0).clamp(-2.0, 3.0).unflatten(1, side) for log_p in beliefs]
-        layers = torch.cat([shapes[0], known, *shapes[1:]], dim=1)
-        found = self.grid.read(layers, self.points, pose).transpose(1, 2)  # [moments, directions, layers, distances]
-        shown = self.directions(with_neighbours(found[:, :, : 1 + _SEEN].flatten(2)))
-        if self.others is not None:
-            shown = shown + self.others.directions(with_neighbours(found[:, :, 1 + _SEEN :].flatten(2)))
-        shown = torch.relu(self.narrow(torch.relu(shown)))
-        read: Tensor = self.read(torch.cat([shown.flatten(1), _figures(beliefs[0], cells)], dim=1))
-        return read if self.others is None else read + self.others.read(_figures(beliefs[1], cells))
+    def _read(self, log_p: Tensor, known: Tensor, pose: Tensor, cells: Cells) -> Tensor:
+        """Read the map at the points about the robot, and the belief's own figures."""
+        above = ((log_p + 2.0 * math.log(self._cells)) / 4.0).clamp(-2.0, 3.0)  # the logarithm over a flat belief's
+        layers = torch.cat([above.unflatten(1, (1, self._cells, self._cells)), known], dim=1)
+        shown = self.grid.read(layers, self.points, pose).transpose(1, 2).flatten(2)  # a row for each direction
+        shown = torch.relu(self.narrow(torch.relu(self.directions(with_neighbours(shown)))))
+        read: Tensor = self.read(torch.cat([shown.flatten(1), _figures(log_p, cells)], dim=1))
+        return read
 
 
 def _figures(log_p: Tensor, cells: Cells) -> Tensor:
@@ -306,7 +228,25 @@ def _figures(log_p: Tensor, cells: Cells) -> Tensor:
     return torch.stack([*near, mean_x / 5.0, mean_y / 5.0, spread / 5.0, entropy / 5.0], dim=1)
 
 
-def state_size(cells: int, listening: int = 0, others: bool = False) -> int:
-    """Return the length of the state of a map: of so many cells a side, with so many units that listen."""
-    beliefs = 1 + others
-    return POSE + beliefs + (beliefs + _SEEN) * cells**2 + listening
+def state_size(cells: int, listening: int = 0) -> int:
+    """Return the length of the state of a map of so many cells a side, and of so many units that listen."""
+    return POSE + 1 + _LAYERS * cells**2 + listening
+
+
+def belief_nll(belief: Belief, range_m: Tensor, bearing_rad: Tensor) -> Tensor:
+    """Cross entropy of the belief to a source that is known to within half a cell.
+
+    Args:
+        belief: leading [...].
+        range_m: float32 [...], straight to the source.
+        bearing_rad: float32 [...], its azimuth in the base frame.
+
+    Returns:
+        float32 [...]; 0 where the source lies outside the map.
+    """
+    x = belief.x - (range_m * torch.cos(bearing_rad))[..., None]
+    y = belief.y - (range_m * torch.sin(bearing_rad))[..., None]
+    squared = x * x + y * y
+    inside = squared.min(dim=-1).values < CELL_M**2
+    target = torch.softmax(-squared / (2.0 * (0.5 * CELL_M) ** 2), dim=-1)
+    return -(target * belief.log_p).sum(dim=-1) * inside

@@ -19,8 +19,6 @@ class Chunk(NamedTuple):
         regrets: float32 [time, batch, actions], see `expert.action_regrets`.
         bearing_rad: float32 [time, batch], azimuth of the source in the base frame.
         range_m: float32 [time, batch], straight to the source.
-        others_m: float32 [time, batch, sources, 2], each other source's place, metres ahead of the robot and to its
-            left; NaN where there is none.
         distance_m: float32 [time, batch], geodesic, to the source.
         to_go: float32 [time, batch], actions of the shortest walk.
     """
@@ -31,7 +29,6 @@ class Chunk(NamedTuple):
     regrets: Tensor
     bearing_rad: Tensor
     range_m: Tensor
-    others_m: Tensor
     distance_m: Tensor
     to_go: Tensor
 
@@ -74,7 +71,7 @@ class ChunkBuffer:
 def _flatten(chunk: Chunk) -> dict[str, Tensor]:
     """Name every tensor and put the worlds first."""
     columns = {f"features.{name}": value.transpose(0, 1).half() for name, value in chunk.features.items()}
-    for name in ("episode_start", "regrets", "bearing_rad", "range_m", "others_m", "distance_m", "to_go"):
+    for name in ("episode_start", "regrets", "bearing_rad", "range_m", "distance_m", "to_go"):
         columns[name] = getattr(chunk, name).transpose(0, 1)
     return columns | {"state": chunk.state}
 

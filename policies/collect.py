@@ -41,13 +41,11 @@ class TaskWorlds:
         lane: task, number of worlds and where episodes are cut.
         policy: of the task's own contract, whose front ends are used.
         first: seed of the first episode.
-        others: rows of what is told of other sources.
         store: folder in which sound fields outlive the training; None for none.
     """
 
-    def __init__(self, lane: Lane, policy: Policy, first: int, others: int, store: str | None = None) -> None:
+    def __init__(self, lane: Lane, policy: Policy, first: int, store: str | None = None) -> None:
         self.lane = lane
-        self.others = others
         self.policy = policy.eval()
         task = of_few_scenes(lane.task, lane.scene_count)
         self.world = World(task, lane.worlds, library=kept_library(task, store))
@@ -69,15 +67,11 @@ class TaskWorlds:
     def labels(self, regrets: np.ndarray) -> dict[str, torch.Tensor]:
         """Say what the expert knows, and where episodes have just begun."""
         world = self.world
-        others_m = np.full((self.lane.worlds, self.others, 2), np.nan, dtype=np.float32)
-        told_m = world.hearing.others_m()
-        others_m[:, : told_m.shape[1]] = told_m
         return {
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
             "regrets": torch.from_numpy(self._in_doubt(regrets)),
             "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
             "range_m": torch.from_numpy(world.range_m.astype(np.float32)),
-            "others_m": torch.from_numpy(others_m),
             "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
             "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
         }
@@ -118,10 +112,9 @@ class Collector:
         self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
         self.state = policy.initial_state(config.worlds)
         self.lanes: list[TaskWorlds] = []
-        others = max(lane.task.sources.distractors for lane in config.all_lanes)
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
-            self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), others, fields))
+            self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), fields))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0

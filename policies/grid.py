@@ -126,16 +126,15 @@ def over_polar(polar: Tensor, cells: Cells, nearest_m: float) -> Tensor:
     """Lay values by range and azimuth over the cells, linearly between them.
 
     Args:
-        polar: float32 [moments, layers, ranges, azimuths]; each range twice the one before, the first azimuth straight
-            ahead.
+        polar: float32 [moments, ranges, azimuths]; each range twice the one before, the first azimuth straight ahead.
         cells: where they are laid; beyond the last range that range's values hold.
         nearest_m: the first range.
 
     Returns:
-        float32 [moments, layers, cells a side, cells a side].
+        float32 [moments, 1, cells a side, cells a side].
     """
-    ranges, azimuths = polar.shape[2:]
-    rows = torch.cat([polar[..., -1:], polar, polar[..., :1]], dim=3)  # so that the ring closes
+    ranges, azimuths = polar.shape[1:]
+    rows = torch.cat([polar[..., -1:], polar, polar[..., :1]], dim=2)[:, None]  # so that the ring closes
     turn = azimuth(cells.x, cells.y) / (2.0 * math.pi)
     column = (turn - torch.floor(turn)) * azimuths + 1.0
     row = 0.5 * torch.log2(cells.x**2 + cells.y**2 + 1e-4) - math.log2(nearest_m)

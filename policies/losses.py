@@ -8,20 +8,12 @@ import torch
 from torch import Tensor
 
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.policies.belief_losses import belief_nll, others_nll
+from phonotaxis.policies.belief import belief_nll
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.policy import PolicyOutput
 
 _TEMPERATURE = 0.25  # actions: how much worse an action may be and still be imitated
-_WEIGHTS = {
-    "regret": 0.5,
-    "imitation": 1.0,
-    "bearing": 0.2,
-    "distance": 0.1,
-    "belief": 0.1,
-    "others": 0.1,
-    "value": 0.02,
-}
+_WEIGHTS = {"regret": 0.5, "imitation": 1.0, "bearing": 0.2, "distance": 0.1, "belief": 0.1, "value": 0.02}
 
 
 class Losses(NamedTuple):
@@ -33,7 +25,6 @@ class Losses(NamedTuple):
     bearing: Tensor
     distance: Tensor
     belief: Tensor
-    others: Tensor
     value: Tensor
 
 
@@ -46,7 +37,6 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     - bearing: negative log-likelihood of the true azimuth under the predicted von Mises distribution;
     - distance: likewise of the true geodesic distance under the predicted log-normal one;
     - belief: cross entropy of the map, where there is one, to the source's place;
-    - others: likewise of where it believes other sources to be, where it does, to theirs;
     - value: smooth absolute error to the expert's undiscounted return.
 
     Args:
@@ -64,10 +54,9 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     mean, std = output.distance.unbind(-1)
     distance = ((0.5 * ((log_m - mean) / std) ** 2 + torch.log(std)) * known).mean()
     to_go = torch.where(known, chunk.to_go, torch.zeros(()))
-    belief, others = torch.zeros(()), torch.zeros(())
+    belief = torch.zeros(())
     if output.belief is not None:
         belief = belief_nll(output.belief, chunk.range_m, chunk.bearing_rad).mean()
-        others = others_nll(output.belief, chunk.others_m).mean()
     returns = task.success_reward + task.progress_reward_per_m * log_m.exp() + task.step_reward * to_go
     value = (torch.nn.functional.smooth_l1_loss(output.value.squeeze(-1), returns, reduction="none") * known).mean()
     parts = {
@@ -76,7 +65,6 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
         "bearing": bearing,
         "distance": distance,
         "belief": belief,
-        "others": others,
         "value": value,
     }
     total = torch.stack([_WEIGHTS[name] * part for name, part in parts.items()]).sum()

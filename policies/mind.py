@@ -39,7 +39,7 @@ class Mind(nn.Module):
         if config.map_cells:
             self.map = BeliefMap(
                 contract, config.map_cells, senses.audio.layout.azimuths, senses.audio.shown, senses.size, size,
-                config.listening_size, config.map_others,
+                config.listening_size,
             )  # fmt: skip
             self._parts = [size, self.map.inputs]
             self._states = [self.memory.state_size, self.map.state_size]
@@ -105,6 +105,5 @@ class Mind(nn.Module):
 
 def state_size(config: PolicyConfig) -> int:
     """Return the length of the state of what the configuration names."""
-    if not config.map_cells:
-        return memory.state_size(config)
-    return memory.state_size(config) + belief.state_size(config.map_cells, config.listening_size, config.map_others)
+    of_map = belief.state_size(config.map_cells, config.listening_size) if config.map_cells else 0
+    return memory.state_size(config) + of_map

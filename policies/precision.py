@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from phonotaxis.policies.belief import Belief
 from phonotaxis.policies.policy import PolicyOutput
 
 _UNITS = {"avx512_bf16", "amx_bf16", "bf16"}  # as the kernel calls them, of x86-64 and of aarch64
@@ -22,5 +23,5 @@ def multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def single(output: PolicyOutput) -> PolicyOutput:
     """Return an output with all its tensors as float32, for losses."""
     heads = {name: value.float() for name, value in output.tensors().items()}
-    belief = None if output.belief is None else output.belief.each(lambda part: part.float())
+    belief = output.belief and Belief(*(part.float() for part in output.belief))
     return PolicyOutput(**heads, belief=belief)

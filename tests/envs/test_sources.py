@@ -184,19 +184,3 @@ def test_what_moves_goes_on_from_a_snapshot_and_in_any_batch(make_task: MakeTask
 def test_misuse_is_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises((ValidationError, ConfigError), match=message):
         Sources.model_validate(fields)
-
-
-def test_where_other_sources_are_is_told_from_the_robot(make_task: MakeTask) -> None:
-    world = World(make_task(**QUIET, sources=Sources(distractors=2)), 2)
-    world.begin(np.arange(2), np.array([3, 4]))
-    world.step(np.array([2, 1]))
-    told_m = world.hearing.others_m()
-    assert told_m.shape == (2, 2, 2)
-    for number in range(2):
-        episode = world.episodes[number]
-        assert episode is not None
-        for other, (ahead_m, left_m) in zip(episode.others, told_m[number]):
-            x, y, yaw = world.pose[number]
-            place = [x + np.cos(yaw) * ahead_m - np.sin(yaw) * left_m, y + np.sin(yaw) * ahead_m + np.cos(yaw) * left_m]
-            np.testing.assert_allclose(place, world.library.fields[other.field].source_m[:2], atol=1e-9)
-    assert World(make_task(**QUIET), 3).hearing.others_m().shape == (3, 0, 2)

@@ -32,17 +32,11 @@ def test_agrees_over_recurrent_steps(policy: Policy, bundle: Bundle, observation
     json.dumps(report.to_json(), allow_nan=False)
 
 
-@pytest.mark.parametrize("more", [{}, {"listening_size": 8, "map_others": True}])
-def test_a_map_agrees_over_recurrent_steps(
-    contract: Contract, observations: Observations, more: dict[str, int]
-) -> None:
+def test_a_map_agrees_over_recurrent_steps(contract: Contract, observations: Observations) -> None:
     torch.manual_seed(0)
-    policy = Policy(contract, PolicyConfig(memory_size=24, map_cells=8, **more)).eval()
+    policy = Policy(contract, PolicyConfig(memory_size=24, map_cells=8)).eval()
     assert policy.mind.map is not None
     torch.nn.init.normal_(policy.mind.map.read.weight)
-    if policy.mind.map.others is not None:
-        for weight in policy.mind.map.others.parameters():
-            torch.nn.init.normal_(weight, std=0.1)
     bundle = open_bundle(export_policy(policy, {}))
     report = compare(policy, open_engine(bundle), observations(bundle.contract, steps=40, batch=2, seed=0))
     assert report.largest_difference < 2e-5

@@ -73,8 +73,7 @@ def test_what_a_policy_leaves_out_and_overlapping_windows_build(
 
 def test_a_map_builds(tensorrt_tools: Path, contract: Contract, tmp_path: Path) -> None:
     """Its operators are others than a network's: cells are gathered, and sampled between."""
-    config = PolicyConfig(memory_size=24, map_cells=8, listening_size=8, map_others=True)
-    policy = Policy(contract, config).eval()
+    policy = Policy(contract, PolicyConfig(memory_size=24, map_cells=8)).eval()
     path = tmp_path / "policy.onnx"
     write_bundle(path, export_policy(policy, {}))
     found = build(tensorrt_tools, path)[str(path)]

@@ -11,14 +11,13 @@ import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.policies.belief import CELL_M, RANGES, Belief, BeliefMap
-from phonotaxis.policies.belief_losses import belief_nll, others_nll
+from phonotaxis.policies.belief import CELL_M, RANGES, Belief, BeliefMap, belief_nll
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.depth_front_end import DEPTH_CELLS
 from phonotaxis.policies.policy import Policy
 
 CELLS, AZIMUTHS, HEARD, FUSED, SIZE = 16, 36, 4, 5, 6
-SOURCE, OTHER = np.array([2.0, 1.5]), np.array([-1.0, 2.5])
+SOURCE = np.array([2.0, 1.5])
 
 
 @pytest.fixture
@@ -31,20 +30,8 @@ def belief_map(make_task: Callable[..., AudioGoalTask]) -> BeliefMap:
     return made
 
 
-@pytest.fixture
-def two_beliefs(make_task: Callable[..., AudioGoalTask]) -> BeliefMap:
-    made = BeliefMap(make_task().contract(), CELLS, AZIMUTHS, HEARD, FUSED, SIZE, listening=3, others=True)
-    with torch.no_grad():
-        made.likelihood.weight[:, 0] = 1.0
-        made.others.likelihood.weight[:, 1] = 1.0  # likewise of the others, what it shows second
-    return made
-
-
 class Walk:
-    """A robot that knows each window's bearing to the source, and to another, and its map.
-
-    Of the two it hears the other as well as the one: both lie in what is heard first, where there are two beliefs.
-    """
+    """A robot that knows each window's bearing to the source, and its map."""
 
     def __init__(self, belief_map: BeliefMap) -> None:
         self.map = belief_map
@@ -58,19 +45,12 @@ class Walk:
         x, y, yaw = self.pose
         self.pose = np.array([x + math.cos(yaw) * ahead_m, y + math.sin(yaw) * ahead_m, yaw + turn_rad])
         shown = np.zeros((AZIMUTHS, self.map.likelihood.in_features))
-        azimuths = 2.0 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS
-        shown[:, 0] = 30.0 + 30.0 * np.cos(azimuths - self.bearing_rad - lie_rad)
+        shown[:, 0] = 30.0 + 30.0 * np.cos(2.0 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS - self.bearing_rad - lie_rad)
         told = [0.0] * RANGES + [math.log(trust / (1.0 - trust)) if trust else -1e4]
-        if self.map.others is not None:
-            shown[:, 1] = 30.0 + 30.0 * np.cos(azimuths - self.bearing_to_rad(OTHER))
-            shown[:, 0] = np.maximum(shown[:, 0], shown[:, 1])
-            told = told * 2
         horizon = np.zeros((2, DEPTH_CELLS))
         if depth_m is not None:
             horizon[:] = [[1.0 - math.log1p(depth_m) / self.map._depth_scale], [1.0]]
         parts = [shown.ravel(), told, horizon.ravel(), [ahead_m, 0.0, turn_rad]]
-        if self.map.listening is not None:
-            parts.append(np.zeros(self.map.listening.inputs))
         perceived = torch.tensor(np.concatenate(parts), dtype=torch.float32)[None]
         with torch.no_grad():
             _, self.state, belief = self.map.step(perceived, self.state, torch.tensor([[float(self.steps == 0)]]))
@@ -79,20 +59,15 @@ class Walk:
 
     @property
     def bearing_rad(self) -> float:
-        return self.bearing_to_rad(SOURCE)
+        return math.atan2(*(SOURCE - self.pose[:2])[::-1]) - float(self.pose[2])
 
-    def bearing_to_rad(self, place: np.ndarray) -> float:
-        return math.atan2(*(place - self.pose[:2])[::-1]) - float(self.pose[2])
-
-    def error_m(self, belief: Belief, source: np.ndarray = SOURCE, others: bool = False) -> float:
-        """How far from a source the most probable cell is."""
-        log_p = belief.others_log_p if others else belief.log_p
-        assert log_p is not None
-        best = int(log_p[0].argmax())
+    def error_m(self, belief: Belief) -> float:
+        """How far from the source the most probable cell is."""
+        best = int(belief.log_p[0].argmax())
         x, y, yaw = self.pose
         ahead, left = float(belief.x[0, best]), float(belief.y[0, best])
         place = [x + math.cos(yaw) * ahead - math.sin(yaw) * left, y + math.sin(yaw) * ahead + math.cos(yaw) * left]
-        return float(np.hypot(*(place - source)))
+        return float(np.hypot(*(place - SOURCE)))
 
     def layer(self, number: int) -> np.ndarray:
         return self.state[0, 4:].reshape(4, CELLS, CELLS)[number].numpy()
@@ -165,15 +140,9 @@ def test_the_loss_is_least_at_the_source(belief_map: BeliefMap) -> None:
 
 
 @pytest.mark.parametrize(
-    ("had", "gets"),
-    [
-        ({}, {"map_cells": 6}),
-        ({"map_cells": 6}, {"map_cells": 6, "listening_size": 8}),
-        ({"map_cells": 6}, {"map_cells": 6, "map_others": True}),
-        ({"map_cells": 6, "listening_size": 8}, {"map_cells": 6, "listening_size": 8, "map_others": True}),
-    ],
+    ("had", "gets"), [({}, {"map_cells": 6}), ({"map_cells": 6}, {"map_cells": 6, "listening_size": 8})]
 )
-def test_a_policy_that_is_given_more_of_a_map_goes_on_as_it_was(
+def test_a_policy_that_is_given_a_map_or_listens_goes_on_as_it_was(
     make_config: Callable[..., ImitationConfig], had: dict[str, int], gets: dict[str, int]
 ) -> None:
     config = make_config()
@@ -217,40 +186,3 @@ def test_how_a_window_is_read_hangs_on_what_was_heard_before(make_task: Callable
         _, states, belief = made.unroll(perceived, torch.zeros(2, made.state_size), starts)
     assert torch.equal(belief.log_p[2, 0], belief.log_p[2, 1])
     assert torch.equal(states[2, 0], states[2, 1])
-
-
-def test_where_another_source_is_believed_the_sought_one_is_not(two_beliefs: BeliefMap) -> None:
-    """Both are heard alike: what tells them apart is what is known of the other."""
-    errors_m = []
-    for away in (0.0, 1.0):
-        with torch.no_grad():
-            two_beliefs.others.away.fill_(away)
-        walk = Walk(two_beliefs)
-        for _ in range(60):
-            last = walk.step(0.1, 0.15)
-        assert walk.error_m(last, OTHER, others=True) < CELL_M
-        assert float(last.log_p.exp().sum()) == pytest.approx(1.0, abs=1e-4)
-        errors_m.append(walk.error_m(last))
-    assert errors_m[1] < CELL_M < errors_m[0]
-
-
-def test_the_loss_of_other_sources_is_over_those_that_there_are(two_beliefs: BeliefMap) -> None:
-    walk = Walk(two_beliefs)
-    for _ in range(40):
-        last = walk.step(0.1, 0.15)
-    x, y, yaw = walk.pose
-    offset = OTHER - [x, y]
-    turned = [
-        math.cos(yaw) * offset[0] + math.sin(yaw) * offset[1],
-        math.cos(yaw) * offset[1] - math.sin(yaw) * offset[0],
-    ]
-    there, nowhere = torch.tensor([turned], dtype=torch.float32), torch.full((1, 2), math.nan)
-    alone = others_nll(last, there[:, None])
-    assert float(alone) > 0.0
-    assert float(alone) < float(others_nll(last, -there[:, None]))
-    torch.testing.assert_close(others_nll(last, torch.stack([there, nowhere], dim=1)), alone)
-    torch.testing.assert_close(others_nll(last, torch.stack([there, there], dim=1)), alone)
-    flat = last._replace(others_log_p=torch.full((1, CELLS**2), -2.0 * math.log(CELLS)))
-    assert float(others_nll(flat, nowhere[:, None])) == pytest.approx(0.0, abs=1e-5)
-    assert float(others_nll(last, nowhere[:, None])) > 0.1
-    assert float(others_nll(last._replace(others_log_p=None), there[:, None])) == 0.0

@@ -20,7 +20,6 @@ def chunk(first: int, batch: int, time: int = 3) -> Chunk:
         regrets=row[..., None].repeat(1, 1, 4),
         bearing_rad=row + 0.01,
         range_m=row + 0.05,
-        others_m=row[..., None, None].repeat(1, 1, 2, 2) + 0.07,
         distance_m=row + 0.02,
         to_go=row + 0.03,
     )

@@ -92,8 +92,8 @@ def test_reads_what_lies_there_across_the_edge(grid: Grid) -> None:
 
 
 def test_polar_values_lie_in_their_direction_and_range(grid: Grid) -> None:
-    polar = torch.zeros(1, 1, 3, 36)
-    polar[0, 0, 1, 9] = 1.0  # 90 degrees to the left, 1 m
+    polar = torch.zeros(1, 3, 36)
+    polar[0, 1, 9] = 1.0  # 90 degrees to the left, 1 m
     pose = torch.tensor([[0.25, 0.25, 0.0]])
     cells = grid.about(pose, pose, torch.zeros(1, 1))
     laid = over_polar(polar, cells, 0.5)[0, 0]
@@ -105,8 +105,8 @@ def test_polar_values_lie_in_their_direction_and_range(grid: Grid) -> None:
 
 def test_the_ring_of_polar_values_is_closed(grid: Grid) -> None:
     """Between the last azimuth and the first lies what is between them."""
-    polar = torch.zeros(1, 1, 1, 36)
-    polar[..., [0, 35]] = 1.0
+    polar = torch.zeros(1, 1, 36)
+    polar[0, 0, [0, 35]] = 1.0
     pose = torch.tensor([[0.25, 0.25, math.radians(5.0)]])
     cells = grid.about(pose, pose, torch.zeros(1, 1))
     laid = over_polar(polar, cells, 0.5)[0, 0].flatten()

@@ -36,7 +36,6 @@ def seen(regrets: list[float], distance_m: float = 1.0, bearing_rad: float = 0.0
         regrets=torch.tensor([[regrets]]),
         bearing_rad=torch.tensor([[bearing_rad]]),
         range_m=torch.tensor([[distance_m]]),
-        others_m=torch.full((1, 1, 1, 2), math.nan),
         distance_m=torch.tensor([[distance_m]]),
         to_go=torch.tensor([[to_go]]),
     )

@@ -25,8 +25,6 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no memory": ({}, {"memory": "none"}),
     "map": ({}, {"map_cells": 6}),
     "map, listening": ({}, {"map_cells": 6, "listening_size": 8}),
-    "map of others": ({}, {"map_cells": 6, "map_others": True}),
-    "map of others, listening": ({}, {"map_cells": 6, "map_others": True, "listening_size": 8}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }
@@ -43,9 +41,6 @@ def _policy(form: str) -> Policy:
             torch.nn.init.normal_(layer.weight, std=0.1)
         if policy.mind.map.listening is not None:
             torch.nn.init.normal_(policy.mind.map.listening.heed.weight, std=0.1)
-        if policy.mind.map.others is not None:
-            for weight in policy.mind.map.others.parameters():
-                torch.nn.init.normal_(weight, std=0.1)
     return policy
 
 
@@ -288,4 +283,4 @@ def test_state_shape_follows_the_network() -> None:
 def _tensors(output: PolicyOutput) -> list[torch.Tensor]:
     """All that a policy says, its belief's parts among it."""
     *said, belief = output
-    return [*said, *(part for part in belief or () if part is not None)]
+    return [*said, *(belief or ())]
