@@ -12,16 +12,22 @@ import yaml
 from phonotaxis.configs.compatibility import mismatches
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.robot import load_robot
-from phonotaxis.export.bundle import read_bundle
+from phonotaxis.export.bundle import Bundle, read_bundle
+from phonotaxis.export.for_robot import beyond_training, contract_for, met_in
 from phonotaxis.export.shipped import shipped_policy
 
 
 @pytest.fixture
-def shipped() -> Contract:
+def bundle() -> Bundle:
     path = shipped_policy()
     if path is None:
         pytest.skip("this version ships no policy")
-    return read_bundle(path).contract
+    return read_bundle(path)
+
+
+@pytest.fixture
+def shipped(bundle: Bundle) -> Contract:
+    return bundle.contract
 
 
 def example(page: Path) -> str:
@@ -29,12 +35,16 @@ def example(page: Path) -> str:
     return textwrap.dedent(text)
 
 
-def test_the_robot_of_the_manual_carries_the_shipped_policy(
-    repository: Path, shipped: Contract, tmp_path: Path
+def test_the_robot_of_the_manual_carries_the_shipped_policy_written_for_it(
+    repository: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
     text = example(repository / "deploy/jetson/README.md")
     (tmp_path / "rover.yaml").write_text(text)
-    assert mismatches(shipped, load_robot(str(tmp_path / "rover.yaml"))) == []
+    robot = load_robot(str(tmp_path / "rover.yaml"))
+    met = met_in(bundle.provenance["training"], bundle.contract)
+    contract = contract_for(bundle.contract, robot, met)
+    assert mismatches(contract, robot) == []
+    assert beyond_training(contract, met) == []
     pinhole, pipeline = (yaml.safe_load(text)[key] for key in ("camera", "devices"))
     size = re.search(r"width=(\d+),height=(\d+)", pipeline["camera"]["pipeline"])
     assert size is not None
