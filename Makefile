@@ -34,8 +34,8 @@ format-check: venv  ## fail where `make format` would change something
 types: venv  ## mypy over the whole package
 	@$(BIN)/python tools/check_types.py
 
-unit: venv tensorrt  ## pytest alone
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+unit: venv tensorrt  ## pytest alone, in two processes
+	@bash tools/run_tests.sh $(BIN)/python $(PYTEST_FLAGS)
 
 venv:  ## .venv with everything the tests need; the system's packages for it with apt-get
 	@$(SYSTEM)

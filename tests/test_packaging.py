@@ -86,7 +86,7 @@ def test_an_extra_is_found_for_a_module() -> None:
     assert requirements.extra_of_module("yaml") == ""
     assert requirements.extra_of_module("antigravity") is None
     with pytest.raises(
-        ValueError, match="unknown extra 'all' .known: robot, devices, train, lerobot, rerun, bench, dev."
+        ValueError, match="unknown extra 'all' .known: robot, devices, train, sign, sofa, lerobot, rerun, bench, dev."
     ):
         requirements.states("all")
 
