@@ -222,7 +222,11 @@ class Loop:
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
         self._tell_guardian(begun_ns)
         if self._arm_when_sensing and self._depth_ns is not None:
-            self._arm()
+            try:
+                self._arm()
+            except BaseException:  # the guardian has been told of this block: it belongs in the log
+                self._log.audio(block, begun_ns)
+                raise
         self._log.audio(block, begun_ns)
         for due in self._builder.add_block(block):
             self._step(due, begun_ns)

@@ -27,13 +27,13 @@ def engine_of(info: EpisodeInfo, bundle: Bundle, say: Callable[[str], None]) -> 
     Raises:
         EngineError: neither can load the policy.
     """
-    recorded = info.engine.get("engine")
+    recorded = str(info.engine.get("engine"))  # a stranger may have written anything
     if recorded == CPU_ENGINE:
         return open_engine(bundle, CPU_ENGINE, say=say)
     why = f"'{recorded}' is none of {', '.join(ENGINES)}"
     if recorded in ENGINES:
         try:
-            return open_engine(bundle, str(recorded), say=say)
+            return open_engine(bundle, recorded, say=say)
         except EngineError as error:
             why = str(error)
     say(f"recorded on {recorded}, recomputed on {CPU_ENGINE}: {why}")

@@ -12,6 +12,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -110,26 +111,20 @@ def run(
     for refusal in guardian.refused:
         say(f"the guardian runs without {refusal}")
     agreement = Agreement(bundle.contract) if shadow else None
-    try:
+    with ExitStack() as opened_so_far:  # closes what is open, the last first, whatever another's closing raises
+        opened_so_far.callback(guardian.close)
         sensors = open_sensors(robot)
-        try:
-            if told_rate := sensors.microphones.rate_told:
-                say(told_rate)
-            log = _new_log(episode_dir, info)  # behind all that may fail: such a start leaves no file and deletes none
-            say(f"episode {log.path}")
-            try:
-                runner = PolicyRunner(bundle.contract, opened)
-                armed = arm and not shadow
-                loop = Loop(runner, builder, sensors, guardian, log, robot, watches, armed, agreement, say)
-                summary = _guarded(loop, log, duration_s)
-            finally:
-                guardian.close()  # the drive first: nothing that follows may keep it moving
-                log.close()
-        finally:
-            guardian.close()
-            sensors.close()
-    finally:
-        guardian.close()
+        opened_so_far.callback(sensors.close)
+        if told_rate := sensors.microphones.rate_told:
+            say(told_rate)
+        log = _new_log(episode_dir, info)  # behind all that may fail: such a start leaves no file and deletes none
+        opened_so_far.callback(log.close)
+        opened_so_far.callback(guardian.close)  # the drive first: nothing that follows may keep it moving
+        say(f"episode {log.path}")
+        runner = PolicyRunner(bundle.contract, opened)
+        armed = arm and not shadow
+        loop = Loop(runner, builder, sensors, guardian, log, robot, watches, armed, agreement, say)
+        summary = _guarded(loop, log, duration_s)
     summary.agreement = None if agreement is None else agreement.share
     return _complete(summary, log, bundle, guardian)
 

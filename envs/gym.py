@@ -49,13 +49,13 @@ def make_task(task: AudioGoalTask | str, actions: str | None = None, **overrides
         **overrides: fields of the task.
 
     Raises:
-        ConfigError: no such task, or one that says other actions.
+        ConfigError: no such task, or one whose actions are neither these nor the default.
         ValueError: an override that isn't known or doesn't fit.
     """
     base = task if isinstance(task, AudioGoalTask) else presets.load("tasks", task, AudioGoalTask)
     if actions is None:
         actions = base.actions
-    elif actions != base.actions and "actions" in base.model_fields_set:
+    elif actions != base.actions and base.actions != AudioGoalTask.model_fields["actions"].default:
         raise ConfigError(
             f"actions: the task '{base.name}' says {base.actions}, the environment was asked for {actions}; leave "
             f"`actions` out of one of them, or make {_ID_OF[base.actions]}"

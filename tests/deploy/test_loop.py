@@ -151,3 +151,32 @@ def test_a_simulated_robot_with_other_channels_is_told(toy: Any) -> None:
         with pytest.raises(DeviceError, match=r"sends 2 channels of sound, robot 'simulated' has 6"):
             sensors.read_block(10.0)
         sensors.close()
+
+
+def test_a_log_is_closed_though_the_guardians_closing_is_interrupted(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person presses Ctrl-C again while the guardian brakes."""
+    contract = toy.contract()
+    bundle = toy.bundle(tmp_path / "toy.onnx", contract)
+    robot = simulated_robot(contract.array, contract.camera, tmp_path / "none.sock")
+    closed: list[str] = []
+
+    def interrupted() -> None:
+        closed.append("guardian")
+        if closed == ["guardian"]:
+            raise KeyboardInterrupt
+
+    def named(name: str, **more: Any) -> SimpleNamespace:
+        return SimpleNamespace(close=lambda: closed.append(name), **more)
+
+    guardian = SimpleNamespace(refused=[], close=interrupted)
+    sensors = named("sensors", microphones=SimpleNamespace(rate_told=""))
+    monkeypatch.setattr(runtime, "GuardianLink", lambda *given: guardian)
+    monkeypatch.setattr(runtime, "open_sensors", lambda robot: sensors)
+    monkeypatch.setattr(runtime, "_new_log", lambda *given: named("log", path=tmp_path))
+    monkeypatch.setattr(runtime, "Loop", lambda *given: None)
+    monkeypatch.setattr(runtime, "_guarded", lambda *given: SimpleNamespace())
+    with pytest.raises(KeyboardInterrupt):
+        run(robot, bundle.path, tmp_path / "episodes", 1.0)
+    assert closed == ["guardian", "log", "sensors", "guardian"]

@@ -210,12 +210,11 @@ def test_a_tasks_actions_are_kept_and_an_id_that_says_others_is_refused(
     for kind, space in kinds.items():
         assert isinstance(AudioGoalEnv(task=tasks[kind]).action_space, space)
         assert isinstance(AudioGoalVectorEnv(2, tasks[kind]).single_action_space, space)
-    for env_id, theirs, own in zip(IDS, ("discrete", "continuous"), ("continuous", "discrete")):
-        said = f"says {own}, the environment was asked for {theirs}; .*make {IDS[theirs == 'discrete']}"
-        with pytest.raises(ConfigError, match=said):
-            gymnasium.make(env_id, task=tasks[own])
-        assert isinstance(gymnasium.make(env_id, task=tasks[theirs]).action_space, kinds[theirs])
-        assert isinstance(gymnasium.make(env_id, task=make_task(response_s=0.1)).action_space, kinds[theirs])
+    with pytest.raises(ConfigError, match=f"says continuous, the environment was asked for discrete; .*make {IDS[1]}"):
+        gymnasium.make(IDS[0], task=tasks["continuous"])
+    own = AudioGoalTask.model_validate(make_task(response_s=0.1).model_dump())  # as suites and checkpoints give it
+    for env_id, space in zip(IDS, kinds.values()):
+        assert isinstance(gymnasium.make(env_id, task=own).action_space, space)
 
 
 def test_episodes_can_be_named(envs: AudioGoalVectorEnv, task: AudioGoalTask, library: Library) -> None:
