@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from phonotaxis.configs.array import MicrophoneArray, Vector3
 from phonotaxis.configs.base import Frozen, build
 from phonotaxis.configs.front_end import FrontEnd
-from phonotaxis.configs.vision import MODALITIES, SEMANTIC_CLASSES, Modality
+from phonotaxis.configs.vision import MODALITIES, SEMANTIC_CLASSES, Modality, ViewAngles
 
 CONTRACT_VERSION = 1
 
@@ -154,7 +154,7 @@ class Contract(Frozen):
     window_samples: int = Field(default=4000, ge=80, le=MAX_WINDOW_SAMPLES)
     array: MicrophoneArray
     camera: PinholeCamera = PinholeCamera()
-    view_deg: tuple[float, float] | None = None
+    view_deg: ViewAngles | None = None
     modalities: tuple[Modality, ...] = ("depth",)
     body: Body = Body()
     actions: Actions
@@ -163,13 +163,6 @@ class Contract(Frozen):
     motion_source: Literal["wheel", "external", "commanded"] = "wheel"
     state_shape: tuple[int, ...] = ()
     front_end: FrontEnd = FrontEnd()
-
-    @field_validator("view_deg")
-    @classmethod
-    def _angles(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not all(1.0 <= angle < 180.0 for angle in value):
-            raise ValueError("view_deg must be (horizontal, vertical), each from 1 to under 180 degrees")
-        return value
 
     @field_validator("modalities")
     @classmethod

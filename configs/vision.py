@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from phonotaxis.configs.base import Frozen
 
@@ -14,6 +14,15 @@ MODALITIES: tuple[Modality, ...] = ("depth", "semantic", "color")
 # A pixel of a semantic image is an index into this list. Policies are trained on these numbers, so the order is
 # for ever: new classes are appended.
 SEMANTIC_CLASSES = ("unknown", "wall", "floor", "ceiling", "door", "window", "furniture", "curtain")
+
+
+def _angles(value: tuple[float, float], info: ValidationInfo) -> tuple[float, float]:
+    if not all(1.0 <= angle < 180.0 for angle in value):
+        raise ValueError(f"{info.field_name} must be (horizontal, vertical), each from 1 to under 180 degrees")
+    return value
+
+
+ViewAngles = Annotated[tuple[float, float], AfterValidator(_angles)]  # degrees about an image's centre
 
 
 class DepthNoise(Frozen):
@@ -48,14 +57,7 @@ class DepthNoise(Frozen):
     edge_jump: float = Field(default=0.05, gt=0.0, lt=1.0)
     min_range_m: float | None = Field(default=None, ge=0.0)
     max_range_m: float | None = Field(default=None, gt=0.0)
-    field_of_view_deg: tuple[float, float] | None = None
-
-    @field_validator("field_of_view_deg")
-    @classmethod
-    def _angles(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not all(1.0 <= angle < 180.0 for angle in value):
-            raise ValueError("field_of_view_deg must be (horizontal, vertical), each from 1 to under 180 degrees")
-        return value
+    field_of_view_deg: ViewAngles | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> DepthNoise:

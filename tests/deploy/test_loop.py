@@ -17,7 +17,7 @@ from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.robot import CameraConfig, load_robot, simulated_robot
 from phonotaxis.deploy import runtime
 from phonotaxis.deploy.clock import now_ns
-from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.guardian_link import GuardianError
@@ -78,6 +78,38 @@ def test_a_guardian_that_does_not_arm_ends_the_run_unarmed(reason: str, said: st
     assert not loop.summary.armed
     assert not loop._armed  # so that a stop of the policy's is no goal reached
     assert (guardian.events, guardian.starts) == ([], 0)
+
+
+def test_a_block_that_the_guardian_was_told_of_is_logged_though_it_does_not_arm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Replay looks for the sound that the guardian was told of in the log."""
+    guardian = Refusing(armed=False, reason="drive gone")
+    loop = loop_at(guardian)
+    told: list[int | None] = []
+    logged: list[AudioBlock] = []
+    silent = SimpleNamespace(sound=lambda block, at_ns: "")
+    watches = SimpleNamespace(
+        timing=silent, audio=Believing(), order=SimpleNamespace(since_ns=None), depth=guardian.depth
+    )
+    monkeypatch.setattr(loop, "_watches", watches)
+    monkeypatch.setattr(loop, "_depth_ns", now_ns())
+    monkeypatch.setattr(guardian, "sensors", lambda audio_ns, *others: told.append(audio_ns), raising=False)
+    monkeypatch.setattr(guardian, "audio", lambda block, at_ns: logged.append(block), raising=False)
+    block = AudioBlock(np.zeros((6, 4000), dtype=np.int16), 0, now_ns())
+    with pytest.raises(RunEnd, match="doesn't arm"):
+        loop._take_block(block)
+    assert told == [block.capture_ns + 250_000_000]
+    assert logged == [block]
+
+
+class Believing:
+    """A watch that finds nothing wrong."""
+
+    suspicious = False
+
+    def __call__(self, block: AudioBlock) -> str:
+        return ""
 
 
 def test_armed_is_what_the_guardian_says_is_armed() -> None:
