@@ -28,6 +28,7 @@ AUDIO_LOST_NS = 30 * NS_PER_S  # the microphones are opened anew all the while; 
 GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 ARM_WAIT_NS, DISARM_WAIT_NS = NS_PER_S, NS_PER_S // 2
+CATCH_UP_NS = 10 * NS_PER_S  # of sound that waited while the log was opened; then the guardian says what is wrong
 BEHIND_NS = 150_000_000  # from a block's capture on: steps and sensors' ages go first
 
 BY_HAND = "a person at the guardian's socket or button"
@@ -62,7 +63,7 @@ class Loop:
         self._guardian, self._log, self._robot, self._watches = guardian, log, robot, watches
         self._arm_when_sensing, self._armed = arm, False
         self._arm_asked, self._arming = arm, BY_HAND
-        self._guardian_ns = now_ns()
+        self._guardian_ns = self._begun_ns = now_ns()
         self._told_ns = 0
         self._told_depth_ns: int | None = None
         self._complaints: dict[str, str] = {}
@@ -86,6 +87,7 @@ class Loop:
             RunEnd: something ended the run before it.
         """
         heard_ns, alive_ns = now_ns(), 0
+        self._begun_ns = heard_ns
         self._tell_rate(heard_ns)
         notify("READY=1")
         while now_ns() < deadline_ns:
@@ -221,7 +223,7 @@ class Loop:
             self._audio_ns = audio_ns
         self.summary.seconds = (audio_ns - self._first_ns) * 1e-9
         self._tell_guardian(begun_ns)
-        if self._arm_when_sensing and self._depth_ns is not None:
+        if self._may_arm(audio_ns, begun_ns):
             try:
                 self._arm()
             except BaseException:  # the guardian has been told of this block: it belongs in the log
@@ -264,6 +266,13 @@ class Loop:
             return
         self._told_ns, self._told_depth_ns = at_ns, self._depth_ns
         self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+
+    def _may_arm(self, audio_ns: int, at_ns: int) -> bool:
+        """Tell whether a wanted arming is due: depth has come, and sound that the guardian won't call lost."""
+        if not self._arm_when_sensing or self._depth_ns is None:
+            return False
+        fresh = at_ns - audio_ns <= self._robot.safety.audio_max_age_ms * 1e6
+        return fresh or at_ns - self._begun_ns > CATCH_UP_NS
 
     def _arm(self) -> None:
         """Ask the guardian to arm and wait for its word: who isn't armed must not take a goal for reached.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from phonotaxis.deploy.episode_info import EpisodeInfo
 from phonotaxis.deploy.replay_report import TOLERANCE
-from phonotaxis.export.bundle import Bundle
+from phonotaxis.export.bundle import PRECISION_KEY, Bundle
 from phonotaxis.export.engines import ENGINES, Engine, EngineError, open_engine
 
 CPU_ENGINE, GPU_ENGINE = "onnxruntime", "tensorrt"
@@ -44,5 +44,5 @@ def tolerance_of(info: EpisodeInfo, bundle: Bundle, engine: Engine) -> float:
     """Return by how much outputs may differ where bits may, relative to the larger of 1 and the logged number."""
     if GPU_ENGINE not in (info.engine.get("engine"), engine.fingerprint.get("engine")):
         return TOLERANCE
-    precision = bundle.provenance.get("precision", "fp32")
+    precision = bundle.provenance.get(PRECISION_KEY, "fp32")
     return GPU_TOLERANCES.get(str(precision), TOLERANCE)

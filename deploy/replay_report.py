@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # Outputs of another engine or machine may differ by this, relative to the larger of 1 and the logged number.
 # ONNX Runtime differs by 4e-8 between thread counts and some 1e-6 between CPU feature sets, for numbers about 1.
 TOLERANCE = 1e-5
+GROSS = 0.1  # a tolerance above it lets through what isn't rounding
 OBSERVATION, POLICY, SAFETY = "observation", "policy", "safety"
 _OBSERVATION_QUANTITIES = ("samples", "step", "due_ns", "end_sample", "observation_sha256")
 
@@ -107,6 +108,8 @@ class ReplayReport:
 
     def __str__(self) -> str:
         how = "bit-identical" if self.same_engine else f"equal within {self.tolerance:g} (another engine or machine)"
+        if not self.same_engine and self.tolerance > GROSS:
+            how += ", which finds gross faults alone: replay on the kind of machine that the log names for a proof"
         if self.ok:
             text = f"{self.steps} steps recomputed from raw samples and frames: {how}"
         elif self.first is None:

@@ -46,6 +46,7 @@ SIZE_KEY = "phonotaxis.size_bytes"
 SEAL_KEY = "phonotaxis.sha256"
 CONTRACT_KEY = "phonotaxis.contract"
 PROVENANCE_KEY = "phonotaxis.provenance"
+PRECISION_KEY = "precision"  # of the provenance; absent for full precision
 _MAX_METADATA_BYTES = 1_000_000
 _SIZE_DIGITS = 12
 _UNSEALED = "0" * 64

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from phonotaxis.configs.contract import Contract, DiscreteActions, TensorSpec
-from phonotaxis.export.bundle import Bundle
-from phonotaxis.export.precision import PRECISION_KEY
+from phonotaxis.export.bundle import PRECISION_KEY, Bundle
 from phonotaxis.export.scan import scan_model
 
 Section = tuple[str, list[tuple[str, ...]]]

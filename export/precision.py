@@ -19,11 +19,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from phonotaxis.export.bundle import Bundle, BundleError, seal
+from phonotaxis.export.bundle import PRECISION_KEY, Bundle, BundleError, seal
 from phonotaxis.export.weights import WEIGHT
 
 PRECISIONS = ("fp32", "fp16", "int8")
-PRECISION_KEY = "precision"  # of a bundle's provenance
 _PRODUCTS = ("Gemm", "MatMul", "Conv")
 _NOT_IN_EIGHT_BITS = tuple(WEIGHT + part for part in ("senses.audio.", "senses.depth.", "mind.map."))
 _HALF_LARGEST = float(np.finfo(np.float16).max)

@@ -59,6 +59,10 @@ def test_the_parts_of_the_benchmark_are_those_that_are_told() -> None:
         (["--inspect", "-o", "out.onnx"], 2, "write none"),
         (["--check", "-o", "out.onnx"], 2, "write none"),
         (["--suite", "audiogoal-v1"], 2, "add --check, or a lower --precision"),
+        (["--steps", "10000"], 2, "--steps is of the check"),
+        (["--inspect", "--episodes", "0"], 2, "--episodes is of the check"),
+        (["--check", "--robot", "rover.yaml"], 2, "--robot writes a bundle in fp32"),
+        (["--robot", "rover.yaml", "--precision", "int8"], 2, "--robot writes a bundle in fp32"),
         (["--sign", "key.pem", "--precision", "int8"], 1, "say with -o what to write"),
     ],
 )
@@ -70,14 +74,24 @@ def test_what_an_export_would_not_hear_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_robot_without_torch_builds_its_plan(repository: Path) -> None:
-    """Up to the engine, which isn't here."""
+def _export_without_torch(policy: Path, option: str) -> subprocess.CompletedProcess[str]:
     script = """
 import sys
 sys.modules.update(torch=None, numba=None)
 from phonotaxis import cli
-sys.exit(cli.run(["export", sys.argv[1], "--tensorrt"]))
+sys.exit(cli.run(["export", *sys.argv[1:]]))
 """
-    policy = str(repository / "tests" / "golden" / "policy.onnx")
-    done = subprocess.run([sys.executable, "-c", script, policy], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", script, str(policy), option]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_a_robot_without_torch_builds_its_plan(repository: Path) -> None:
+    """Up to the engine, which isn't here."""
+    done = _export_without_torch(repository / "tests" / "golden" / "policy.onnx", "--tensorrt")
     assert done.returncode == 0 or "engine 'tensorrt'" in done.stderr, done.stderr
+
+
+def test_a_robot_without_torch_looks_into_a_bundle(repository: Path) -> None:
+    done = _export_without_torch(repository / "tests" / "golden" / "policy.onnx", "--inspect")
+    assert done.returncode == 0, done.stderr
+    assert "made for" in done.stdout

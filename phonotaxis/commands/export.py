@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STEPS, EPISODES = 10_000, 500
 _FILE_WIDTH = 120  # of a table that goes to a file or another program
+_ROBOT_ALONE = "--robot writes a bundle in fp32; a check needs a task with such a robot, see --suite"
 
 
 class Trial(NamedTuple):
@@ -55,10 +56,13 @@ def export(
     tensorrt: Annotated[
         bool, typer.Option("--tensorrt", help="Build a bundle for this machine's GPU and keep the plan.")
     ] = False,
-    steps: Annotated[int, typer.Option(help="Recurrent steps of the check, at least.", min=1)] = STEPS,
+    steps: Annotated[
+        int | None, typer.Option(help=f"Recurrent steps of the check, at least; {STEPS} without.", min=1)
+    ] = None,
     episodes: Annotated[
-        int, typer.Option(help="Paired episodes, in which a precision acts; 0 leaves them out.", min=0)
-    ] = EPISODES,
+        int | None,
+        typer.Option(help=f"Paired episodes, in which a precision acts; {EPISODES} without, 0 leaves them out.", min=0),
+    ] = None,
     suite: Annotated[
         str | None, typer.Option(help="Check on a suite's test split, not on the training's task.")
     ] = None,
@@ -85,22 +89,18 @@ def export(
     """
     if sum((inspect, check, tensorrt)) > 1:
         raise typer.BadParameter("--inspect, --check and --tensorrt are three different things; choose one")
-    path, trial = policy_or_shipped(source), Trial(steps, episodes, suite, tuple(calibrate or ()))
-    if robot is not None and (inspect or check or tensorrt or precision != "fp32"):
-        raise typer.BadParameter("--robot writes a bundle in fp32; a check needs a task with such a robot, see --suite")
-    if out is not None and (inspect or check or tensorrt):
-        raise typer.BadParameter("-o names the bundle that is written; --inspect, --check and --tensorrt write none")
-    if precision != "fp32" and (inspect or check or tensorrt):
-        raise typer.BadParameter(
-            "--precision is of a bundle that is written: write that with -o first, then look at it or build it by its "
-            "name; --check holds every precision"
-        )
-    if suite is not None and not check and precision == "fp32":
-        raise typer.BadParameter("--suite is where precisions are checked: add --check, or a lower --precision")
-    if sign is not None and (inspect or check or tensorrt):
-        raise typer.BadParameter("--sign goes with writing a bundle, or with a bundle alone")
+    if inspect or check or tensorrt:
+        _refuse_what_is_of_writing(out, robot, precision, sign)
+    elif robot is not None and precision != "fp32":
+        raise typer.BadParameter(_ROBOT_ALONE)
+    if not check and precision == "fp32":
+        _refuse_what_is_of_checking(steps, episodes, suite)
     if calibrate and precision != "int8" and not check:
         raise typer.BadParameter("--calibrate measures the ranges of --precision int8; other precisions have none")
+    path = policy_or_shipped(source)
+    trial = Trial(
+        STEPS if steps is None else steps, EPISODES if episodes is None else episodes, suite, tuple(calibrate or ())
+    )
     if inspect:
         _inspect(path, json)
     elif check:
@@ -113,6 +113,28 @@ def export(
         written = _write(path, out, precision, trial, robot, json)
         if sign is not None:
             _sign(written, sign)
+
+
+def _refuse_what_is_of_writing(out: Path | None, robot: str | None, precision: str, sign: Path | None) -> None:
+    """Refuse what would be ignored where nothing is written."""
+    if robot is not None:
+        raise typer.BadParameter(_ROBOT_ALONE)
+    if out is not None:
+        raise typer.BadParameter("-o names the bundle that is written; --inspect, --check and --tensorrt write none")
+    if precision != "fp32":
+        raise typer.BadParameter(
+            "--precision is of a bundle that is written: write that with -o first, then look at it or build it by its "
+            "name; --check holds every precision"
+        )
+    if sign is not None:
+        raise typer.BadParameter("--sign goes with writing a bundle, or with a bundle alone")
+
+
+def _refuse_what_is_of_checking(steps: int | None, episodes: int | None, suite: str | None) -> None:
+    """Refuse what would be ignored where no precision is checked."""
+    for option, value in {"--steps": steps, "--episodes": episodes, "--suite": suite}.items():
+        if value is not None:
+            raise typer.BadParameter(f"{option} is of the check of precisions: add --check, or a lower --precision")
 
 
 def _load(path: Path) -> tuple[Bundle, Policy | None]:

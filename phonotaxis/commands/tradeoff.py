@@ -51,10 +51,16 @@ def tradeoff(
     from phonotaxis.policies.tradeoff import measure_tradeoff
 
     where, cautions = load_suite(suite), cautions_of(caution)
-    task, seeds = where.task_of(split_named(split)), where.seeds(split_named(split), episodes)
+    part = split_named(split)
+    task, seeds = where.task_of(part), where.seeds(part, episodes)
     with ProgressBar("measuring") as bar:
         found = measure_tradeoff(
-            task, seeds, lambda at: contestant_of("the policy", policy, task.contract(), at), cautions, threads, bar
+            task,
+            seeds,
+            lambda at: contestant_of("the policy", policy, task.contract(), at, part),
+            cautions,
+            threads,
+            bar,
         )
     what = f"{suite}, {split} split, {len(seeds)} episodes"
     if plot is not None:

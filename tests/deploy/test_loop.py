@@ -16,13 +16,13 @@ from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.robot import CameraConfig, load_robot, simulated_robot
 from phonotaxis.deploy import runtime
-from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.guardian_link import GuardianError
 from phonotaxis.deploy.jetson.simulated import SimulatedSensors
-from phonotaxis.deploy.loop import Loop, RunEnd
+from phonotaxis.deploy.loop import CATCH_UP_NS, Loop, RunEnd
 from phonotaxis.deploy.runtime import run
 
 
@@ -101,6 +101,18 @@ def test_a_block_that_the_guardian_was_told_of_is_logged_though_it_does_not_arm(
         loop._take_block(block)
     assert told == [block.capture_ns + 250_000_000]
     assert logged == [block]
+
+
+def test_arming_waits_for_sound_that_is_fresh_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the start held up, such as a full folder's pruning, lets old sound wait, on which no guardian arms."""
+    loop = loop_at(Refusing(armed=True, reason="ok"))
+    at_ns = now_ns()
+    assert not loop._may_arm(at_ns, at_ns)  # no depth yet
+    monkeypatch.setattr(loop, "_depth_ns", at_ns)
+    assert not loop._may_arm(at_ns - 2 * NS_PER_S, at_ns)
+    assert loop._may_arm(at_ns - NS_PER_S // 10, at_ns)
+    late_ns = at_ns + CATCH_UP_NS + NS_PER_S
+    assert loop._may_arm(late_ns - 2 * NS_PER_S, late_ns)  # so that the guardian says what is wrong with the sound
 
 
 class Believing:

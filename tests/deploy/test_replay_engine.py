@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,6 +99,16 @@ def test_the_tolerance_is_that_of_the_bundles_precision() -> None:
     for precision, wanted in GPU_TOLERANCES.items():
         bundle: Any = SimpleNamespace(provenance={} if precision == "fp32" else {"precision": precision})
         assert tolerance_of(info, bundle, cpu) == wanted
+
+
+def test_a_tolerance_that_proves_little_is_said_to(on_gpu: tuple[Path, Bundle]) -> None:
+    """The log says by itself on which engine it was written, so a stranger's may choose the tolerance."""
+    path, bundle = on_gpu
+    eight = replace(bundle, provenance={**bundle.provenance, "precision": "int8"})
+    report = check(path, eight, Stand(eight, 0.5), exact=False)
+    assert report.ok, report
+    assert "gross faults alone" in str(report)
+    assert "gross faults" not in str(check(path, bundle, Stand(bundle), exact=False))
 
 
 def test_an_engine_that_nobody_knows_is_opened_by_no_name(toy: Any, tmp_path: Path) -> None:
