@@ -96,7 +96,7 @@ def _facts(
     ahead = evaluation.over("learnt", "follower")
     facts = [
         Fact("Evaluation", "learnt − follower in SPL, paired", ahead.text(), ahead.low > 0),
-        Fact("Export", "largest difference PyTorch / ONNX Runtime", f"{parity.largest_difference:.1e}"),
+        Fact("Export", "PyTorch, ONNX Runtime: differ by", f"{parity.largest_difference:.1e}"),
         Fact(
             "Export",
             "same action",
@@ -114,5 +114,14 @@ def _facts(
     ]
     for name, report in replays.items():
         good = report.ok if name == "as logged" else not report.ok
-        facts.append(Fact("Replay", name, str(report), good))
+        facts.append(Fact("Replay", name, _found(report), good))
     return tuple(facts)
+
+
+def _found(report: ReplayReport) -> str:
+    """Say what a replay found in few words: the picture has one line for it."""
+    if report.first is not None:
+        return f"step {report.first.step}: {report.first.quantity} differs"
+    if not report.ok:
+        return "no step to compare"
+    return f"{report.steps} steps {'bit-identical' if report.same_engine else f'equal within {report.tolerance:g}'}"

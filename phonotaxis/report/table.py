@@ -35,7 +35,7 @@ COLUMNS = (
     Column("spl", "SPL (%)", 100.0, 0, True),
     Column("softspl", "SoftSPL (%)", 100.0, 0, True),
     Column("sna", "SNA (%)", 100.0, 0, True),
-    Column("distance_to_goal_m", "Distance to goal (m)", 1.0, 1, short="DTG (m)"),
+    Column("distance_to_goal_m", "Distance to goal (m)", 1.0, 1, short="To goal (m)"),
     Column("collisions", "Collisions", 1.0, 1),
     Column("reach", "Reach (%)", 100.0, 0, True),
     Column("stop_precision", "Stop precision (%)", 100.0, 0, True),
