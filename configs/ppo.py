@@ -14,7 +14,8 @@ class PpoConfig(InLanes):
         threads: of the simulator; what is learnt doesn't depend on it.
         critic_rollouts: first rollouts of which only the value is learnt: what imitation left counts no discount, and
             a wrong critic would undo in minutes what was learnt in hours.
-        target_kl: updates of a rollout end where the policy has moved so far from the one that collected it.
+        critic_learning_rate: of these; the rate of all else would hardly move the value in so few steps.
+        target_kl: updates of a rollout end where the policy has moved so far from the one that collected it, nats.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -32,6 +33,7 @@ class PpoConfig(InLanes):
     entropy: float = Field(default=0.0, ge=0)
     target_kl: float = Field(default=0.02, gt=0)
     critic_rollouts: int = Field(default=4, ge=0)
+    critic_learning_rate: float = Field(default=2e-3, gt=0)
     checkpoint_every_s: float = Field(default=60.0, gt=0)
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
     name = f"checkpoint-{known[-1] + 1 if known else 1:06d}"
     tensors, facts = _pack(checkpoint)
     facts["tensors_sha256"] = hashlib.sha256(tensors).hexdigest()
-    part = folder / f".{name}.{os.getpid()}.part"
+    part = folder / f".{name}.{secrets.token_hex(4)}.part"  # in a container a killed writer had the same number
     try:
         text = json.dumps(facts, indent=1, sort_keys=True)
     except (TypeError, ValueError) as error:

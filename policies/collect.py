@@ -167,23 +167,36 @@ def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 _collector: Collector | None = None  # of this process, where it is a collecting one
+_begun: tuple[ImitationConfig, str | None] | None = None  # what it is made of
 
 
-def start_collector(config: ImitationConfig, fields: str | None = None) -> None:
-    """Prepare this process for collecting; Ctrl-C and SIGTERM are the parent's business, its death ends this one."""
-    global _collector
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+def start_collector(config: ImitationConfig, fields: str | None, parent: int) -> None:
+    """Prepare this process for collecting; Ctrl-C and SIGTERM are the parent's business, its death ends this one.
+
+    Worlds are made in the first round: what is wrong with a task reaches the parent from there, and not from here.
+
+    Args:
+        config: of the training.
+        fields: folder in which sound fields outlive the training; None for none.
+        parent: process that this one ends with.
+    """
+    global _begun
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a batch system send them to the whole group
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
-    torch.manual_seed(config.seed)
-    _collector = Collector(config, Policy(config.task.contract(), config.policy), fields)
+    _begun = config, fields
 
 
 def collect_round(weights: dict[str, np.ndarray], expert_share: float) -> Collected:
     """Collect one round in this process with these weights, see `Collector.collect`."""
-    if _collector is None:
+    global _collector
+    if _begun is None:
         raise RuntimeError("start_collector has not run in this process")
+    if _collector is None:
+        config, fields = _begun
+        torch.manual_seed(config.seed)
+        _collector = Collector(config, Policy(config.task.contract(), config.policy), fields)
     _collector.policy.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     collected = _collector.collect(expert_share)
     return collected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
 NEW_MAP = "mind.map."  # what the weights of a policy without map lack
+_KNOB = "caution."  # weights that only `phonotaxis prefer` trains
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class ImitationTrainer:
         """Begin with the weights of another policy, of the same network but for any task it fits.
 
         Where this network has a map, or listens, and that one doesn't, all else is taken over: what is new says nothing
-        at first, so that the policy goes on as it was.
+        at first, so that the policy goes on as it was. A head of preferences is left behind: it holds for the policy
+        that it was learnt beside.
 
         Args:
             other: the policy.
@@ -147,12 +150,20 @@ class ImitationTrainer:
                 f"{own.model_dump_json()}, found {theirs.model_dump_json()}; name that one as `front_end:` of the task "
                 "in your --config, or begin without --weights"
             )
+        told, wanted = (policy.contract.goal is not None for policy in (other, self.policy))
+        if told != wanted:
+            raise CheckpointError(
+                f"the given weights {'are' if told else 'are not'} of a policy that can be told what to find; say "
+                f"`goal: {'none' if told else 'absent'}` of the task in your --config, or begin without --weights"
+            )
         new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
+        given = {name: value for name, value in other.state_dict().items() if not name.startswith(_KNOB)}
         try:
-            self.policy.load_state_dict(new | other.state_dict())
+            self.policy.load_state_dict(new | given)
         except RuntimeError:
             own_sizes = self.policy.config.model_dump()
-            sizes = {name: size for name, size in other.config.model_dump().items() if size != own_sizes[name]}
+            theirs_without = other.config.model_copy(update={"caution": False}).model_dump()
+            sizes = {name: size for name, size in theirs_without.items() if size != own_sizes[name]}
             raise CheckpointError(
                 f"the given weights are a network's of other sizes; name them under `policy:` in your --config: {sizes}"
             ) from None
@@ -216,8 +227,10 @@ class ImitationTrainer:
             The averaged policy.
         """
         config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
-        saved_at = self.seconds
-        pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=start_collector, initargs=(config, self.fields))
+        saved_at, rounds_before = self.seconds, self.rounds
+        pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=start_collector, initargs=(config, self.fields, os.getpid())
+        )
         try:
             if self.share < 1.0:  # the first round compiles kernels and loads scenes: it doesn't count as training time
                 self._take(pool.submit(collect_round, self._weights(), self._expert_share()).result())
@@ -226,10 +239,12 @@ class ImitationTrainer:
                 expert_share = self._expert_share()
                 pending: Future[Collected] = pool.submit(collect_round, self._weights(), expert_share)
                 losses = self._learn()
-                if self._validation_is_due():
+                if validated := self._validation_is_due():
                     self.validate()
                 self._take(pending.result())
                 self.seconds += time.monotonic() - began
+                if validated:  # the next is due so long after this one, however long this one took
+                    self._validated_at = self.seconds
                 if self.seconds - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = self.seconds
@@ -239,7 +254,8 @@ class ImitationTrainer:
                 self.validate()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            self.save()
+            if self.rounds > rounds_before:  # a task that can't begin must not take the folder
+                self.save()
         return self.average
 
     def _validation_is_due(self) -> bool:

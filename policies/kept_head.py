@@ -14,7 +14,6 @@ from phonotaxis.policies.evaluate import contestant
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import discomfort
 from phonotaxis.policies.tradeoff import Episodes, ridden
-from phonotaxis.policies.validation import validation_task
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ class KnobValidation:
     """The same episodes of a task's validation split, run with and without caution whenever it is asked.
 
     Args:
-        task: of the training; see `policies.validation.validation_task`.
+        task: of the validation split.
         episodes: how many.
         manners: by which comfort is measured.
     """
 
     def __init__(self, task: AudioGoalTask, episodes: int, manners: Manners) -> None:
         first = EPISODE_SEEDS["validation"][0]
-        self.arena = Arena(validation_task(task), range(first, first + episodes), threads=1)
+        self.arena = Arena(task, range(first, first + episodes), threads=1)
         self._manners = manners
         self._without: Episodes | None = None  # the policy beneath stays, so once is enough
 

@@ -18,6 +18,7 @@ from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.envs.sb3 import make_sb3
+from phonotaxis.policies.benchmark import told
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
 from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
@@ -26,6 +27,8 @@ from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy, set_learn
 from phonotaxis.policies.several_tasks import SeveralTasks
 
 _RECENT_EPISODES = 200
+_FRAMES = "ppo_frames"  # counter of a checkpoint: of all tunings so far
+_SB3_KL = 1.5  # Stable-Baselines3 goes on until this times what it is given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +69,16 @@ def tune(
     if start.policy_config.caution:
         raise ConfigError("the policy has learnt preferences already; tune first, then `phonotaxis prefer`")
     torch.set_num_threads(1)
-    torch.manual_seed(config.seed)
-    policy = start.policy(contract=config.task.contract())
+    torch.manual_seed(_seed(start, config))
+    policy = start.policy(contract=told(config.task.contract(), start.contract))
     env = SeveralTasks(
         [_worlds(number, lane, start, config, fields) for number, lane in enumerate(config.all_lanes)]
     )  # fmt: skip
     learner = RecurrentPPO(
         RecurrentPolicy, env, learning_rate=config.learning_rate, n_steps=config.steps, n_epochs=config.epochs,
         batch_size=config.worlds // 2 * config.steps, gamma=config.discount, gae_lambda=config.gae_lambda,
-        clip_range=config.clip, ent_coef=config.entropy, target_kl=config.target_kl, seed=config.seed, device="cpu",
-        policy_kwargs={"policy": policy}, verbose=0,
+        clip_range=config.clip, ent_coef=config.entropy, target_kl=config.target_kl / _SB3_KL, seed=config.seed,
+        device="cpu", policy_kwargs={"policy": policy}, verbose=0,
     )  # fmt: skip
     watch = _Watch(policy, start, config, out, on_progress)
     try:
@@ -92,9 +95,14 @@ def _worlds(number: int, lane: Lane, start: Checkpoint, config: PpoConfig, field
     steps = min(lane.task.max_steps, lane.episode_steps)
     task = of_few_scenes(lane.task, lane.scene_count).model_copy(update={"max_steps": steps})
     library = kept_library(task, None if fields is None else str(fields))
-    seed = first_seed(config.seed, number)
+    seed = first_seed(_seed(start, config), number)
     worlds = make_sb3(lane.worlds, seed=seed, task=task, actions=task.actions, threads=config.threads, library=library)
-    return FeatureEnv(worlds, start.policy(contract=task.contract()))
+    return FeatureEnv(worlds, start.policy(contract=told(task.contract(), start.contract)))
+
+
+def _seed(start: Checkpoint, config: PpoConfig) -> int:
+    """Return the configuration's seed, or another where a tuning is gone on with: it shall meet other episodes."""
+    return config.seed + int(start.counters.get(_FRAMES, 0))
 
 
 class _Watch(BaseCallback):
@@ -137,13 +145,16 @@ class _Watch(BaseCallback):
         """Say what the updates that follow this rollout may change."""
         network = self.model.policy
         assert isinstance(network, RecurrentPolicy)
-        set_learning(network, critic_alone=self.rollouts <= self._config.critic_rollouts)
+        alone = self.rollouts <= self._config.critic_rollouts
+        set_learning(network, critic_alone=alone)
+        rate = self._config.critic_learning_rate if alone else self._config.learning_rate
+        self.model.lr_schedule = lambda remaining: rate
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         self._saved_at = time.monotonic()
         config = {"task": self._config.task.model_dump(mode="json"), "ppo": self._config.model_dump(mode="json")}
-        counters = {**self._start.counters, "ppo_frames": self.num_timesteps}
+        counters = {**self._start.counters, _FRAMES: self._start.counters.get(_FRAMES, 0) + self.num_timesteps}
         save_checkpoint(
             self._out,
             Checkpoint(

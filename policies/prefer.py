@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,11 +26,13 @@ from phonotaxis.policies.kept_head import Comfort, KnobValidation
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
+from phonotaxis.policies.validation import validation_task
 
 _HEAD = "caution."  # what the weights of a policy without a knob lack
 _RECENT_ROUNDS = 8
 _LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
 _KEPT = "prefer_kept_"  # counters: the figures of that head
+_VALIDATED_S = "prefer_validated_seconds"  # counter: when it was validated last; below 0 where that is due at once
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class PreferenceTrainer:
         out: folder for checkpoints; None writes none.
         counters: of the training before.
         fields: folder in which traced sound fields are kept for the next training; None for none.
+        validation: the task of the validation split; None for what `validation_task` makes of `task`.
 
     Attributes:
         head: being trained.
@@ -89,6 +93,7 @@ class PreferenceTrainer:
         out: Path | None = None,
         counters: dict[str, float | int] | None = None,
         fields: Path | None = None,
+        validation: AudioGoalTask | None = None,
     ) -> None:
         check_contract("the policy", base.contract, task.contract())
         if not isinstance(base.contract.actions, DiscreteActions):
@@ -108,12 +113,12 @@ class PreferenceTrainer:
         self.kept = copy.deepcopy(head) if config.validations else head
         self.comfort: Comfort | None = None
         self.measured: Comfort | None = None
-        self._validation = KnobValidation(task, config.validation_episodes, config.manners)
-        self._validated_share = 0.0
+        self.validation = validation or validation_task(task)
+        self._validation = KnobValidation(self.validation, config.validation_episodes, config.manners)
+        self.counters = _begun(counters or {})
         if config.validations and base.config.caution:
             self.kept.silence()
-            self._validated_share = -1.0  # it may be the best already
-        self.counters = _begun(counters or {})
+            self.counters[_VALIDATED_S] = -1.0  # it may be the best already
         self._groups: deque[list[Draw]] = deque(maxlen=config.kept_starts)
         self._recent: deque[dict[str, float]] = deque(maxlen=_RECENT_ROUNDS)
         self._fields = None if fields is None else str(fields)
@@ -136,9 +141,11 @@ class PreferenceTrainer:
             raise CheckpointError(f"{out}: not of a training by preferences; `phonotaxis prefer RUN --out` begins one")
         config = build(PreferConfig, saved.config["prefer"] | changes, str(out))
         task = build(AudioGoalTask, saved.config["task"], str(out))
-        trainer = cls(saved.policy(), task, config, out, fields=fields)
+        of_validation = saved.config.get("validation")
+        validation = None if of_validation is None else build(AudioGoalTask, of_validation, str(out))
+        trainer = cls(saved.policy(), task, config, out, fields=fields, validation=validation)
         trainer.optimizer.load_state_dict(saved.optimizer)
-        trainer.counters = dict(saved.counters)
+        trainer.counters = {_VALIDATED_S: saved.counters["prefer_seconds"]} | saved.counters
         trainer.comfort = Comfort.of_counters(trainer.counters, _KEPT)
         trainer.kept.load_state_dict(trainer.head.state_dict())
         try:
@@ -146,21 +153,23 @@ class PreferenceTrainer:
         except RuntimeError:
             again = f"`phonotaxis prefer {out} --out another` begins one with the head that it kept"
             raise CheckpointError(f"{out}: has no head in training that fits its policy; {again}") from None
-        trainer._validated_share = trainer.share
         return trainer
 
     @property
     def share(self) -> float:
         """Share of the training that is done, 0 to 1."""
-        done = float(self.counters["prefer_seconds"]) / (60.0 * self.config.minutes)
-        if self.config.max_rounds is not None:
-            done = max(done, self.counters["prefer_rounds"] / self.config.max_rounds)
+        return self._share_at(float(self.counters["prefer_seconds"]), int(self.counters["prefer_rounds"]))
+
+    def _share_at(self, seconds: float, rounds: int) -> float:
+        done = seconds / (60.0 * self.config.minutes)
+        if self.config.max_rounds is not None and seconds >= 0.0:
+            done = max(done, rounds / self.config.max_rounds)
         return min(1.0, done)
 
     def run(self, on_progress: Callable[[PreferProgress], None] | None = None) -> Policy:
         """Train to the end, and write checkpoints on the way and at the end, however it comes."""
         world = self._worlds()
-        saved_at = float(self.counters["prefer_seconds"])
+        saved_at, rounds_before = float(self.counters["prefer_seconds"]), self.counters["prefer_rounds"]
         try:
             while self.share < 1.0:
                 began = time.monotonic()
@@ -177,14 +186,15 @@ class PreferenceTrainer:
             if self.config.validations and self.counters["prefer_validated_round"] < self.counters["prefer_rounds"]:
                 self.validate()
         finally:
-            self.save()
+            if self.counters["prefer_rounds"] > rounds_before:  # what can't begin must not take the folder
+                self.save()
         return self.kept_policy()
 
     def validate(self) -> None:
         """Measure the head in training on the validation split, and keep it if it is the best yet."""
         self.measured = self._validation.measure(self.policy)
-        self._validated_share = self.share
         self.counters["prefer_validated_round"] = self.counters["prefer_rounds"]
+        self.counters[_VALIDATED_S] = self.counters["prefer_seconds"]
         least = 0.0 if self.comfort is None else self.comfort.more
         if self.measured.succeeds(self.config.success_tolerance) and self.measured.more < least:
             self.comfort = self.measured
@@ -194,7 +204,8 @@ class PreferenceTrainer:
 
     def _validation_is_due(self) -> bool:
         every = self.config.validations
-        return int(self.share * every) > int(self._validated_share * every)
+        before = self._share_at(float(self.counters[_VALIDATED_S]), int(self.counters["prefer_validated_round"]))
+        return math.floor(self.share * every) > math.floor(before * every)
 
     def kept_policy(self) -> Policy:
         """Return the policy with the head that is kept, in evaluation mode."""
@@ -214,7 +225,8 @@ class PreferenceTrainer:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         if self.out is None:
             return
-        config = {"task": self.task.model_dump(mode="json"), "prefer": self.config.model_dump(mode="json")}
+        parts = {"task": self.task, "validation": self.validation, "prefer": self.config}
+        config = {name: part.model_dump(mode="json") for name, part in parts.items()}
         save_checkpoint(
             self.out,
             Checkpoint(
@@ -274,7 +286,7 @@ def with_knob(base: Policy) -> Policy:
 
 def _begun(before: dict[str, float | int]) -> dict[str, float | int]:
     """Return counters of a new training after those of the trainings before, but for another one by preferences."""
-    own = ("rounds", "frames", "episodes", "validated_round", "kept_round")
+    own = ("rounds", "frames", "episodes", "validated_round", "validated_seconds", "kept_round")
     others = {name: value for name, value in before.items() if not name.startswith("prefer_")}
     return others | {"prefer_seconds": 0.0} | {f"prefer_{name}": 0 for name in own}
 

@@ -15,6 +15,8 @@ from phonotaxis.policies.benchmark import Arena
 from phonotaxis.policies.evaluate import contestant, unseen
 from phonotaxis.policies.policy import Policy
 
+# What a policy is built for; all else of a task it meets as it comes.
+_PERCEIVED = ("array", "camera", "front_end", "hop_samples", "modalities", "sample_rate_hz", "window_samples")
 BEST = "best"  # folder beside the checkpoints of a training, a training's folder itself
 
 
@@ -49,7 +51,13 @@ class Validation:
 
 
 def validation_task(task: AudioGoalTask) -> AudioGoalTask:
-    """Return the task with the scenes and sounds of the validation split."""
-    if task.name in presets.names("suites"):
-        return load_suite(task.name).task_of("validation").model_copy(update={"array": task.array})
-    return unseen(task, "validation")
+    """Return the task with the scenes and sounds of the validation split.
+
+    Of a suite's task, that is the suite's own, without what a lane changes of it for the sake of learning, but as the
+    policy hears and sees it.
+    """
+    if task.name not in presets.names("suites"):
+        return unseen(task, "validation")
+    perceived = {name: getattr(task, name) for name in _PERCEIVED}
+    found = load_suite(task.name).task_of("validation").model_copy(update=perceived)
+    return found.model_copy(update={"goal": "absent"}) if task.goal == "absent" else found

@@ -61,6 +61,23 @@ def test_what_comes_next_can_be_typed(
     assert next_one in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("asked")
+def test_who_stops_it_is_told_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(start: object, config: object, out: Path, *rest: Any) -> None:
+        if out.name == "late":
+            (out / "checkpoint-000001").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ppo, "tune", stopped)
+    late = tmp_path / "late"
+    assert cli.run(["tune", "runs/a", "--out", str(late)]) == 130
+    assert f"`phonotaxis tune {late} --out ANOTHER` goes on from it" in capsys.readouterr().err
+    assert cli.run(["tune", "runs/a", "--out", str(tmp_path / "soon")]) == 130
+    assert "nothing was written" in capsys.readouterr().err
+
+
 def test_several_suites_are_lanes(asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "lanes.yaml"
     config.write_text("lanes: [{suite: audiogoal-v1, worlds: 4}, {suite: semantic-v1, worlds: 4}]\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 def contestant_of(
     name: str, path: Path, contract: Contract, caution: float | None = None, split: SplitName = "test"
 ) -> Contestant:
-    """Load a policy; weights of a training serve the contract, a bundle is as it is.
+    """Load a policy with its knob at `caution`, None for one that may have none; see `turnable`."""
+    return turnable(name, path, contract, split)(caution)
+
+
+def turnable(
+    name: str, path: Path, contract: Contract, split: SplitName = "test"
+) -> Callable[[float | None], Contestant]:
+    """Load a policy, for any caution; weights of a training serve the contract, a bundle is as it is.
 
     One that was trained on what is to measure it is warned of.
 
@@ -24,11 +32,10 @@ def contestant_of(
         name: for the user.
         path: folder of a training, or a bundle.
         contract: of the task it is measured on.
-        caution: where its knob stands; None for a policy that may have none.
         split: that it is measured on.
 
-    Raises:
-        ConfigError: it has no knob and one was turned, or it can't be turned so far.
+    Returns:
+        What gives the policy with its knob at a caution; ConfigError where it has none, or it can't be turned so far.
     """
     from phonotaxis.configs.caution import told_caution
     from phonotaxis.policies.benchmark import Contestant, told
@@ -41,15 +48,21 @@ def contestant_of(
 
         bundle = read_bundle(path)
         warn_of_overlap(name, bundle.provenance.get("training"), split)
-        knob = told_caution(bundle.contract, caution)
         if same_front_ends(bundle.contract, contract):
-            return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds, knob))
-        return contestant(restored_policy(bundle, told(contract, bundle.contract)), knob)
+
+            def acting(caution: float | None) -> Contestant:
+                knob = told_caution(bundle.contract, caution)
+                return Contestant(bundle.contract, lambda world: EngineDecider(bundle, world.num_worlds, knob))
+
+            return acting
+        restored = restored_policy(bundle, told(contract, bundle.contract))
+        return lambda caution: contestant(restored, told_caution(bundle.contract, caution))
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     saved = load_checkpoint(path)
     warn_of_overlap(name, saved.config, split)
-    return contestant(saved.policy(contract=told(contract, saved.contract)), told_caution(saved.contract, caution))
+    policy = saved.policy(contract=told(contract, saved.contract))
+    return lambda caution: contestant(policy, told_caution(saved.contract, caution))
 
 
 def warn_of_overlap(name: str, training: object, split: SplitName) -> None:
@@ -62,6 +75,7 @@ def warn_of_overlap(name: str, training: object, split: SplitName) -> None:
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.suite import overlap
+    from phonotaxis.envs.sounds import KINDS_OF
     from phonotaxis.policies.evaluate import trained_tasks
 
     if split == "train" or not isinstance(training, dict):
@@ -71,7 +85,7 @@ def warn_of_overlap(name: str, training: object, split: SplitName) -> None:
     except ConfigError:
         say(f"warning: {name} was trained by another version; whether on what tests it can't be told")
         return
-    touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split)) is not None)
+    touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split, KINDS_OF[split])))
     if touched:
         say(f"warning: {name} was trained on what tests it: {'; '.join(touched)}; its figures are not comparable")
 

@@ -46,6 +46,7 @@ def prefer(
     """
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.deploy.interrupts import take_interrupts
+    from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.curves import Curves
 
     take_interrupts()  # a batch system's too
@@ -64,7 +65,8 @@ def prefer(
 
             trainer.run(show)
     except KeyboardInterrupt:
-        say(f"stopped; the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on")
+        kept = f"the checkpoint is in {out}: `phonotaxis prefer --out {out} --resume` goes on"
+        say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
         raise typer.Exit(130) from None
     say(_what_is_kept(trainer))
     where = suite or _suite_file(trainer.task.name)
@@ -89,17 +91,18 @@ def _begun(
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     base = PreferConfig() if config is None else presets.load("training", config, PreferConfig)
     settings = build(PreferConfig, base.model_dump() | _given(seed, minutes), "command line")
-    task, chosen = load_suite(suite).task_of("train"), policy_or_shipped(start)
+    chosen, where = policy_or_shipped(start), load_suite(suite)
+    task, validation = where.task_of("train"), where.task_of("validation")
     if chosen.suffix == ".onnx":
         from phonotaxis.export.bundle import read_bundle
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(chosen)
         policy = restored_policy(bundle, told(task.contract(), bundle.contract))
-        return PreferenceTrainer(policy, task, settings, out, fields=fields)
+        return PreferenceTrainer(policy, task, settings, out, fields=fields, validation=validation)
     saved = load_checkpoint(chosen)
     policy = saved.policy(contract=told(task.contract(), saved.contract))
-    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields)
+    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation)
 
 
 def _resumed(

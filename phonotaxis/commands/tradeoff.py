@@ -44,7 +44,7 @@ def tradeoff(
     """
     from rich.console import Console
 
-    from phonotaxis.commands.contestants import contestant_of
+    from phonotaxis.commands.contestants import turnable
     from phonotaxis.commands.evaluate import split_named
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.suite import load_suite
@@ -54,14 +54,8 @@ def tradeoff(
     part = split_named(split)
     task, seeds = where.task_of(part), where.seeds(part, episodes)
     with ProgressBar("measuring") as bar:
-        found = measure_tradeoff(
-            task,
-            seeds,
-            lambda at: contestant_of("the policy", policy, task.contract(), at, part),
-            cautions,
-            threads,
-            bar,
-        )
+        turned = turnable("the policy", policy, task.contract(), part)
+        found = measure_tradeoff(task, seeds, turned, cautions, threads, bar)
     what = f"{suite}, {split} split, {len(seeds)} episodes"
     if plot is not None:
         from phonotaxis.report.tradeoff import draw_tradeoff

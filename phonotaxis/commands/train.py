@@ -63,7 +63,9 @@ def train(
     other = None if weights is None else _policy_of(weights)
     changes: dict[str, Any] = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
     if other is not None and config is None:
-        changes["policy"] = other.config
+        changes["policy"] = other.config.model_copy(update={"caution": False})
+    if other is not None and other.config.caution:
+        say("note: the knob of the given weights is left behind; `phonotaxis prefer` adds one to what is trained")
     if seeds == 1:
         folder, chosen = out, settings(config, out, resume, changes)
         figures = _train(chosen, out, resume, other, fields, how_to_go_on(out, {"fields": fields}))
@@ -93,6 +95,7 @@ def _train(
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.deploy.interrupts import take_interrupts
+    from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.curves import Curves
     from phonotaxis.policies.imitation import ImitationTrainer
 
@@ -113,7 +116,8 @@ def _train(
 
             trainer.run(show)
     except KeyboardInterrupt:
-        say(f"stopped; the checkpoint is in {out}: `{again}` goes on")
+        kept = f"the checkpoint is in {out}: `{again}` goes on"
+        say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
         raise typer.Exit(130) from None
     return _figures(last[-1], trainer.validation) if last else {}
 

@@ -71,14 +71,19 @@ def tune(
     settings = build(PpoConfig, without_void(base.model_dump()) | given, "command line")
     saved = load_checkpoint(start)
     last: list[PpoProgress] = []
-    with ProgressBar("tuning") as bar:
+    try:
+        with ProgressBar("tuning") as bar:
 
-        def show(progress: PpoProgress) -> None:
-            last[:] = [progress]
-            success = ", ".join(f"{100 * share:.0f}" for share in progress.success)
-            bar(progress.share, f"success {success} %, {progress.frames:,} frames")
+            def show(progress: PpoProgress) -> None:
+                last[:] = [progress]
+                success = ", ".join(f"{100 * share:.0f}" for share in progress.success)
+                bar(progress.share, f"success {success} %, {progress.frames:,} frames")
 
-        run(saved, settings, out, show, fields)
+            run(saved, settings, out, show, fields)
+    except KeyboardInterrupt:
+        kept = f"the checkpoint is in {out}: `phonotaxis tune {out} --out ANOTHER` goes on from it"
+        say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
+        raise typer.Exit(130) from None
     asked = suite or suite_of(settings.task)
     before = "" if asked == "own" else f" --also before={start}"
     say(f"wrote {out}; next: `phonotaxis evaluate {out}{before} --suite {asked} --split validation`")

@@ -128,6 +128,15 @@ def test_another_array_is_served_with_its_own_front_end(tmp_path: Path) -> None:
     assert served.front_ends.audio.size == _policy(front_end=old).front_ends.audio.size
 
 
+def test_remains_of_a_killed_writer_stand_in_nobodys_way(tmp_path: Path) -> None:
+    """Not even where the next one has its process number, as in a container."""
+    policy = _policy()
+    save_checkpoint(tmp_path, _checkpoint(policy))
+    (tmp_path / f".checkpoint-000002.{os.getpid()}.part").mkdir()
+    assert save_checkpoint(tmp_path, _checkpoint(policy)).name == "checkpoint-000002"
+    assert list(tmp_path.glob(".*.part")) == []
+
+
 def test_keeps_the_newest_two(tmp_path: Path) -> None:
     policy = _policy()
     (tmp_path / ".checkpoint-000001.999.part").mkdir()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.policies.checkpoint import CheckpointError, load_checkpoint
+from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.policies.checkpoint import CheckpointError, has_checkpoint, load_checkpoint
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.imitation import NEW_MAP, ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
@@ -139,6 +140,35 @@ def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_pat
     larger = config.policy.model_copy(update={"memory_size": 2 * config.policy.memory_size})
     with pytest.raises(CheckpointError, match=r"other sizes.*'memory_size': \d+\}"):
         ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(load_checkpoint(tmp_path).policy())
+
+
+def test_weights_that_are_told_a_goal_fit_no_task_without_one(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config()
+    named = config.model_copy(update={"task": config.task.model_copy(update={"goal": "none"})})
+    ImitationTrainer(named, tmp_path).save()
+    with pytest.raises(CheckpointError, match="are of a policy that can be told what to find; say `goal: none`"):
+        ImitationTrainer(config).start_from(load_checkpoint(tmp_path).policy())
+    ImitationTrainer(named).start_from(load_checkpoint(tmp_path).policy())
+
+
+def test_a_knob_is_left_behind(make_config: MakeConfig) -> None:
+    """It holds for the policy that it was learnt beside, which goes on learning."""
+    config = make_config()
+    careful = Policy(config.task.contract(), config.policy.model_copy(update={"caution": True}))
+    trainer = ImitationTrainer(config)
+    trainer.start_from(careful)
+    given = careful.state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in trainer.policy.state_dict().items())
+
+
+def test_a_task_that_can_not_begin_says_why_and_leaves_the_folder_free(
+    make_config: MakeConfig, make_task: Callable[..., AudioGoalTask], tmp_path: Path
+) -> None:
+    """Its worlds are made in another process."""
+    far = make_task(min_distance_m=39.0)
+    with pytest.raises(ValueError, match="39"):
+        ImitationTrainer(make_config(task=far), tmp_path).run()
+    assert not has_checkpoint(tmp_path)
 
 
 def test_weights_learnt_behind_another_front_end_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:

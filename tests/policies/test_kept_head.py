@@ -158,6 +158,30 @@ def test_it_is_measured_evenly_and_at_the_end_and_a_kill_loses_nothing(
     assert _marked(after.policy().caution) == 3.0
 
 
+def test_what_was_due_when_it_was_stopped_is_due_when_it_goes_on(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: KnobValidation, policy: Policy) -> Comfort:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(KnobValidation, "measure", stop)
+    with pytest.raises(KeyboardInterrupt):
+        _trainer(make_task, tiny, tmp_path, max_rounds=4).run()
+    again = PreferenceTrainer.resumed(tmp_path, {})
+    assert again.counters["prefer_rounds"] == 2
+    assert again._validation_is_due()
+    assert not PreferenceTrainer.resumed(tmp_path, {"max_rounds": 40})._validation_is_due()
+
+
+def test_ones_own_suite_says_on_what_it_is_validated(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    task, validation = make_task(max_steps=3), make_task(max_steps=3, step_m=0.3)
+    base = Policy(task.contract(), tiny)
+    trainer = PreferenceTrainer(base, task, CONFIG, tmp_path, validation=validation)
+    trainer.save()
+    for each in (trainer, PreferenceTrainer.resumed(tmp_path, {})):
+        assert each._validation.arena.task == validation
+
+
 def test_a_checkpoint_without_the_head_in_training_is_refused(
     make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
 ) -> None:

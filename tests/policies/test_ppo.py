@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,42 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
     saved = load_checkpoint(tmp_path / "b")
     assert saved.counters["ppo_frames"] == 96
     assert all(torch.equal(value, tuned.state_dict()[name]) for name, value in saved.policy().state_dict().items())
+
+
+def test_the_critic_learns_faster_while_it_learns_alone(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
+) -> None:
+    """Adam moves a weight by about its rate a step: at everything's rate two steps would move it by 1e-4."""
+    task = make_task()
+    start = _start(task, tiny)
+    before = start.modules["policy"]["heads.value.bias"].clone()
+    alone = tune(start, _config(task, frames=32), tmp_path / "a").state_dict()["heads.value.bias"]
+    assert 1e-3 < float(torch.abs(alone - before)) < 5e-3
+    together = tune(start, _config(task, frames=32, critic_rollouts=0), tmp_path / "b").state_dict()["heads.value.bias"]
+    assert 1e-6 < float(torch.abs(together - before)) < 2e-4
+
+
+@pytest.mark.parametrize(("trained", "tuned"), [("absent", "none"), ("none", "absent"), ("kind", "absent")])
+def test_what_was_trained_without_a_goal_is_tuned_where_one_is_and_the_other_way_round(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, trained: str, tuned: str
+) -> None:
+    task = make_task(goal=tuned)
+    start = _start(make_task(goal=trained), tiny)
+    policy = tune(start, _config(task, frames=32), tmp_path)
+    assert policy.contract.goal == start.contract.goal
+
+
+def test_a_tuning_that_is_gone_on_with_adds_up_and_meets_other_episodes(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
+) -> None:
+    task = make_task()
+    tune(_start(task, tiny), _config(task, frames=32, critic_rollouts=0), tmp_path / "a")
+    once = load_checkpoint(tmp_path / "a")
+    again = tune(once, _config(task, frames=32, critic_rollouts=0), tmp_path / "b")
+    fresh = dataclasses.replace(once, counters={})
+    other = tune(fresh, _config(task, frames=32, critic_rollouts=0), tmp_path / "c")
+    assert load_checkpoint(tmp_path / "b").counters["ppo_frames"] == 64
+    assert any(not torch.equal(value, other.state_dict()[name]) for name, value in again.state_dict().items())
 
 
 def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:

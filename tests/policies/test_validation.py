@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,33 @@ def test_a_suites_task_is_validated_on_its_validation_split(name: str) -> None:
     assert found.scenes == suite.task_of("validation").scenes
     assert found.sounds.split == "validation"
     assert found.array == "respeaker_6mic"
+
+
+def test_a_lane_is_validated_as_its_policy_hears_and_not_as_it_learns() -> None:
+    suite = load_suite("audiogoal-hard-v1")
+    train = suite.task_of("train")
+    eased = train.sources.model_copy(update={"stops_after_s": None})
+    lane = train.model_copy(update={"goal": "absent", "window_samples": 8000, "sources": eased})
+    found = validation_task(lane)
+    assert (found.goal, found.window_samples) == ("absent", 8000)
+    assert found.sources.stops_after_s == suite.task_of("validation").sources.stops_after_s
+    assert found.contract().observations() == lane.contract().observations()
+
+
+def test_the_next_validation_is_due_so_long_after_this_one_ended(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes longer than the time between two must not leave a round of learning for each."""
+    trainer = ImitationTrainer(make_config(validate_every_minutes=0.02), tmp_path)
+
+    def slow(self: Validation, policy_for: object) -> dict[str, float]:
+        time.sleep(1.3)  # longer than 0.02 minutes
+        return {"a": 0.5}
+
+    monkeypatch.setattr(Validation, "measure", slow)
+    trainer.seconds = 10.0
+    trainer.run()
+    assert trainer._validated_at == trainer.seconds > 11.0
 
 
 def test_ones_own_task_is_validated_on_neither_train_nor_test(make_config: MakeConfig) -> None:
