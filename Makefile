@@ -1,4 +1,6 @@
-# One target per check; CI calls `make test`. Needs git, make and python3 (3.10 or newer), nothing else.
+# One target per check; CI calls `make test`. Needs git, make and python3 (3.10 or newer). Of the system's packages demo
+# needs python3-venv, venv and with it every check also those of tools/setup_robot.sh: root, or sudo without a password,
+# gets them by apt-get; anybody else is told the line to type.
 PYTHON ?= python3
 PIP_FLAGS ?=
 DEMO_FLAGS ?=

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Union
@@ -50,6 +51,8 @@ BEARING_FIELDS = ("cos", "sin", "concentration")  # of a von Mises distribution 
 DISTANCE_FIELDS = ("log_m_mean", "log_m_std")  # of a log-normal distribution over the geodesic distance
 INT16_FULL_SCALE = 32768.0
 MAX_WINDOW_SAMPLES = 960_000  # ten seconds at the highest rate: what a stranger's file can make anyone allocate
+MAX_STATE_DIMENSIONS = 4
+MAX_STATE_NUMBERS = 20_000_000  # likewise; the longest overlap of 16 microphones has 15 million
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,15 @@ class Contract(Frozen):
     @classmethod
     def _depth_always(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
         return ordered_modalities(value)
+
+    @field_validator("state_shape")
+    @classmethod
+    def _bounded(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) > MAX_STATE_DIMENSIONS or min(value, default=1) < 1 or math.prod(value) > MAX_STATE_NUMBERS:
+            raise ValueError(
+                f"expected at most {MAX_STATE_DIMENSIONS} sizes of 1 or more, {MAX_STATE_NUMBERS} numbers in all"
+            )
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Contract:

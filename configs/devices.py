@@ -38,20 +38,46 @@ class Microphones(Frozen):
     device_rate_hz: int | None = Field(default=None, ge=8000, le=192000)
 
 
-class CameraPipeline(Frozen):
-    """The camera as a GStreamer pipeline without its sink, e.g. `v4l2src device=/dev/depth ! video/x-raw,format=...`.
+class DepthNode(Frozen):
+    """A depth camera's own node of the kernel (Video4Linux), for what GStreamer's v4l2src doesn't know.
 
     Attributes:
-        pipeline: ends in frames of `camera.pinhole`'s size: GRAY16_LE where it delivers depth.
-        delivers: `depth` is 16-bit codes of the distance along the axis, 0 = unknown; `colour` carries no depth.
-        depth_scale_m: metres of one code.
-        latency_ms: from exposure to the pipeline's time stamp, taken off capture times.
+        device: its path, best one that stays, of /dev/v4l/by-path.
+        format: of its codes, as `v4l2-ctl -d DEVICE --list-formats` shows them: Z16 (e.g. RealSense) or Y16.
+        frame_rate_hz: asked for; the driver takes the nearest that it can.
     """
 
-    pipeline: str = Field(min_length=1)
-    delivers: Literal["depth", "colour"] = "depth"
+    device: str = Field(pattern="^/")
+    format: Literal["Z16", "Y16"] = "Z16"
+    frame_rate_hz: int = Field(default=30, ge=1, le=300)
+
+
+class CameraPipeline(Frozen):
+    """The depth camera: a GStreamer pipeline without its sink, or a node of the kernel.
+
+    Codes are of 16 bit, of the distance along the axis, 0 = unknown. A camera that delivers colour can't be used.
+
+    Attributes:
+        pipeline: ends in GRAY16_LE of `camera.pinhole`'s size, e.g. `v4l2src device=... ! video/x-raw,format=...`.
+        v4l2: the node, where there is no pipeline; it is asked for `camera.pinhole`'s size.
+        delivers: depth, and nothing else.
+        depth_scale_m: metres of one code.
+        latency_ms: from exposure to the frame's time stamp, taken off capture times.
+    """
+
+    pipeline: str | None = Field(default=None, min_length=1)
+    v4l2: DepthNode | None = None
+    delivers: Literal["depth"] = "depth"
     depth_scale_m: float = Field(default=0.001, gt=0.0, le=1.0)
     latency_ms: float = Field(default=0.0, ge=0.0, le=1000.0)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> CameraPipeline:
+        if (self.pipeline is None) == (self.v4l2 is None):
+            raise ValueError("the camera is one of both, pipeline (GStreamer's) or v4l2 (a node of the kernel)")
+        if self.pipeline is not None and self.pipeline.rstrip().endswith("!"):
+            raise ValueError("camera.pipeline must end in an element, not in '!': the sink is added by the runtime")
+        return self
 
 
 class WaveshareDrive(Frozen):
@@ -60,7 +86,8 @@ class WaveshareDrive(Frozen):
     Attributes:
         port: e.g. /dev/ttyTHS1, or a name of your own by udev.
         baud: of the firmware.
-        track_m: between the wheels' middles, for the odometry.
+        track_m: between the wheels' middles, for their speeds and the odometry: 0.172 is the UGV Rover's in Waveshare's
+            firmware, which has 0.125 for the RaspRover and 0.141 for the UGV Beast.
         odometer_unit_m: of `odl` and `odr`: 0.01 in the current firmware, 1 in older ones.
     """
 
@@ -105,12 +132,6 @@ class HardwareDevices(Frozen):
     microphones: Microphones = Microphones()
     camera: CameraPipeline
     drive: DriveDeviceConfig
-
-    @model_validator(mode="after")
-    def _no_sink(self) -> HardwareDevices:
-        if self.camera.pipeline.rstrip().endswith("!"):
-            raise ValueError("camera.pipeline must end in an element, not in '!': the sink is added by the runtime")
-        return self
 
 
 Devices = Annotated[Union[SimulatedDevices, HardwareDevices], Field(discriminator="kind")]  # noqa: UP007

@@ -64,15 +64,61 @@ def read_yaml(path: Path) -> Any:
     """Read one YAML document safely.
 
     Raises:
-        ConfigError: the file is missing, unreadable, over 1 MB or not YAML.
+        ConfigError: the file is missing, unreadable, over 1 MB or not YAML, or says a key twice.
     """
     try:
         if path.stat().st_size > 1_000_000:
             raise ConfigError(f"{path}: over 1 MB, too large for a configuration file")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file; expected YAML") from None
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read the text of one YAML document safely.
+
+    Args:
+        text: of the document.
+        where: what the user knows it as; opens every error.
+
+    Raises:
+        ConfigError: it is not YAML, or one of its mappings has a key twice.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except _RepeatedKeyError as error:
+        raise ConfigError(f"{where}: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
+        raise ConfigError(f"{where}: not YAML ({' '.join(str(error).split())[:200]})") from None
+
+
+class _RepeatedKeyError(yaml.MarkedYAMLError):
+    """A mapping has a key twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads as `yaml.safe_load` does, which keeps the last of a key's values, but refuses a key that comes again.
+
+    Keys are looked at before those of `<<` are filled in, which may be said anew beside it.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read a mapping, see that each of its keys is said once."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line, named = key.start_mark.line + 1, (key.tag, key.value)
+            if named in lines:
+                raise _RepeatedKeyError(
+                    problem=f"key '{key.value}' is said in line {lines[named]} and again in line {line}; keep one"
+                )
+            lines[named] = line
+        return node

@@ -48,7 +48,7 @@ class DriveConfig(Frozen):
 
 
 class OdometryConfig(Frozen):
-    """What the drive's odometry is: of its wheels, or of an estimator that sees slip."""
+    """What the drive's odometry is: of its wheels, or of an estimator that sees slip (on ROS 2's topic)."""
 
     source: Literal["wheel", "external"] = "wheel"
     max_age_ms: float = Field(default=600.0, gt=0, le=10_000)
@@ -163,6 +163,16 @@ class RobotConfig(Frozen):
             raise ValueError(
                 f"drive.dead_man_ms {self.drive.dead_man_ms:g} exceeds {WAVESHARE_DEAD_MAN_MS:g}, the most for a "
                 "Waveshare chassis (it is set by the runtime, T:136)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _odometry_has_a_source(self) -> RobotConfig:
+        waveshare = isinstance(self.devices, HardwareDevices) and self.devices.drive.kind == "waveshare"
+        if waveshare and self.odometry is not None and self.odometry.source == "external":
+            raise ValueError(
+                "odometry.source: external is what an estimator says on ROS 2's topic; a Waveshare board tells of its "
+                "wheels alone: say wheel, or odometry: null for a policy that goes without"
             )
         return self
 

@@ -7,15 +7,15 @@ sounds are drawn from is keyed by the split.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import Frozen, build
-from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -25,6 +25,12 @@ DEFAULT_SUITE = "audiogoal-v1"
 SCENE_SEEDS = {"train": (0, 1_000_000), "validation": (2_000_000, 3_000_000), "test": (3_000_000, 4_000_000)}
 # Of episodes. Training counts up from its own seed times a million, far below 2^40.
 EPISODE_SEEDS = {"train": (0, 2**40), "validation": (2**40, 2**41), "test": (2**41, 2**42)}
+# Of a task, what `task_of` fills in.
+_OF_SPLITS = {
+    "scenes": ("first_seed", "count"),
+    "sounds": ("split", "kinds", "instances_per_kind"),
+    "sources": ("goal_kinds",),
+}
 
 
 class Split(Frozen):
@@ -52,7 +58,8 @@ class Suite(Frozen):
         name: with its version, e.g. `audiogoal-v1`.
         title: what a policy is asked to do, in a line.
         task: all but scenes' seeds and counts, and the bank's sounds, which `task_of` fills in. Where its scenes are a
-            file, a map or a mesh, all splits are in this one; where its sounds are of a folder, all splits have these.
+            file, a map or a mesh, or one scene by its seed, all splits are in this one; where its sounds are of a
+            folder, all splits have these.
     """
 
     name: str = Field(pattern=r"^[a-z]+(-[a-z]+)*-v[1-9]\d*$")
@@ -61,6 +68,19 @@ class Suite(Frozen):
     train: Split
     validation: Split
     test: Split
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leaves_splits_their_own(cls, data: Any) -> Any:
+        task = data.get("task") if isinstance(data, dict) else None
+        parts = {name: part for name, part in task.items() if isinstance(part, dict)} if isinstance(task, dict) else {}
+        void = [f"task.{part}.{key}" for part, keys in _OF_SPLITS.items() for key in keys if key in parts.get(part, {})]
+        if void:
+            raise ValueError(
+                f"{', '.join(void)}: void in a suite's task, each split has its own; say scene_count, "
+                "instances_per_kind, kinds and goal_kinds of train, validation and test"
+            )
+        return data
 
     @model_validator(mode="after")
     def _large_enough(self) -> Suite:
@@ -90,13 +110,13 @@ class Suite(Frozen):
         """
         split, source = self.split(name), self.task.scenes.source
         first_seed, count = SCENE_SEEDS[name][0], split.scene_count
-        if Path(source).suffix:  # a file is one scene, whatever the seed
+        if is_one_scene(source):
             first_seed, count = 0, 1
         scenes = SceneSet(source=source, options=self.task.scenes.options, first_seed=first_seed, count=count)
         folder = sounds_folder or self.task.sounds.folder
         sounds = self.task.sounds.model_dump() | {
             "split": name,
-            "kinds": split.kinds,
+            "kinds": split.kinds if folder is None else (),
             "instances_per_kind": split.instances_per_kind,
             "folder": folder,
         }
@@ -136,15 +156,27 @@ def with_array(suite: Suite, array: str | None) -> Suite:
     return suite.model_copy(update={"task": suite.task.model_copy(update={"array": array})})
 
 
-def overlap(task: AudioGoalTask, split: SplitName = "test") -> str | None:
+def overlap(task: AudioGoalTask, split: SplitName = "test", own_kinds: Collection[str] = ()) -> str | None:
     """Say what of a training's task lies in a split of the suites, or return None.
 
     Only procedural scenes can be told apart by their seeds; a map or a folder of recordings is left to the user.
+
+    Args:
+        task: of the training.
+        split: of the suites.
+        own_kinds: of sound that no other split has, where no goal is named: of `envs.sounds.KINDS_OF`.
     """
     first, end = SCENE_SEEDS[split]
     scenes, sounds = task.scenes, task.sounds
-    if scenes.source == "apartment" and scenes.first_seed < end and scenes.first_seed + scenes.count > first:
-        return f"scenes {scenes.first_seed} to {scenes.first_seed + scenes.count - 1} are of the {split} split"
+    source, _, number = scenes.source.partition(":")
+    low, high = scenes.first_seed, scenes.first_seed + scenes.count - 1
+    if number.isdecimal():
+        low = high = int(number)
+    if source == "apartment" and low < end and high >= first:
+        return f"scenes {low} to {high} are of the {split} split"
     if sounds.folder is None and sounds.split == split:
         return f"sounds are of the {split} split"
+    heard = sorted(set(sounds.kinds) & set(own_kinds))
+    if heard:
+        return f"sounds are of kinds that the {split} split alone has where no goal is named: {', '.join(heard)}"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -29,19 +30,42 @@ from phonotaxis.configs.unit_variation import UnitVariation
 from phonotaxis.configs.vision import DepthNoise, Modality
 
 
+def is_one_scene(source: str) -> bool:
+    """Say whether a source is one scene whatever the seed: a file, or one that names its seed (`apartment:3`)."""
+    return bool(Path(source).suffix) or ":" in source
+
+
 class SceneSet(Frozen):
-    """Which scenes episodes are drawn from: `count` seeds of one source, from `first_seed` on."""
+    """Which scenes episodes are drawn from: `count` seeds of one source, from `first_seed` on.
+
+    Of a source that is one scene (`is_one_scene`) it is 1 where nothing is said.
+    """
 
     source: str = "apartment"
     first_seed: int = Field(default=0, ge=0)
     count: int = Field(default=32, ge=1, le=100_000)
     options: dict[str, str | int | float | bool | list[float] | dict[str, str]] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_scene(cls, data: Any) -> Any:
+        source = data.get("source") if isinstance(data, dict) else None
+        return {"count": 1} | data if isinstance(source, str) and is_one_scene(source) else data
+
+    @field_validator("options")
+    @classmethod
+    def _of_a_source(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in ("name", "seed"):
+            if name in options:
+                raise ValueError(f"'{name}' is no option of a source; scenes have source, first_seed and count")
+        return options
+
 
 class SoundSet(Frozen):
     """Which sounds play: the procedural bank of a split, or the recordings of a folder.
 
-    `kinds` names the bank's kinds of sound; empty takes the split's own, of which no two splits share one.
+    `kinds` names the bank's kinds of sound; empty takes the split's own, of which no two splits share one. Recordings
+    have none.
     """
 
     split: Literal["train", "validation", "test"] = "train"
@@ -51,6 +75,12 @@ class SoundSet(Frozen):
     folder: str | None = None
     mean_level_db_spl: float = Field(default=75.0, ge=30.0, le=110.0)
     level_range_db: float = Field(default=10.0, ge=0.0, le=40.0)
+
+    @model_validator(mode="after")
+    def _of_the_bank(self) -> SoundSet:
+        if self.folder is not None and self.kinds:
+            raise ValueError("kinds are of the bank's sounds, recordings of a folder have none; leave one of them out")
+        return self
 
 
 class AudioGoalTask(Frozen):
@@ -122,6 +152,19 @@ class AudioGoalTask(Frozen):
             raise ValueError(f"crossfade_s {self.crossfade_s} is longer than a hop")
         if self.window_samples < self.hop_samples:
             raise ValueError(f"window_samples {self.window_samples} must be at least hop_samples {self.hop_samples}")
+        return self
+
+    @model_validator(mode="after")
+    def _scenes_differ(self) -> AudioGoalTask:
+        scenes, varied = self.scenes, self.randomise
+        # 32, the default, is what trainings wrote down before it was 1 of these sources.
+        once = scenes.count in (1, SceneSet.model_fields["count"].default) and scenes.first_seed == 0
+        by_seed = varied.absorption_scale is not None or varied.scattering_scale is not None
+        if is_one_scene(scenes.source) and not once and not by_seed:
+            raise ValueError(
+                f"scenes.source '{scenes.source}' is one scene, whatever the seed: expected count 1 and first_seed 0, "
+                f"got {scenes.count} and {scenes.first_seed}; or vary its materials (randomise.absorption_scale)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -79,7 +79,7 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
     except (ConfigError, BundleError, SignatureError, EngineError, DeviceError, OSError) as error:
         return Check(name, False, str(error))
     except ModuleNotFoundError as error:
-        return Check(name, False, f"{error.name} isn't installed: pip install 'phonotaxis[devices]', or apt-get's own")
+        return Check(name, False, f"{error.name} isn't installed: pip install 'phonotaxis[devices]'")
 
 
 def _policy(robot: RobotConfig, policy: Path, say: Callable[[str], None]) -> Check:
@@ -120,12 +120,12 @@ def _microphones(robot: RobotConfig) -> Check:
     finally:
         device.close()
     share = samples.shape[1] / (LISTEN_S * robot.sample_rate_hz)
-    faults = list(check_channels(samples, robot.array, robot.sample_rate_hz).faults)
+    report = check_channels(samples, robot.array, robot.sample_rate_hz)
+    faults = list(report.faults)
     if abs(share - 1.0) > 0.1:
         faults.insert(0, f"{share:.0%} of the samples that {robot.sample_rate_hz} Hz would give in {LISTEN_S:g} s")
-    return Check(
-        "microphones", not faults, "; ".join(faults) or f"{len(samples)} channels, all well; {device.rate_told}"
-    )
+    well = f"{len(samples)} channels, {'none dead or clipping' if report.unjudged else 'all well'}; {device.rate_told}"
+    return Check("microphones", not faults, "; ".join([*(faults or [well]), *filter(None, [report.unjudged])]))
 
 
 def _camera(robot: RobotConfig) -> Check:

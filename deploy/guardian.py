@@ -10,13 +10,13 @@ cuts the power of its motors.
 Messages are JSON, one a packet, over a SOCK_SEQPACKET socket that only this user can reach. To the guardian:
 `arm`, `disarm`, `sensors` (ages and clearance), `command` (setpoint), `stop` (the policy ends the goal) and
 `quit`. From it: `ready`, then `status` at every change and at least ten times a second, `odometry` where the drive
-delivers any, and a `notice` of the arm button's. A person reaches it beside the runtime: `control.py`, `arm_button.py`.
+delivers any, and a `notice` of the arm button's, or of why the drive has gone. A person reaches it beside the runtime:
+`control.py`, `arm_button.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 from dataclasses import replace
@@ -69,6 +69,8 @@ class Guardian:
         self._ticked_ns: int | None = None
         self._armed_ns = 0
         self._cause = "disarmed"
+        self._gone = False
+        self.notices: list[str] = []  # of the drive, for the runtime to log and say
         self.motions: list[OdometrySample] = []
         self.allowed = Allowed(0.0, 0.0, "disarmed")
         self.quit = False
@@ -207,11 +209,19 @@ class Guardian:
                 self._drive.listen()
             else:
                 self._drive.command(v_mps, w_radps)
-        except DriveGone:  # its dead man stops the wheels; it is opened again, which moves nothing by itself
+        except DriveGone as error:  # its dead man stops the wheels; it is opened again, which moves nothing by itself
+            self._lose(error)
             self.disarm("drive gone")
             return False
+        self._gone = False
         self._take_motions()
         return True
+
+    def _lose(self, error: DriveGone) -> None:
+        """Keep why the drive has gone, once; later tries to open it again say less."""
+        if not self._gone:
+            self.notices.append(str(error))
+        self._gone = True
 
     def _take_motions(self) -> None:
         for motion in self._drive.motions():
@@ -222,9 +232,11 @@ class Guardian:
 
     def listen(self) -> None:
         """Take what the drive has said between two ticks."""
-        with contextlib.suppress(DriveGone):  # the next tick finds that out, and acts on it
+        try:
             self._drive.listen()
             self._take_motions()
+        except DriveGone as error:  # the next tick finds that out, and acts on it
+            self._lose(error)
 
     @property
     def armed(self) -> bool:

@@ -23,6 +23,7 @@ TICK_S = 0.02
 HEARTBEAT_NS = 100_000_000
 BRAKE_TICKS = 25  # half a second of zeros after the runtime has gone, then the drive's own dead man holds
 MAX_MESSAGE_BYTES = 4096
+MAX_NOTICE = 500  # characters, which JSON may write as six bytes each
 MAX_BACKLOG = 256  # messages handled at a time
 
 
@@ -67,6 +68,7 @@ def serve(
             guardian.tick(at_ns)
             next_tick_ns = at_ns + int(TICK_S * 1e9)
             _tell_motions(link, guardian)
+            _tell_notices(link, guardian)
             status = guardian.status(at_ns)
             if at_ns - said_ns > HEARTBEAT_NS or _differs(status, said):
                 told = {} if trace is None else {"trace": trace.offer()}
@@ -114,9 +116,18 @@ def _pressed(link: socket.socket, button: ArmButton, guardian: Guardian) -> bool
     if request:
         done, text = guardian.person(request, at_ns)
         button.notices.append(("info" if done else "warning", f"arm button: {text}"))
-    while button.notices and say(link, {"type": "notice", "level": button.notices[0][0], "text": button.notices[0][1]}):
+    while button.notices and _notify(link, "arm_button", *button.notices[0]):
         del button.notices[0]
     return bool(request)
+
+
+def _notify(link: socket.socket, event: str, level: str, text: str) -> bool:
+    return say(link, {"type": "notice", "event": event, "level": level, "text": text[:MAX_NOTICE]})
+
+
+def _tell_notices(link: socket.socket, guardian: Guardian) -> None:
+    while guardian.notices and _notify(link, "drive", "warning", guardian.notices[0]):
+        del guardian.notices[0]
 
 
 def _tell_motions(link: socket.socket, guardian: Guardian) -> None:

@@ -76,7 +76,7 @@ class Loop:
         self._odometry_ns: int | None = None
         self._pose = (0.0, 0.0, 0.0)
         self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
-        self._decide_ms: list[float] = []
+        self._decide_ms_sum = 0.0
         self._first_ns: int | None = None
         self.summary = RunSummary(guardian_pid=guardian.pid, sync_limit_ms=self._watches.timing.limit_ms)
 
@@ -116,7 +116,7 @@ class Loop:
             return
         self._say(self._log_trouble or f"the episode goes on in a new file: {self._log.writing}")
         if self._log_trouble is not None and before is None:
-            self.summary.faults.append(self._log_trouble)
+            self.summary.add_fault(self._log_trouble)
 
     def _tell_rate(self, at_ns: int) -> None:
         microphones = self._sensors.microphones
@@ -151,14 +151,16 @@ class Loop:
             self._watches.depth.moved(told)
 
     def _take_motion(self, sample: OdometrySample, at_ns: int) -> None:
+        if self._agreement is not None:
+            self._agreement.moved(sample)
+        if self._robot.odometry is None:
+            return  # what the guardian's drive reports is the guardian's then: this policy shall go without
         if self._status.get("blocked") and not sample.collision:
             sample = replace(sample, collision=True)  # what the guardian holds back feels like what it met in training
         self._odometry_ns = at_ns
         self._log.odometry(sample, at_ns)
         self._builder.add_odometry(sample)
         self._watches.depth.moved(sample)
-        if self._agreement is not None:
-            self._agreement.moved(sample)
         x, y, yaw = self._pose
         c, s = math.cos(yaw), math.sin(yaw)
         self._pose = (
@@ -174,7 +176,7 @@ class Loop:
         self._complaints[about] = fault
         if fault and not before:
             self._log.health(at_ns, "warning", f"{about}_fault", fault)
-            self.summary.faults.append(fault)
+            self.summary.add_fault(fault)
         elif before and not fault:
             self._log.health(at_ns, "info", f"{about}_recovered", f"over: {before}")
         return bool(fault)
@@ -188,7 +190,9 @@ class Loop:
             elif message.get("type") == "status":
                 self._take_status(message, at_ns)
             elif message.get("type") == "notice":
-                self._log.health(at_ns, message["level"], "arm_button", message["text"])
+                self._log.health(at_ns, message["level"], message["event"], message["text"])
+                if message["event"] == "drive":
+                    self._say(message["text"])
         if at_ns - self._guardian_ns > GUARDIAN_SILENT_NS:
             raise GuardianError("the guardian has said nothing for a second; the drive's dead man stops the robot")
 
@@ -332,9 +336,10 @@ class Loop:
         summary.steps += 1
         summary.actions[name] = summary.actions.get(name, 0) + 1
         summary.late_steps += decided_ns - step["due_ns"] > self._runner.contract.control_period_ns
-        self._decide_ms.append((decided_ns - begun_ns) * 1e-6)
-        summary.decide_ms_max = max(self._decide_ms)
-        summary.decide_ms_mean = sum(self._decide_ms) / len(self._decide_ms)
+        decide_ms = (decided_ns - begun_ns) * 1e-6
+        self._decide_ms_sum += decide_ms
+        summary.decide_ms_max = max(summary.decide_ms_max, decide_ms)
+        summary.decide_ms_mean = self._decide_ms_sum / summary.steps
 
     def _reached(self, due: Due) -> None:
         """Log that the goal is reached, once the guardian has said that the drive is stopped and disarmed.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MAX_FAULTS = 1000  # that are kept: a run may last for days
+
 
 @dataclass
 class RunSummary:
@@ -23,7 +25,8 @@ class RunSummary:
         decide_ms_max: the longest of them.
         late_steps: decided more than one control period after they were due.
         safety_stops: for each reason, how many status messages let through less than was asked for.
-        faults: of the sensors and the log, in the order in which they began.
+        faults: of the sensors and the log, in the order in which they began; the first `MAX_FAULTS` of them.
+        fault_count: how many there were.
         agreement: with the person who drove, as a share of the steps; None where nobody did.
         audio_drift_ppm: of the converter against the monotonic clock; 0 where the run was too short to tell.
         audio_drift_std_ppm: its standard error; 0 likewise.
@@ -47,6 +50,7 @@ class RunSummary:
     late_steps: int = 0
     safety_stops: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    fault_count: int = 0
     agreement: float | None = None
     audio_drift_ppm: float = 0.0
     audio_drift_std_ppm: float = 0.0
@@ -55,3 +59,9 @@ class RunSummary:
     loaded_modules_forbidden: list[str] = field(default_factory=list)
     guardian_pid: int = 0
     log: dict[str, int | float] = field(default_factory=dict)
+
+    def add_fault(self, text: str) -> None:
+        """Count a fault that has begun, and keep its text while there is room."""
+        self.fault_count += 1
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(text)

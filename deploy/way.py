@@ -6,7 +6,8 @@ import itertools
 from collections import deque
 
 _HISTORY_NS = 12_000_000_000  # longer than any camera.max_age_ms
-_SPEED_NS = 100_000_000  # over which the wheels' speed is taken
+_SPEED_NS = 100_000_000  # over which the wheels' speed is taken, at least
+_BUNCH_NS = 5_000_000  # reports that come within it were held up and came together: their times say nothing
 STALL_NS = 150_000_000  # told to drive all the while: wheels that start need some of it, and so do their reports
 STALL_MPS = 0.1  # at least
 STALL_SHARE = 0.5  # of the way told, and the wheels did less
@@ -31,8 +32,12 @@ class Way:
     def measure(self, dx_m: float, capture_ns: int) -> None:
         """Take a motion that the wheels report."""
         self._measured_m += max(0.0, dx_m)
+        if self._wheels and capture_ns - self._wheels[-1][0] < _BUNCH_NS:
+            capture_ns, before_m = self._wheels.pop()
+            dx_m += before_m
         self._wheels.append((capture_ns, dx_m))
-        while capture_ns - self._wheels[0][0] > _SPEED_NS:
+        # the report before the window stays, however old: a bunch tells of the way since then
+        while len(self._wheels) > 1 and capture_ns - self._wheels[1][0] > _SPEED_NS:
             self._wheels.popleft()
 
     def measured_mps(self, now_ns: int) -> float:

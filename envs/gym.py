@@ -238,6 +238,17 @@ def _per_world(options: dict[str, Any], name: str, kind: type, worlds: int) -> n
     return values
 
 
+def _episode_seed(options: dict[str, Any]) -> int | None:
+    """Return the seed of the episode that is named, or None where none is."""
+    seed = options.get("episode_seed")
+    if seed is None:
+        return None
+    value = np.asarray(seed)
+    if value.shape or not np.issubdtype(value.dtype, np.integer) or value < 0:
+        raise ValueError(f"episode_seed: expected a whole number of at least 0, got {seed!r}")
+    return int(value)
+
+
 class AudioGoalEnv(gymnasium.Env[Any, Any]):
     """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis."""
 
@@ -254,13 +265,18 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode; `options["episode_seed"]` names one."""
+        """Begin an episode; `options["episode_seed"]` names one.
+
+        Raises:
+            ValueError: an unknown option, or a seed that is none.
+        """
         _known_options(options or {}, ("episode_seed",))
+        chosen = _episode_seed(options or {})
         super().reset(seed=seed)
         if seed is not None:  # the generator that world `seed` of a batch has
             self._np_random = np.random.Generator(np.random.PCG64(seed))
-        episode = (options or {}).get("episode_seed")
-        chosen = int(self.np_random.integers(_SEEDS)) if episode is None else int(episode)
+        if chosen is None:
+            chosen = int(self.np_random.integers(_SEEDS))
         self.world.begin(np.zeros(1, dtype=np.int64), np.array([chosen]))
         return self._observe(), {}
 

@@ -12,7 +12,7 @@ from numba import njit
 from numba.typed import List
 from scipy import ndimage
 
-from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
 from phonotaxis.envs import scenes, sounds
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
@@ -343,7 +343,8 @@ def _reachable_clearance_m(scene: Scene, mask: np.ndarray, height_m: float) -> n
 
 def load_scene(scene_set: SceneSet, index: int) -> Scene:
     """Load scene `index` of a set."""
-    return scenes.load(scene_set.source, seed=scene_set.first_seed + index, **scene_set.options)
+    seed = 0 if is_one_scene(scene_set.source) else scene_set.first_seed + index
+    return scenes.load(scene_set.source, seed=seed, **scene_set.options)
 
 
 def load_sounds(task: AudioGoalTask) -> list[sounds.Sound]:

@@ -10,15 +10,23 @@ Section = tuple[str, list[tuple[str, ...]]]
 
 
 def sections(bundle: Bundle) -> list[Section]:
-    """Return titles with rows of text: what goes in, what comes out, what it was made for, where it is from."""
+    """Return titles with rows of text: what goes in, what comes out, what it was made for, where it is from.
+
+    What a stranger wrote must not move the cursor of whoever reads it: what can't be printed becomes a question mark.
+    """
     contract = bundle.contract
-    return [
+    shown: list[Section] = [
         ("file", _file(bundle)),
         ("sees, each step", [_row(spec) for spec in contract.inputs()]),
         ("says", [_row(spec) for spec in contract.outputs()]),
         ("made for", _made_for(bundle)),
         ("comes from", _provenance(bundle)),
     ]
+    return [(title, [tuple(map(_printable, row)) for row in rows]) for title, rows in shown]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _file(bundle: Bundle) -> list[tuple[str, ...]]:
@@ -77,8 +85,6 @@ def _short(value: object) -> str:
         text = ", ".join(f"{key} {_leaf(one)}" for key, one in value.items())
     else:
         text = _leaf(value)
-    # What a stranger wrote must not move the cursor of whoever reads it.
-    text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= 600 else text[:597] + "..."
 
 

@@ -102,10 +102,9 @@ class ParityReport:
         """Mean absolute difference of each output."""
         return {name: self.sums[name] / self.counts[name] for name in self.sums}
 
-    @property
-    def unexplained_flips(self) -> list[Flip]:
-        """Flips whose margin is over twice the largest difference of logits: rounding can't have made them."""
-        return [flip for flip in self.flips if flip.margin > 2.0 * self.largest.get(names.LOGITS, 0.0)]
+    def flips_over(self, margin: float) -> list[Flip]:
+        """Return the flips by a larger margin."""
+        return [flip for flip in self.flips if flip.margin > margin]
 
     @property
     def action_agreement(self) -> float:

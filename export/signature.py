@@ -38,11 +38,12 @@ class Signed:
     signer: str
 
 
-def sign(bundle: Path, key: Path) -> Signed:
-    """Sign a bundle's file.
+def sign(path: Path, data: bytes, key: Path) -> Signed:
+    """Sign a bundle's bytes; what lies at its path may be another's by now.
 
     Args:
-        bundle: the file.
+        path: of the bundle; its signature is written beside it.
+        data: the bundle's bytes, as they were read and checked.
         key: the signer's secret key, unencrypted PEM.
 
     Raises:
@@ -55,9 +56,9 @@ def sign(bundle: Path, key: Path) -> Signed:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # there, since it read the key
 
     public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    path = bundle.with_name(bundle.name + SUFFIX)
-    replace_file(path, base64.b64encode(secret.sign(bundle.read_bytes())) + b"\n", mode=None)
-    return Signed(path, base64.b64encode(public).decode())
+    signature = path.with_name(path.name + SUFFIX)
+    replace_file(signature, base64.b64encode(secret.sign(data)) + b"\n", mode=None)
+    return Signed(signature, base64.b64encode(public).decode())
 
 
 def check_signature(path: Path, data: bytes, signers: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where files go: caches to the user's cache folder, results to `runs/` of the working directory."""
+"""Where caches go: to the user's cache folder, numba's compiled kernels among them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,6 @@ def cache_dir() -> Path:
     if os.path.isabs(home):
         return Path(home) / ".cache" / "phonotaxis"
     return Path(tempfile.gettempdir()) / f"phonotaxis-{os.getuid()}"
-
-
-def runs_dir() -> Path:
-    """Return the folder of results: `$PHONOTAXIS_RUNS`, or `runs` in the working directory."""
-    return Path(os.environ.get("PHONOTAXIS_RUNS") or "runs")
 
 
 def source_roots() -> tuple[Path, ...]:

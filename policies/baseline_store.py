@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ import torch
 from phonotaxis import __version__
 from phonotaxis.configs import base as configs_base
 from phonotaxis.configs.atomic_file import replace_file
+from phonotaxis.configs.directivity import MeasuredFile, SofaFile
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.library import load_scene
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.paths import cache_dir
 
@@ -39,6 +42,7 @@ class BaselineStore:
         self.renew = renew
         self.folder = cache_dir() / "benchmark" if folder is None else folder
         self._code = code_digest()
+        self._scenes: dict[str, str] = {}  # digests by what tasks say of their scenes
 
     def get(
         self, training: AudioGoalTask, test: AudioGoalTask, name: str, seeds: Sequence[int]
@@ -69,9 +73,20 @@ class BaselineStore:
     def _path(self, training: AudioGoalTask, test: AudioGoalTask, name: str) -> Path:
         parts = [self._code, name]
         for task in (training, test):
-            parts += [task.model_dump_json(), sounds_digest(task)]
+            array = task.microphone_array().model_dump_json()
+            parts += [task.model_dump_json(), self._scene_digest(task), array, response_digest(task)]
+            parts.append(sounds_digest(task))
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
         return self.folder / f"{test.name}-{test.sounds.split}-{name}-{digest}.json"
+
+    def _scene_digest(self, task: AudioGoalTask) -> str:
+        """Say what the file holds that a task's scene is, empty where it is none; each is loaded once."""
+        if not Path(task.scenes.source).suffix:
+            return ""
+        said = task.scenes.model_dump_json()
+        if said not in self._scenes:
+            self._scenes[said] = load_scene(task.scenes, 0).content
+        return self._scenes[said]
 
 
 def code_digest() -> str:
@@ -88,11 +103,19 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
+def response_digest(task: AudioGoalTask) -> str:
+    """SHA-256 over the file of measured responses that a task's array names, empty without one."""
+    directivity = task.microphone_array().directivity
+    if not isinstance(directivity, (SofaFile, MeasuredFile)):
+        return ""
+    return hashlib.sha256(Path(directivity.path).read_bytes()).hexdigest()
+
+
 def sounds_digest(task: AudioGoalTask) -> str:
     """SHA-256 over a task's folder of recordings, empty without one."""
     if task.sounds.folder is None:
         return ""
     digest = hashlib.sha256()
     for file in sorted(file for file in Path(task.sounds.folder).iterdir() if file.is_file()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        digest.update(os.fsencode(file.name) + b"\0" + file.read_bytes())
     return digest.hexdigest()

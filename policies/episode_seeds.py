@@ -1,9 +1,11 @@
-"""Seeds of the episodes that trainings draw: below those of validation and test, and no two lanes' meet."""
+"""Seeds of the episodes of trainings and of evaluations on their tasks: no split's and no two lanes' meet."""
 
 from __future__ import annotations
 
+from phonotaxis.configs.suite import EPISODE_SEEDS, SplitName
+
 LANES = 64  # of a training, at most
-_STRIDE = 1_000_003  # more episodes than a lane of a training has
+_STRIDE = 1_000_003  # more episodes than a lane of a training or an evaluation has
 _SEEDINGS = 1_000_000  # so many strides lie below the seeds of validation
 
 
@@ -15,3 +17,15 @@ def first_seed(seed: int, lane: int = 0) -> int:
         lane: number of the lane, below `LANES`.
     """
     return (seed * LANES + lane) % _SEEDINGS * _STRIDE
+
+
+def evaluation_seeds(split: SplitName, seed: int, episodes: int) -> range:
+    """Return the seeds of an evaluation's episodes, which no training and no other split has.
+
+    Args:
+        split: whose they are.
+        seed: of the evaluation.
+        episodes: how many.
+    """
+    first = EPISODE_SEEDS[split][0] + seed % _SEEDINGS * _STRIDE
+    return range(first, first + episodes)

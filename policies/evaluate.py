@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phonotaxis.configs.base import ConfigError, build
-from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
 from phonotaxis.policies.benchmark import Contestant, Evaluation, Progress, compare
 from phonotaxis.policies.checkpoint import load_checkpoint
+from phonotaxis.policies.episode_seeds import evaluation_seeds
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.rollout import PolicyDecider
 
@@ -22,15 +23,16 @@ def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -
     """Return the task with scenes and sounds that training doesn't have.
 
     Procedural scenes get seeds from a million up and sounds of held-out kinds and instances; a map or a folder of
-    recordings is what it is, and stays. Where the goal or the sounds are named, kinds stay and instances are new.
-    Elsewhere distractors' kinds stay, since they are what tells them from the goal, and the goal is of any other.
+    recordings is what it is, and stays: there the seeds of `evaluate` keep the splits apart. Where the goal or the
+    sounds are named, kinds stay and instances are new. Elsewhere distractors' kinds stay, since they are what tells
+    them from the goal, and the goal is of any other.
 
     Args:
         task: of the training.
         split: validation's scenes and sounds aren't the test's either.
     """
     changes: dict[str, object] = {}
-    if task.scenes.source in ("apartment", "empty_room") or task.scenes.count > 1:
+    if not is_one_scene(task.scenes.source) or task.scenes.count > 1:
         changes["scenes"] = SceneSet(
             source=task.scenes.source, first_seed=UNSEEN_SCENES[split], count=64, options=task.scenes.options
         )
@@ -86,9 +88,9 @@ def evaluate(
         threads: that the simulator may use.
         progress: told the share done and what is going on.
         others: further policies by name.
-        split: whose scenes and sounds they are.
+        split: whose scenes, sounds and seeds they are.
     """
-    seeds = [seed * 1_000_003 + number for number in range(episodes)]
+    seeds = evaluation_seeds(split, seed, episodes)
     contestants = ({} if policy is None else {"learnt": contestant(policy)}) | dict(others or {})
     return compare(task, unseen(task, split), seeds, contestants, baselines, worlds, threads, progress, seed=seed)
 

@@ -138,6 +138,35 @@ def test_scene_files_are_written_where_asked(tmp_path: Path) -> None:
     assert glb.read_bytes()[:4] == b"glTF"
 
 
+def test_files_about_a_map_do_not_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.pad(np.full((20, 30), 254, np.uint8), 1)).save("house.png")
+    text = "{image: house.png, resolution: 0.1, origin: [0, 0, 0]}"
+    Path("house.yaml").write_text(text)
+    image = Path("house.png").read_bytes()
+    assert cli.run(["scene", "png", "house.yaml"]) == 0
+    assert cli.run(["scene", "export", "house.yaml"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "house-scene.glb", "house-scene.png", "house.png", "house.yaml",
+    ]  # fmt: skip
+    capsys.readouterr()
+    for what, out in (("png", str(tmp_path / "house.png")), ("export", "house.yaml")):
+        assert cli.run(["scene", what, "house.yaml", "--out", out]) == 1
+        assert "is made of it; give another file by --out" in capsys.readouterr().err
+    assert Path("house.png").read_bytes() == image
+    assert Path("house.yaml").read_text() == text
+
+
+def test_a_scene_that_names_its_seed_has_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["scene", "show", "apartment:3", "--seed", "5"]) == 1
+    assert "scene 'apartment:3' names its seed: leave the seed 5 out" in capsys.readouterr().err
+
+
 def test_one_sound_of_each_kind_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from phonotaxis.envs.sounds import GENERATORS
 

@@ -61,6 +61,8 @@ def test_the_parts_of_the_benchmark_are_those_that_are_told() -> None:
         (["--suite", "audiogoal-v1"], 2, "add --check, or a lower --precision"),
         (["--steps", "10000"], 2, "--steps is of the check"),
         (["--inspect", "--episodes", "0"], 2, "--episodes is of the check"),
+        (["--precision", "int8", "--episodes", "0"], 2, "written after 200 paired episodes or more"),
+        (["--precision", "fp16", "--episodes", "199"], 2, "written after 200 paired episodes or more"),
         (["--check", "--robot", "rover.yaml"], 2, "--robot writes a bundle in fp32"),
         (["--robot", "rover.yaml", "--precision", "int8"], 2, "--robot writes a bundle in fp32"),
         (["--sign", "key.pem", "--precision", "int8"], 1, "say with -o what to write"),

@@ -64,6 +64,24 @@ def test_it_doesnt_empty_a_folder_of_others(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_inputs_are_read_before_the_last_result_goes(house: Path, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    out.mkdir()
+    (out / ".phonotaxis-demo").touch()
+    (out / "report.html").write_text("the last result")
+    for map_path, sounds in ((tmp_path / "hous.yaml", recordings), (house, tmp_path / "soundz")):
+        with pytest.raises(ValueError, match="hous.yaml|soundz"):
+            main(map_path, sounds, out)
+    recordings.rename(out / "sounds")
+    with pytest.raises(DemoError, match="which the demo empties; give another folder"):
+        main(house, out / "sounds", out)
+    house.rename(out / "house.yaml")
+    with pytest.raises(DemoError, match="house.yaml lies in"):
+        main(out / "house.yaml", None, out)
+    assert (out / "report.html").read_text() == "the last result"
+    assert len(list((out / "sounds").iterdir())) == 2
+
+
 @pytest.mark.parametrize("name", ["tb3_sandbox", "depot"])
 def test_real_maps_and_recordings_make_a_task_that_can_be_walked(name: str) -> None:
     if not SHARED.exists():

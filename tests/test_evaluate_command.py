@@ -199,6 +199,7 @@ def test_a_training_in_test_scenes_is_warned_of(
     [
         (_drawn_from(2_000_000), "validation", "scenes 2000000 to 2000031 are of the validation split"),
         (_drawn_from(2_000_000), "test", ""),
+        ({"task": {"sounds": {"kinds": ["siren", "kettle"]}}}, "test", "where no goal is named: siren"),
         (_drawn_from(0), "train", ""),
         ({"ppo": {"lanes": [_drawn_from(3_000_000)]}} | _drawn_from(0), "test", "scenes 3000000"),
         ({"task": {"of_another_version": 1}}, "test", "trained by another version"),

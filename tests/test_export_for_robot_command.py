@@ -13,6 +13,7 @@ from phonotaxis.configs.compatibility import mismatches
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.export import signature
 from phonotaxis.export.bundle import read_bundle
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
 from phonotaxis.policies.policy import Policy
@@ -61,6 +62,17 @@ def test_a_training_and_its_bundle_are_written_for_a_robot(
         assert mismatches(bundle.contract, load_robot(robot)) == []
         assert bundle.provenance["robot"] == "rover"
         assert bundle.contract.array.mics == 6
+
+
+def test_a_bundle_that_is_written_and_signed_is_told_in_one_object(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "sign", lambda path, data, key: signature.Signed(path.with_suffix(".sig"), "me"))
+    out = tmp_path / "own.onnx"
+    assert cli.run(["export", str(trained), "-o", str(out), "--sign", "key.pem", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["bundle"]["value"] == str(out)
+    assert (figures["signature"]["value"], figures["signer"]["value"]) == (str(tmp_path / "own.sig"), "me")
 
 
 def test_what_no_constant_can_mend_is_said(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

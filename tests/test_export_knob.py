@@ -41,14 +41,21 @@ def trained(tmp_path: Path) -> Path:
 def test_every_precision_is_checked_at_both_ends(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = check.closed_loop
+    own, measured = check.closed_loop, check.calibrated
     turned: list[float] = []
+    splits: list[str] = []
 
-    def closed_loop(bundles: object, task: object, episodes: int, progress: object, caution: float) -> object:
+    def closed_loop(bundles: object, task: AudioGoalTask, episodes: int, progress: object, caution: float) -> object:
         turned.append(caution)
+        splits.append(task.sounds.split)
         return own(bundles, task, episodes, progress, caution)  # type: ignore[arg-type]  # what it was given
 
+    def calibrated(bundle: check.Bundle, task: AudioGoalTask) -> check.Calibration:
+        splits.append(task.sounds.split)
+        return measured(bundle, task)
+
     monkeypatch.setattr(check, "closed_loop", closed_loop)
+    monkeypatch.setattr(check, "calibrated", calibrated)
     assert cli.run(["export", str(trained), "--check", *SHORT]) == 0
     figures = json.loads(capsys.readouterr().out)["figures"]
     for precision in ("fp32", "fp16", "int8"):
@@ -64,6 +71,7 @@ def test_every_precision_is_checked_at_both_ends(
         True, True, False
     ]  # fmt: skip
     assert turned == [0.0, 1.0]
+    assert splits == ["train", "test", "test"]  # eight bits learn their ranges where nothing is judged
 
 
 def test_what_fails_with_the_knob_turned_up_alone_is_refused(
@@ -84,6 +92,21 @@ def test_what_fails_with_the_knob_turned_up_alone_is_refused(
     assert "fp32_caution_1 is refused: logits differ by 5" in said
     assert "fp32 is refused" not in said
     out = tmp_path / "half.onnx"
+    monkeypatch.setattr("phonotaxis.commands.export.LEAST_EPISODES", 4)
     assert cli.run(["export", str(trained), "--precision", "fp16", "-o", str(out), *SHORT]) == 1
     assert "fp16_caution_1 is refused: " in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_graph_that_isnt_accepted_is_written_in_no_precision(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"fp32": check.Verdict("fp32", check.ParityReport(), reasons=("it is odd",))}
+    found["fp16"] = check.Verdict("fp16", check.ParityReport())
+    monkeypatch.setattr("phonotaxis.commands.export.checked", lambda bundle, *_: ({"fp16": bundle}, found))
+    out = tmp_path / "half.onnx"
+    assert cli.run(["export", str(trained), "--precision", "fp16", "-o", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "fp32 is refused: it is odd" in said
+    assert "no precision of it is written" in said
     assert not out.exists()

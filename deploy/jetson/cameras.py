@@ -1,63 +1,61 @@
-"""Live cameras: a GStreamer pipeline that ends in 16-bit depth, each frame with its capture time.
+"""Live cameras: frames of 16-bit depth from a GStreamer pipeline or a node of the kernel, with their capture times.
 
-A pipeline's base time plus a buffer's time stamp lies in the monotonic clock, since the pipeline is given the
-system's clock. A stream that ends, fails or falls silent is built anew until it is back.
+A stream that ends, fails or falls silent is begun anew until it is back.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import functools
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.devices import CameraPipeline
 from phonotaxis.configs.robot import CameraConfig
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import DepthFrame, DeviceError
 
-SINK = "phonotaxis_sink"
 RETRY_S = 0.5
 FIRST_FRAME_S = 10.0  # sensors of CSI cameras take seconds to come up
 STOP_S = 2.0
-_POLL_NS = 100_000_000
 _KEPT_FRAMES = 64
 
 
-@functools.cache
-def gstreamer() -> Any:
-    """Load GStreamer once.
+class FrameSource(Protocol):
+    """Where frames come from, until it has ended: then it is closed, and a new one made."""
+
+    def pull(self) -> tuple[np.ndarray, int] | str | None:
+        """Wait for a frame, up to 0.1 s.
+
+        Returns:
+            Its codes, uint16 [height, width], and its capture time, monotonic ns. For one that is refused why, or
+            nothing where that needs no word; None where none came.
+        """
+        ...
+
+    def ended(self) -> str:
+        """Return why no frame can come any more; empty where one may."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+def open_source(config: CameraPipeline, pinhole: PinholeCamera) -> FrameSource:
+    """Open what the robot's file names.
 
     Raises:
-        DeviceError: its introspection data are missing.
-        ModuleNotFoundError: PyGObject isn't installed.
+        DeviceError: it can't be opened.
     """
-    import gi
+    if config.v4l2 is not None:
+        from phonotaxis.deploy.jetson.video_node import VideoNode
 
-    _prefer_the_compilers_unwinder()
-    try:
-        gi.require_version("Gst", "1.0")
-        gi.require_version("GstApp", "1.0")
-    except ValueError as error:
-        raise DeviceError(f"{error}: install gir1.2-gstreamer-1.0 and gir1.2-gst-plugins-base-1.0") from None
-    from gi.repository import Gst, GstApp  # GstApp gives appsink its methods
+        return VideoNode(config.v4l2, pinhole)
+    from phonotaxis.deploy.jetson.pipeline import Pipeline
 
-    Gst.init(None)
-    _ = GstApp
-    return Gst
-
-
-def _prefer_the_compilers_unwinder() -> None:
-    """Let C++ exceptions of what is loaded later be unwound by libgcc, as they must be.
-
-    GStreamer brings libunwind along, whose functions have the same names. Whoever comes first in the process's symbols
-    serves all, and an exception thrown in an engine or another extension would abort the process.
-    """
-    with contextlib.suppress(OSError):  # musl, say: there is no libgcc_s to prefer
-        ctypes.CDLL("libgcc_s.so.1", mode=ctypes.RTLD_GLOBAL)
+    return Pipeline(config.pipeline or "", pinhole)
 
 
 class _Patience:
@@ -85,19 +83,19 @@ class _Patience:
 
 
 class LiveCamera:
-    """A depth camera behind a GStreamer pipeline.
+    """A depth camera behind a GStreamer pipeline or a node of the kernel.
 
     Attributes:
-        refused: frames that came without a time stamp or in another form than depth of the configured size.
-        restarts: of the pipeline.
+        refused: frames that came without a time stamp, damaged, or in another form than depth of the configured size.
+        restarts: of the source.
         fault: why no frame comes now; empty where they come.
     """
 
     def __init__(self, config: CameraPipeline, camera: CameraConfig) -> None:
-        """Start the pipeline.
+        """Start it.
 
         Raises:
-            DeviceError: it isn't a pipeline, or it fails at once.
+            DeviceError: the file names nothing that could deliver depth, or it fails at once.
         """
         self._config, self._pinhole = config, camera.pinhole
         self._silent_ns = max(1_000_000_000, int(camera.max_age_ms * 1e6))
@@ -106,39 +104,18 @@ class LiveCamera:
         self._latest: DepthFrame | None = None
         self.refused, self.restarts, self.fault = 0, 0, ""
         self._closing = threading.Event()
-        self._gst = gstreamer()
-        self._pipeline, self._sink = self._start()
+        self._source: FrameSource | None = open_source(config, self._pinhole)
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
         self._thread.start()
 
-    def _start(self) -> tuple[Any, Any]:
-        gst = self._gst
-        text = f"{self._config.pipeline} ! appsink name={SINK} sync=false max-buffers=8 drop=true"
-        try:
-            pipeline = gst.parse_launch(text)
-        except gi_error() as error:
-            raise DeviceError(f"devices.camera.pipeline: {error}; try it with gst-launch-1.0") from None
-        pipeline.use_clock(gst.SystemClock.obtain())
-        if pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
-            reason = self._error_of(pipeline) or "it does not start"
-            pipeline.set_state(gst.State.NULL)
-            raise DeviceError(f"the camera's pipeline fails: {reason}")
-        return pipeline, pipeline.get_by_name(SINK)
-
-    def _error_of(self, pipeline: Any) -> str:
-        message = pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
-        return "" if message is None else str(message.parse_error()[0].message)
-
     def _read(self) -> None:
         patience = _Patience(self._silent_ns)
-        while not self._closing.is_set():
-            sample = self._sink.try_pull_sample(_POLL_NS)
-            if sample is not None:
-                self._take(sample)
+        while not self._closing.is_set() and self._source is not None:
+            taken = self._source.pull()
+            if taken is not None:
+                self._take(taken)
                 patience.heard()
-                continue
-            reason = self._error_of(self._pipeline) or ("its stream has ended" if self._sink.is_eos() else "")
-            if reason := reason or patience.ended():
+            elif reason := self._source.ended() or patience.ended():
                 self._restart(reason)
                 patience.restarted()
 
@@ -147,58 +124,25 @@ class LiveCamera:
         self._stop()
         while not self._closing.wait(RETRY_S):
             try:
-                self._pipeline, self._sink = self._start()
+                self._source = open_source(self._config, self._pinhole)
             except DeviceError as error:
                 self.fault = str(error)
             else:
                 self.restarts += 1
                 return
 
-    def _take(self, sample: Any) -> None:
-        frame = self._decode(sample)
-        if frame is None:
+    def _take(self, taken: tuple[np.ndarray, int] | str) -> None:
+        if isinstance(taken, str):
+            self.fault = taken or self.fault
             self.refused += 1
             return
+        codes, capture_ns = taken
+        depth_m = depth_from_codes(codes, self._config.depth_scale_m, self._pinhole)
+        frame = DepthFrame(depth_m, capture_ns - int(self._config.latency_ms * 1e6))
         self.fault = ""
         with self._lock:
             self._latest = frame
             self._unread = [*self._unread[-_KEPT_FRAMES:], frame]
-
-    def _decode(self, sample: Any) -> DepthFrame | None:
-        gst, pinhole = self._gst, self._pinhole
-        buffer, caps = sample.get_buffer(), sample.get_caps()
-        form = gst.Structure.new_empty("unknown") if caps is None else caps.get_structure(0)
-        kind, width, height = form.get_value("format"), form.get_value("width"), form.get_value("height")
-        if kind not in ("GRAY16_LE", "GRAY16_BE") or (width, height) != (pinhole.width, pinhole.height):
-            self.fault = (
-                f"the camera delivers {kind} of {width} x {height}, expected GRAY16_LE of {pinhole.width} x "
-                f"{pinhole.height} as camera.pinhole says: correct the pipeline's caps or the configuration"
-            )
-            return None
-        if buffer.pts == gst.CLOCK_TIME_NONE:
-            if self.refused:  # a source that isn't live stamps nothing before it plays
-                self.fault = "the camera's frames have no time stamps: let its source stamp them (do-timestamp=true)"
-            return None
-        codes = self._codes(buffer, "<u2" if kind == "GRAY16_LE" else ">u2")
-        if codes is None:
-            return None
-        capture_ns = self._pipeline.get_base_time() + buffer.pts - int(self._config.latency_ms * 1e6)
-        return DepthFrame(depth_from_codes(codes, self._config.depth_scale_m, pinhole), capture_ns)
-
-    def _codes(self, buffer: Any, kind: str) -> np.ndarray | None:
-        width, height = self._pinhole.width, self._pinhole.height
-        stride = (2 * width + 3) // 4 * 4  # GStreamer pads rows of raw video to four bytes
-        mapped, view = buffer.map(self._gst.MapFlags.READ)
-        if not mapped:
-            return None
-        try:
-            if len(view.data) != stride * height:
-                self.fault = f"a frame of {len(view.data)} bytes, expected {stride * height}"
-                return None
-            rows = np.frombuffer(bytes(view.data), dtype=np.uint8).reshape(height, stride)
-        finally:
-            buffer.unmap(view)
-        return np.ascontiguousarray(rows[:, : 2 * width]).view(kind)
 
     def latest(self) -> DepthFrame | None:
         """Return the newest frame, None before the first."""
@@ -212,18 +156,19 @@ class LiveCamera:
         return frames
 
     def close(self) -> None:
-        """Stop the pipeline; may be called more than once."""
+        """Let go of the camera; may be called more than once."""
         if not self._closing.is_set():
             self._closing.set()
             self._thread.join(5.0)
             self._stop()
 
     def _stop(self) -> None:
-        """Stop the pipeline; one whose source never returns is left behind."""
-        pipeline = self._pipeline
-        stopping = threading.Thread(target=pipeline.set_state, args=(self._gst.State.NULL,), daemon=True)
-        stopping.start()
-        stopping.join(STOP_S)
+        """Close the source; one that never returns is left behind."""
+        source, self._source = self._source, None
+        if source is not None:
+            stopping = threading.Thread(target=source.close, daemon=True)
+            stopping.start()
+            stopping.join(STOP_S)
 
 
 def depth_from_codes(codes: np.ndarray, scale_m: float, pinhole: Any) -> np.ndarray:
@@ -241,11 +186,3 @@ def depth_from_codes(codes: np.ndarray, scale_m: float, pinhole: Any) -> np.ndar
     # codes are rounded, so the ends of the range give by half a code
     known = (depth_m >= pinhole.min_range_m - scale_m / 2) & (depth_m <= pinhole.max_range_m + scale_m / 2)
     return np.where(known & (codes > 0), depth_m, np.float32(0))
-
-
-def gi_error() -> type[Exception]:
-    """Return the class of GLib's errors."""
-    from gi.repository import GLib
-
-    error: type[Exception] = GLib.Error
-    return error

@@ -2,7 +2,8 @@
 
 Microphones of one array hear the same sound, shifted by at most their distance over the speed of sound; the
 shifts between them fit one direction. A channel that shares nothing with the others, or a shift that no
-direction explains, is wrong. Some mistakes look like another direction (a square array turned by a quarter, or
+direction explains, is wrong. Directional microphones hear it each in their own way, so of them only dead and clipping
+channels are found. Some mistakes look like another direction (a square array turned by a quarter, or
 mirrored): those are only found when it is known where the sound came from.
 """
 
@@ -35,11 +36,13 @@ class ChannelReport:
         faults: one line each, empty where all is well.
         level_dbfs: float [device_channels], root mean square against full scale.
         azimuth_rad: where the sound came from, as the microphones say; None where they don't agree on one.
+        unjudged: what wasn't looked at and why; empty where all was.
     """
 
     faults: tuple[str, ...]
     level_dbfs: np.ndarray
     azimuth_rad: float | None
+    unjudged: str = ""
 
 
 def check_channels(
@@ -61,7 +64,14 @@ def check_channels(
     rms = np.sqrt((samples.astype(np.float64) ** 2).mean(axis=1))
     level_dbfs = 20.0 * np.log10(np.maximum(rms, 1e-3) / 32768.0)
     mapped = list(array.channel_map)
-    silent, faults = _levels(samples, rms, level_dbfs, mapped)
+    alike = array.directivity.kind == "omnidirectional"
+    silent, faults = _levels(samples, rms, level_dbfs, mapped, alike)
+    if not alike:
+        unjudged = (
+            f"directional microphones ({array.directivity.kind}): levels, polarity, copies and order aren't judged, "
+            "which differ with the sound's direction"
+        )
+        return ChannelReport(tuple(faults), level_dbfs, None, unjudged)
     shifts = _Shifts(samples, sample_rate_hz, array)
     alive = [channel for channel in mapped if channel not in silent]
     strangers = _strangers(shifts, alive)
@@ -77,13 +87,13 @@ def check_channels(
 
 
 def _levels(
-    samples: np.ndarray, rms: np.ndarray, level_dbfs: np.ndarray, mapped: list[int]
+    samples: np.ndarray, rms: np.ndarray, level_dbfs: np.ndarray, mapped: list[int], alike: bool
 ) -> tuple[set[int], list[str]]:
     silent: set[int] = set()
     faults = []
     median = float(np.median(level_dbfs[mapped]))
     for channel in mapped:
-        if rms[channel] < SILENT_CODES or level_dbfs[channel] < median - QUIET_DB:
+        if rms[channel] < SILENT_CODES or (alike and level_dbfs[channel] < median - QUIET_DB):
             silent.add(channel)
             faults.append(f"channel {channel} is dead: {level_dbfs[channel]:.0f} dBFS, the others {median:.0f}")
         elif (np.abs(samples[channel].astype(np.int32)) >= 32_700).mean() > CLIPPED_SHARE:

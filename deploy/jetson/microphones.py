@@ -197,12 +197,12 @@ class LiveMicrophones:
     def _restart(self, silent_ns: int) -> None:
         self.fault = self.fault or f"no sound from '{self._name}' for {silent_ns * 1e-9:.1f} s"
         self._drop()
-        before = self._heard_ns, self._next
+        before = self._heard_ns, self._next, self._opened_at
         try:
             self._open()
         except DeviceError as error:
             self.fault = str(error)
-            self._heard_ns, self._next = before  # still silent: try again
+            self._heard_ns, self._next, self._opened_at = before  # still silent: try again
             return
         self.restarts += 1
         self._watch_server()

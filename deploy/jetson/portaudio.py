@@ -34,12 +34,16 @@ def start() -> Any:
     """Start PortAudio and return it (`pyaudio.PyAudio`); end it with `terminate`.
 
     Raises:
+        DeviceError: it doesn't start.
         ModuleNotFoundError: PyAudio isn't installed.
     """
     import pyaudio
 
-    with quiet():  # it tries every sound system there is, and ALSA and JACK complain of each that isn't
-        return pyaudio.PyAudio()
+    try:
+        with quiet():  # it tries every sound system there is, and ALSA and JACK complain of each that isn't
+            return pyaudio.PyAudio()
+    except OSError as error:
+        raise DeviceError(f"PortAudio doesn't start ({error}): do ALSA's settings name a default device?") from None
 
 
 @contextlib.contextmanager

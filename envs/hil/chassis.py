@@ -1,7 +1,8 @@
 """A Waveshare UGV's controller board at the far end of a serial line: the firmware's side of the protocol.
 
-It takes T 13 (speeds), T 136 (dead man), T 131 and T 142 (feedback), and stops the wheels by itself when no
-speeds come for the dead man's time, 3 s until it is told otherwise, as the vendor's firmware does.
+It takes T 1 (the wheels' speeds), T 13 (the robot's), T 136 (dead man), T 131 and T 142 (feedback), as the vendor's
+ugv_base_ros does. Its dead man stops the wheels when no T 1 has come for its time, 3 s until it is told otherwise; once
+it has, it waits for the next T 1. T 13 turns the wheels and doesn't feed it. A wheel over 2 m/s is passed over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 FIRMWARE_DEAD_MAN_MS = 3000.0
+MAX_WHEEL_MPS = 2.0
 _POLL_S = 0.002
 
 
@@ -47,12 +49,16 @@ class Chassis:
     Attributes:
         dead_man_ms: as it was told last.
         events: changes of the wheels' speeds.
-        arrivals: monotonic time of each T 13 with its speeds.
+        arrivals: monotonic time of each T 1 or T 13 with the robot's speeds, to 0.1 mm/s and 0.1 mrad/s.
         refused: lines that it didn't understand.
     """
 
     def __init__(
-        self, port: Path, odometers: Callable[[int], tuple[float, float]] | None = None, noise: bytes = b""
+        self,
+        port: Path,
+        odometers: Callable[[int], tuple[float, float]] | None = None,
+        noise: bytes = b"",
+        track_m: float = 0.172,
     ) -> None:
         """Start the board.
 
@@ -60,8 +66,9 @@ class Chassis:
             port: where the link is made.
             odometers: the way of the left and the right wheel at a monotonic time, metres; None leaves both at 0.
             noise: sent before every feedback line.
+            track_m: between the wheels' middles.
         """
-        self._port, self._noise = port, noise
+        self._port, self._noise, self._track_m = port, noise, track_m
         self._odometers = odometers or (lambda at_ns: (0.0, 0.0))
         self._lock = threading.Lock()
         self._master = self._slave = -1
@@ -77,7 +84,7 @@ class Chassis:
     def _reset(self) -> None:
         self.dead_man_ms = FIRMWARE_DEAD_MAN_MS
         self._speeds = (0.0, 0.0)
-        self._commanded_ns = 0
+        self._fed_ns, self._fired = time.monotonic_ns(), False
         self._feedback_ns: int | None = None
         self._interval_ns = 100_000_000
         self._rest = b""
@@ -128,11 +135,12 @@ class Chassis:
 
     def _obey(self, message: dict[str, Any], at_ns: int) -> None:
         kind = message["T"]
-        if kind == 13:
-            v, w = float(message["X"]), float(message["Z"])
-            self.arrivals.append((at_ns, v, w))
-            self._commanded_ns = at_ns
-            self._turn_wheels(at_ns, v, w, "command")
+        if kind == 1:
+            left, right = float(message["L"]), float(message["R"])
+            self._fed_ns, self._fired = at_ns, False
+            self._command(at_ns, (left + right) / 2.0, (right - left) / self._track_m)
+        elif kind == 13:
+            self._command(at_ns, float(message["X"]), float(message["Z"]))
         elif kind == 136:
             self.dead_man_ms = float(message["cmd"])
         elif kind == 131:
@@ -140,13 +148,20 @@ class Chassis:
         elif kind == 142:
             self._interval_ns = int(message["cmd"]) * 1_000_000
 
+    def _command(self, at_ns: int, v: float, w: float) -> None:
+        v, w = round(v, 4), round(w, 4)
+        self.arrivals.append((at_ns, v, w))
+        if abs(v) + abs(w) * self._track_m / 2.0 <= MAX_WHEEL_MPS + 1e-4:
+            self._turn_wheels(at_ns, v, w, "command")
+
     def _turn_wheels(self, at_ns: int, v: float, w: float, cause: str) -> None:
         if (v, w) != self._speeds and math.isfinite(v) and math.isfinite(w):
             self._speeds = (v, w)
             self.events.append(WheelEvent(at_ns, v, w, cause))
 
     def _watch(self, at_ns: int) -> None:
-        if self._speeds != (0.0, 0.0) and at_ns - self._commanded_ns > self.dead_man_ms * 1e6:
+        if not self._fired and at_ns - self._fed_ns > self.dead_man_ms * 1e6:
+            self._fired = True
             self._turn_wheels(at_ns, 0.0, 0.0, "dead_man")
         if self._feedback_ns is not None and at_ns >= self._feedback_ns:
             self._feedback_ns = at_ns + self._interval_ns

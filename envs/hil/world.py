@@ -85,7 +85,7 @@ class Stage:
         self.camera = VirtualCamera(contract.camera.width, contract.camera.height)
         self._odometers = Odometers(self.track_m)
         self.port = self.folder / "ttyDRIVE"
-        self.chassis = Chassis(self.port, self._odometers.at)
+        self.chassis = Chassis(self.port, self._odometers.at, track_m=self.track_m)
         self.stop = threading.Event()
         self.hear: Callable[[np.ndarray], np.ndarray] = _unchanged
         self.shown_m = np.zeros((contract.camera.height, contract.camera.width), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def _rate_of(path: Path) -> int:
     import soundfile
 
     try:
-        return RATES_HZ[0] if soundfile.info(str(path)).samplerate >= _FULL_BAND_HZ else RATES_HZ[1]
+        return RATES_HZ[0] if soundfile.info(os.fsencode(path)).samplerate >= _FULL_BAND_HZ else RATES_HZ[1]
     except (OSError, soundfile.LibsndfileError):
         return RATES_HZ[1]  # load_file says in words what is wrong with it
 

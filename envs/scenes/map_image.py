@@ -58,7 +58,7 @@ def read_free(path: Path, file: MapFile) -> np.ndarray:
     if file.mode == "raw":
         return np.rint(lightness * 255.0) < WALL_FROM
     if file.mode == "trinary" and (opacity < 1.0).any():
-        lightness = pixels.mean(axis=-1)  # as map_server has it: opacity counts as a channel
+        lightness = (3.0 * lightness + opacity) / 4.0  # as map_server has it: opacity counts as a fourth channel
     occupancy = lightness if file.negate else 1.0 - lightness
     if file.mode == "trinary":
         return (occupancy < file.free_thresh) & ~(occupancy > file.occupied_thresh)

@@ -15,12 +15,12 @@ from phonotaxis.envs.scenes.mesh_edges import trim
 from phonotaxis.envs.scenes.mesh_frame import Frame, beside, extent_text, find_frame, to_world
 from phonotaxis.envs.scenes.mesh_materials import part_materials
 from phonotaxis.envs.scenes.mesh_surface import Surface, read_surface
+from phonotaxis.envs.scenes.moved import moved_info, offset_m
 from phonotaxis.envs.scenes.options import SurfaceOptions, read_options
 from phonotaxis.envs.scenes.rasterise import gaps_of, spans_of
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 
 MOST_CELLS = 4096  # along either side
-FAR_M = 10_000.0  # from the origin; maps in national grids are brought back to where float32 has millimetres
 
 
 class MeshOptions(SurfaceOptions):
@@ -53,8 +53,8 @@ class MeshOptions(SurfaceOptions):
 def load_mesh_file(name: str, seed: int, options: dict[str, Any]) -> Scene:
     """Load a mesh; the seed plays no part.
 
-    The scene's x and y are the mesh's, in metres and turned z up; its z is 0 on the floor. `info` says what
-    was found: up, unit, floor, ceiling and materials.
+    The scene's x and y are the mesh's, in metres and turned z up; its z is 0 on the floor. A mesh that lies over 10 km
+    from their origin is moved there. `info` says so, and what was found: up, unit, floor, ceiling and materials.
 
     Args:
         name: path of the file.
@@ -86,7 +86,9 @@ def _said(path: Path, config: MeshOptions) -> tuple[str, float | None]:
 
 
 def _scene(name: str, surface: Surface, frame: Frame, config: MeshOptions, given: np.ndarray) -> Scene:
-    triangles, moved = _near_origin(to_world(surface.triangles, frame))
+    triangles = to_world(surface.triangles, frame)
+    moved = offset_m(triangles.reshape(-1, 3).min(axis=0))
+    triangles = triangles - moved
     origin, shape = _grid(name, triangles, config.cell_m, frame)
     try:
         spans = spans_of(triangles, config.cell_m, origin, shape)
@@ -115,13 +117,6 @@ def _scene(name: str, surface: Surface, frame: Frame, config: MeshOptions, given
         room=np.where(open_cells, 0, -1).astype(np.int16),
         info=_info(surface, frame, air, moved),
     )
-
-
-def _near_origin(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move a mesh that lies far from the origin there; return it and by how much it was moved, metres."""
-    low = triangles.reshape(-1, 3).min(axis=0)
-    moved = np.where(np.abs(low) > FAR_M, np.floor(low), 0.0)
-    return triangles - moved, moved
 
 
 def _grid(name: str, triangles: np.ndarray, cell_m: float, frame: Frame) -> tuple[tuple[float, float], tuple[int, int]]:
@@ -179,6 +174,4 @@ def _info(surface: Surface, frame: Frame, air: Air, moved_m: np.ndarray) -> dict
         "floor": f"at z = {air.floor_z_m + moved_m[2]:.3f} m of the mesh",
         "ceiling": f"over {100.0 * air.covered:.0f} % of the floor; elsewhere {air.open_ceiling_m:.2f} m is assumed",
     }
-    if moved_m.any():
-        info["moved"] = "by ({:.0f}, {:.0f}, {:.0f}) m to the origin".format(*-moved_m)
-    return info
+    return info | moved_info(moved_m)

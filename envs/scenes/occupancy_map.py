@@ -13,6 +13,7 @@ from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.presets import read_yaml
 from phonotaxis.envs.scenes.map_image import MOST_PIXELS, MapFile, read_free
 from phonotaxis.envs.scenes.materials import INDEX
+from phonotaxis.envs.scenes.moved import moved_info, offset_m
 from phonotaxis.envs.scenes.options import SurfaceOptions, read_options
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 
@@ -25,7 +26,8 @@ COARSEST_CELL_M = 0.2
 class MapOptions(SurfaceOptions):
     """How a map is extruded: the ceiling's height, materials, and the least edge of a cell.
 
-    Without `cell_m` it is 0.05 m, or 0.1 m where the map would have more than 100,000 cells of that size.
+    Without `cell_m` it is 0.05 m, or 0.1 m where the map would have more than 100,000 cells of that size. Where whole
+    pixels make no edge between it and 0.2 m, the edge is that of as many as fit in 0.2 m.
     """
 
     height_m: float = Field(default=2.5, ge=1.0, le=20.0)
@@ -34,6 +36,8 @@ class MapOptions(SurfaceOptions):
 
 def load_occupancy_map(name: str, seed: int, options: dict[str, Any]) -> Scene:
     """Load a map; the seed plays no part. What is unknown becomes wall, and so does what is partly occupied.
+
+    The scene's x and y are the map's. One that lies over 10 km from their origin is moved there, and `info` says so.
 
     Args:
         name: path of the YAML file.
@@ -83,21 +87,22 @@ def _on_workable_cells(
 ) -> tuple[np.ndarray, float, tuple[float, float]]:
     """Bring a map to cells from the least edge up to `COARSEST_CELL_M`, free only where all of a cell is.
 
-    Whole factors only, so no wall is lost to rounding. A map whose origin has a yaw is turned into the axes
-    of the world afterwards.
+    Whole factors only, so no wall is lost to rounding; where they leave nothing between both edges, the upper one
+    counts. A map whose origin has a yaw is turned into the axes of the world afterwards.
 
     Returns:
         free bool [rows, columns], edge of a cell in metres, world x, y of the lower left corner.
     """
     resolution, (x0, y0, yaw) = file.resolution, file.origin
-    merge = max(1, math.ceil(least_cell_m / resolution - 1e-6))
+    most = math.floor(COARSEST_CELL_M / resolution + 1e-6)
+    merge = max(1, min(math.ceil(least_cell_m / resolution - 1e-6), most))
     if merge > 1:
         rows, columns = (-(-edge // merge) * merge for edge in free.shape)
         padded = np.zeros((rows, columns), bool)
         padded[: free.shape[0], : free.shape[1]] = free
         blocks = padded.reshape(rows // merge, merge, columns // merge, merge)
         free = np.logical_and.reduce(blocks, axis=(1, 3))
-    divide = max(1, math.ceil(resolution * merge / COARSEST_CELL_M - 1e-6))
+    divide = max(1, math.ceil(resolution / COARSEST_CELL_M - 1e-6))  # over 1 where nothing is merged
     if divide > 1:
         free, (x0, y0) = _cropped(free, resolution, (x0, y0)) if yaw == 0 else (free, (x0, y0))
         if max(free.shape) * divide > 4 * MOST_PIXELS:
@@ -157,10 +162,12 @@ def _extruded(
     options: MapOptions,
 ) -> Scene:
     height = np.float32(options.height_m)
+    moved_m = offset_m(np.array(origin_m))
+    info = {"source": "occupancy_map", "image": file.image, "resolution_m": f"{file.resolution:g}"}
     return Scene(
         name=name,
         cell_m=cell_m,
-        origin_m=origin_m,
+        origin_m=(origin_m[0] - float(moved_m[0]), origin_m[1] - float(moved_m[1])),
         floor_m=np.where(free, np.float32(0.0), height),
         ceiling_m=np.full(free.shape, height, np.float32),
         height_m=options.height_m,
@@ -168,5 +175,5 @@ def _extruded(
         floor_material=np.full(free.shape, INDEX[options.floor], np.uint8),
         ceiling_material=np.full(free.shape, INDEX[options.ceiling], np.uint8),
         room=np.where(free, 0, -1).astype(np.int16),
-        info={"source": "occupancy_map", "image": file.image, "resolution_m": f"{file.resolution:g}"},
+        info=info | moved_info(moved_m),
     )

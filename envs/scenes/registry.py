@@ -74,7 +74,7 @@ def load(name: str | Path, seed: int = 0, **options: Any) -> Scene:
     Args:
         name: a source (`apartment`), a source with a seed (`apartment:3`, which is what a scene of it is
             called), a preset of `configs/scenes`, or the path of a file that a source reads.
-        seed: chooses among what a procedural source can build; files take none.
+        seed: chooses among what a procedural source can build; files take none, nor does a name with a seed.
         options: of the source; they override a preset's.
 
     Raises:
@@ -90,6 +90,8 @@ def load(name: str | Path, seed: int = 0, **options: Any) -> Scene:
     if number:
         if not number.isdecimal():
             raise SceneError(f"scene '{text}': expected a seed (a whole number) after ':', got '{number}'")
+        if seed not in (0, int(number)):
+            raise SceneError(f"scene '{text}' names its seed: leave the seed {seed} out, or give '{base}' with it")
         seed = int(number)
     if seed < 0:
         raise SceneError(f"scene '{text}': the seed must be 0 or more, got {seed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,8 +79,9 @@ def load_file(path: str | Path, sample_rate_hz: int = 16000) -> Sound:
         sample_rate_hz: what the sound is resampled to.
 
     Raises:
-        SoundError: no such file, empty, not audio, of zero length, shorter than 50 ms, silent, with samples
-            that are not finite, or with a sample rate no microphone has.
+        SoundError: no such file, empty, not audio, of zero length, shorter than 50 ms, silent (also where
+            `sample_rate_hz` leaves nothing of it), with samples that are not finite, or with a sample rate no
+            microphone has.
     """
     file = Path(path)
     where = printable(str(file))
@@ -88,10 +90,9 @@ def load_file(path: str | Path, sample_rate_hz: int = 16000) -> Sound:
     if file.stat().st_size == 0:
         raise SoundError(f"{where}: the file is empty (0 bytes)")
     samples, rate_hz = _read(file, where)
-    mono = _mix_down(_checked(samples, rate_hz, where))
-    if 20.0 * np.log10(max(float(np.abs(mono).max()), 1e-30)) < SILENT_DBFS:
-        raise SoundError(f"{where}: silent (no sample above {SILENT_DBFS:.0f} dB of full scale)")
-    mono = _trim(_resample(mono, rate_hz, sample_rate_hz), sample_rate_hz)
+    mono = _audible(_mix_down(_checked(samples, rate_hz, where)), where)
+    mono = _audible(_resample(mono, rate_hz, sample_rate_hz), where, f" below {sample_rate_hz / 2:g} Hz")
+    mono = _trim(mono, sample_rate_hz)
     return make_sound(printable(file.name), RECORDING, mono, sample_rate_hz)
 
 
@@ -105,7 +106,7 @@ def _read(file: Path, where: str) -> tuple[np.ndarray, int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(str(file)) as reader:
+        with soundfile.SoundFile(os.fsencode(file)) as reader:  # a name may be of any bytes
             rate_hz = int(reader.samplerate)
             if not SAMPLE_RATES_HZ[0] <= rate_hz <= SAMPLE_RATES_HZ[1]:
                 low, high = SAMPLE_RATES_HZ
@@ -129,6 +130,13 @@ def _checked(samples: np.ndarray, rate_hz: int, where: str) -> np.ndarray:
     if duration_s < SHORTEST_S:
         raise SoundError(f"{where}: too short: {duration_s * 1e3:.1f} ms, expected at least {SHORTEST_S * 1e3:.0f} ms")
     return samples
+
+
+def _audible(wave: np.ndarray, where: str, band: str = "") -> np.ndarray:
+    """Return a waveform that isn't silent as it is."""
+    if 20.0 * np.log10(max(float(np.abs(wave).max()), 1e-30)) < SILENT_DBFS:
+        raise SoundError(f"{where}: silent{band} (no sample above {SILENT_DBFS:.0f} dB of full scale)")
+    return wave
 
 
 def _mix_down(samples: np.ndarray) -> np.ndarray:

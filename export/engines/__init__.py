@@ -97,12 +97,20 @@ def open_engine(
     return _open("onnxruntime", bundle, threads, deadline_s, say)
 
 
+def _how(name: str) -> str:
+    return _INSTALL.get(name, "pip install 'phonotaxis[robot]'")
+
+
 def _open(name: str, bundle: Bundle, threads: int, deadline_s: float | None, say: Say) -> Engine:
     module, _, class_name = ENGINES[name].partition(":")
     try:
         engine_class = getattr(import_module(module), class_name)
-    except ImportError as error:
-        how = _INSTALL.get(name, "pip install 'phonotaxis[robot]'")
-        raise EngineError(f"engine '{name}' is not installed ({error}): {how}") from None
-    engine: Engine = engine_class(bundle, threads, deadline_s, say)
+    except (ImportError, OSError) as error:  # OSError: of a library that the package loads
+        raise EngineError(f"engine '{name}' is not installed ({error}): {_how(name)}") from None
+    except AttributeError as error:
+        raise EngineError(f"engine '{name}' found another package of its name ({error}): {_how(name)}") from None
+    try:
+        engine: Engine = engine_class(bundle, threads, deadline_s, say)
+    except MemoryError:
+        raise EngineError(f"{bundle.path}: engine '{name}' finds too little memory for it") from None
     return engine

@@ -7,6 +7,7 @@ needs no further package. Names with `_v2` are those that the current headers ma
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from ctypes import byref, c_char, c_int, c_size_t, c_uint, c_uint64, c_void_p
 
@@ -17,6 +18,7 @@ from phonotaxis.export.engines import DeadlineError, EngineError
 LIBRARY = "libcuda.so.1"
 _NOT_READY = 600  # CUDA_ERROR_NOT_READY: work is still going on
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+_MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _SPIN_S = 0.02  # beyond a usual step, waiting gives the processor away
 
@@ -27,6 +29,8 @@ class Cuda:
     Attributes:
         name: of the device.
         compute_capability: e.g. `8.7`.
+        multiprocessors: how many.
+        memory_gib: of the device, to the nearest power of two: a Jetson's differs a little from boot to boot.
         driver: version of CUDA that the driver speaks, e.g. `12.6`.
         stream: handle of the stream that everything is queued on.
     """
@@ -49,6 +53,10 @@ class Cuda:
         self._do("cuDeviceGetName", name, c_int(128), device)
         self.name = name.value.decode(errors="replace")
         self.compute_capability = ".".join(str(self._attribute(one, device)) for one in (_MAJOR, _MINOR))
+        self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
+        size = c_size_t()
+        self._do("cuDeviceTotalMem_v2", byref(size), device)
+        self.memory_gib = 1 << max(0, round(math.log2(max(size.value, 1) / 2**30)))
         self._do("cuDriverGetVersion", byref(value))
         self.driver = f"{value.value // 1000}.{value.value % 1000 // 10}"
         self._context = c_void_p()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
 import tensorrt as trt
@@ -15,10 +16,11 @@ from phonotaxis.export.engines.buffers import Buffers
 from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cuda import Cuda
 from phonotaxis.export.engines.plan_cache import PlanCache
-from phonotaxis.export.engines.tensorrt_build import Log, Shapes, build_plan
+from phonotaxis.export.engines.tensorrt_build import Log, Shapes, build_plan, made
 
 _DTYPES = {"FLOAT": "float32", "INT32": "int32", "INT64": "int64", "UINT8": "uint8", "BOOL": "bool"}
 _FLAGS = "strongly typed, no TF32"
+BOARD = Path("/proc/device-tree/model")
 
 
 class TensorRtEngine:
@@ -55,18 +57,26 @@ class TensorRtEngine:
         self.contract = bundle.contract
         self._inputs, self._outputs = bundle.contract.inputs(), bundle.contract.outputs()
         self._shapes, self._say, self._cache = shapes, say, cache or PlanCache()
-        self._cuda = Cuda()
+        self._buffers: dict[int, Buffers] = {}
         self._deadline_s: float | None = None
         self._log = Log()
-        self._runtime = trt.Runtime(self._log)
-        key = plan_key(bundle, self._cuda, shapes)
-        self._engine, plan = self._loaded(bundle, key)
+        self._cuda = Cuda()
+        try:
+            self._begin(bundle)
+        except BaseException:
+            self.close()
+            raise
+        self._deadline_s = deadline_s
+
+    def _begin(self, bundle: Bundle) -> None:
+        """Load the plan, and run it twice without a deadline: the first run loads kernels lazily."""
+        self._runtime = made(trt.Runtime, self._log)
+        self._engine, plan = self._loaded(bundle, plan_key(bundle, self._cuda, self._shapes))
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError(f"TensorRT can't run its plan{self._log.last()}")
         self._check_ports(bundle)
         self._memory = self._device_memory()
-        self._buffers: dict[int, Buffers] = {}
         self.fingerprint: dict[str, str | int] = {
             "engine": "tensorrt",
             "version": str(trt.__version__),
@@ -76,9 +86,8 @@ class TensorRtEngine:
             "machine": platform.machine(),
             "plan_sha256": hashlib.sha256(plan).hexdigest(),
         }
-        for _ in range(2):  # the first run loads kernels lazily
+        for _ in range(2):
             self.run(zero_inputs(self._inputs))
-        self._deadline_s = deadline_s
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one step; see `Engine.run`."""
@@ -102,7 +111,8 @@ class TensorRtEngine:
 
     def close(self) -> None:
         """Give the device's memory back."""
-        del self._context, self._engine, self._runtime
+        for name in ("_context", "_engine", "_runtime"):  # in this order, as far as there are any
+            vars(self).pop(name, None)
         self._buffers.clear()
         self._cuda.close()
 
@@ -114,17 +124,25 @@ class TensorRtEngine:
     def _loaded(self, bundle: Bundle, key: dict[str, str | int]) -> tuple[trt.ICudaEngine, bytes]:
         plan, reason = self._cache.load(key)
         if plan is not None:
-            engine = self._runtime.deserialize_cuda_engine(plan)
+            engine = self._deserialised(plan)
             if engine is not None:
                 return engine, plan
             reason = f"TensorRT doesn't take the kept plan{self._log.last()}"
         why = f" ({reason})" if reason else ""
         self._say(f"building the policy for {self._cuda.name}{why}: once, up to ten minutes on a small device")
         plan = self._built(bundle, key)
-        engine = self._runtime.deserialize_cuda_engine(plan)
+        engine = self._deserialised(plan)
         if engine is None:
             raise EngineError(f"TensorRT doesn't take the plan it has just built{self._log.last()}")
         return engine, plan
+
+    def _deserialised(self, plan: bytes) -> trt.ICudaEngine | None:
+        """Load a plan; what TensorRT warns of, as of a plan made on another device, is said."""
+        self._log.taken_warnings()
+        engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(plan)
+        for warning in self._log.taken_warnings():
+            self._say(f"TensorRT warns: {warning}")
+        return engine
 
     def _built(self, bundle: Bundle, key: dict[str, str | int]) -> bytes:
         timing = {"timing": 1} | {name: value for name, value in key.items() if name != "bundle_sha256"}
@@ -158,15 +176,26 @@ class TensorRtEngine:
         return memory
 
 
+def _board() -> str:
+    """Return what the board calls itself, since GPUs of two Jetsons may have one name; empty where it says nothing."""
+    try:
+        return BOARD.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
 def plan_key(bundle: Bundle, cuda: Cuda, shapes: Shapes) -> dict[str, str | int]:
-    """Return all that a plan is bound to: policy with its precision, library, device, driver, machine, options."""
+    """Return all that a plan is bound to: policy with its precision, library, device, driver, board, options."""
     return {
         "bundle_sha256": bundle.sha256,
         "tensorrt": str(trt.__version__),
         "device": cuda.name,
         "compute_capability": cuda.compute_capability,
+        "multiprocessors": cuda.multiprocessors,
+        "memory_gib": cuda.memory_gib,
         "cuda_driver": cuda.driver,
         "machine": platform.machine(),
+        "board": _board(),
         "precision": str(bundle.provenance.get("precision", "fp32")),
         "profiles": shapes.text(),
         "flags": _FLAGS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorrt as trt
 
@@ -18,6 +18,7 @@ from phonotaxis.export.engines import EngineError, Say
 
 WORKSPACE_BYTES = 256 << 20
 _TOLD_EVERY_S = 2.0  # progress is told so often at most
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,20 @@ class Log(trt.ILogger):
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
         self.errors: list[str] = []
+        self.warnings: list[str] = []
 
     def log(self, severity: Any, msg: str) -> None:
         """Take a message of TensorRT."""
+        text = " ".join(msg.split())[:300]
         if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-            self.errors = [*self.errors[-9:], " ".join(msg.split())[:300]]
+            self.errors = [*self.errors[-9:], text]
+        elif severity == trt.ILogger.Severity.WARNING:
+            self.warnings = [*self.warnings[-9:], text]
+
+    def taken_warnings(self) -> list[str]:
+        """Return the warnings since the last call, ten at most."""
+        taken, self.warnings = self.warnings, []
+        return taken
 
     def last(self) -> str:
         """Return the newest error in brackets, or nothing."""
@@ -85,6 +95,19 @@ class Progress(trt.IProgressMonitor):
         self._steps.pop(phase_name, None)
 
 
+def made(kind: Callable[[trt.ILogger], Made], log: Log) -> Made:
+    """Make TensorRT's builder or runtime.
+
+    Raises:
+        EngineError: it can't, as where CUDA can't be initialised.
+    """
+    try:
+        return kind(log)
+    except TypeError as error:  # what its binding makes of a null pointer
+        reason = log.last() or f" ({' '.join(str(error).split())[:200]})"
+        raise EngineError(f"TensorRT can't begin here{reason}") from None
+
+
 def build_plan(
     model: bytes,
     inputs: tuple[TensorSpec, ...],
@@ -107,7 +130,7 @@ def build_plan(
         EngineError: TensorRT can't parse or build it; says which operator or why.
     """
     log = Log()
-    builder = trt.Builder(log)
+    builder = made(trt.Builder, log)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parse(model, network, log)
     config = builder.create_builder_config()
@@ -151,6 +174,6 @@ def parse(model: bytes, network: Any, log: Log) -> None:
 def unsupported(operators: set[str]) -> list[str]:
     """List those of the operators that the parser doesn't know."""
     log = Log()
-    network = trt.Builder(log).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    network = made(trt.Builder, log).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     return sorted(name for name in operators if not parser.supports_operator(name))

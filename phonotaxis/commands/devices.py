@@ -47,7 +47,7 @@ def _serial_ports() -> list[str]:
 
 
 def _has_element(name: str) -> bool:
-    from phonotaxis.deploy.jetson.cameras import gstreamer
+    from phonotaxis.deploy.jetson.pipeline import gstreamer
 
     return gstreamer().ElementFactory.find(name) is not None
 
@@ -76,8 +76,9 @@ def microphones(
     found["resampled"] = Figure(device_rate_hz != config.sample_rate_hz)
     found["faults"] = Figure(len(report.faults))
     emit("devices microphones", found, json)
-    for fault in report.faults:
-        say(f"phonotaxis: {fault}")
+    for text in (report.unjudged, *report.faults):
+        if text:
+            say(f"phonotaxis: {text}")
     if report.faults:
         raise typer.Exit(1)
 

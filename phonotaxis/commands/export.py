@@ -5,38 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
+from phonotaxis.commands.precision_check import Trial, checked, refusals, verdict_figures
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
-    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.export.bundle import Bundle
-    from phonotaxis.export.check import Verdict
     from phonotaxis.policies.policy import Policy
 
 STEPS, EPISODES = 10_000, 500
+LEAST_EPISODES = 200  # before a lower precision is written: with fewer, a loss of two points is chance
 _FILE_WIDTH = 120  # of a table that goes to a file or another program
 _ROBOT_ALONE = "--robot writes a bundle in fp32; a check needs a task with such a robot, see --suite"
-
-
-class Trial(NamedTuple):
-    """On what precisions are held against the network.
-
-    Attributes:
-        steps: of the open loop, at least.
-        episodes: of the closed loop.
-        suite: whose test split they are of; None for the training's task.
-        logged: episodes, or folders of them, that eight bits are calibrated on; none takes the task's.
-    """
-
-    steps: int
-    episodes: int
-    suite: str | None
-    logged: tuple[Path, ...]
 
 
 def export(
@@ -61,7 +45,11 @@ def export(
     ] = None,
     episodes: Annotated[
         int | None,
-        typer.Option(help=f"Paired episodes, in which a precision acts; {EPISODES} without, 0 leaves them out.", min=0),
+        typer.Option(
+            help=f"Paired episodes, in which a precision acts; {EPISODES} without. At least {LEAST_EPISODES} where a "
+            "precision is written; for --check 0 leaves them out, and int8 unaccepted.",
+            min=0,
+        ),
     ] = None,
     suite: Annotated[
         str | None, typer.Option(help="Check on a suite's test split, not on the training's task.")
@@ -79,8 +67,8 @@ def export(
 
     The audio front end is inside the graph, the contract in its metadata, and a seal finds damage. The
     runtime reads all of it from the file and refuses a robot that doesn't match. With --robot the same weights are
-    written for another one: its microphones, speeds, acceleration and latency take the place of training's. What it
-    can't do the command says, and what training never met.
+    written for another one: its microphones, speeds, acceleration, latency and height take the place of training's.
+    What it can't do the command says, and what training never met.
 
     With --precision fp16 or int8 the products with trained weights are made smaller; eight bits are calibrated on
     episodes of the training's task, or with --calibrate on those that your robot logged. Such a bundle is written
@@ -101,6 +89,10 @@ def export(
     trial = Trial(
         STEPS if steps is None else steps, EPISODES if episodes is None else episodes, suite, tuple(calibrate or ())
     )
+    if not check and precision != "fp32" and trial.episodes < LEAST_EPISODES:
+        raise typer.BadParameter(
+            f"--episodes {trial.episodes}: a lower precision is written after {LEAST_EPISODES} paired episodes or more"
+        )
     if inspect:
         _inspect(path, json)
     elif check:
@@ -108,11 +100,12 @@ def export(
     elif tensorrt:
         _build(path, json)
     elif sign is not None and path.suffix == ".onnx" and out is None and precision == "fp32" and robot is None:
-        _sign(path, sign)
+        from phonotaxis.export.bundle import read_bundle
+
+        emit("export --sign", _signed(read_bundle(path), sign), json)
     else:
-        written = _write(path, out, precision, trial, robot, json)
-        if sign is not None:
-            _sign(written, sign)
+        figures = _write(path, out, precision, trial, robot, sign, json)
+        emit("export", figures, json)
 
 
 def _refuse_what_is_of_writing(out: Path | None, robot: str | None, precision: str, sign: Path | None) -> None:
@@ -180,18 +173,9 @@ def _fitted(path: Path, robot: str) -> tuple[Bundle, Policy]:
     return open_bundle(export_policy(policy, {**facts, "robot": wanted.name}), path), policy
 
 
-def _task(bundle: Bundle, suite: str | None) -> AudioGoalTask:
-    from phonotaxis.configs.suite import load_suite
-    from phonotaxis.export.check import check_task, task_of
-
-    if suite is None:
-        return task_of(bundle)
-    task = load_suite(suite).task_of("test")
-    check_task(bundle, task)
-    return task
-
-
-def _write(path: Path, out: Path | None, precision: str, trial: Trial, robot: str | None, as_json: bool) -> Path:
+def _write(
+    path: Path, out: Path | None, precision: str, trial: Trial, robot: str | None, key: Path | None, as_json: bool
+) -> dict[str, Figure]:
     from phonotaxis.configs.base import ConfigError, did_you_mean
     from phonotaxis.export.bundle import read_bundle, write_bundle
     from phonotaxis.export.precision import PRECISIONS
@@ -204,12 +188,13 @@ def _write(path: Path, out: Path | None, precision: str, trial: Trial, robot: st
     bundle, policy = _load(path) if robot is None else _fitted(path, robot)
     figures: dict[str, Figure] = {}
     if precision != "fp32":
-        made, found = _checked(bundle, policy, (precision,), trial)
+        made, found = checked(bundle, policy, (precision,), trial)
         bundle, figures = made[precision], verdict_figures(found)
-        refused = _refusals({name: one for name, one in found.items() if one.precision == precision})
-        if refused:
+        if refused := refusals(found):
             emit("export", figures, as_json)
-            raise ConfigError(f"{'; '.join(refused)}. Use a higher precision")
+            sound = all(one.accepted for one in found.values() if one.precision == "fp32")
+            advice = "Use a higher precision" if sound else "The graph itself is wrong: no precision of it is written"
+            raise ConfigError(f"{'; '.join(refused)}. {advice}")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(target, bundle.data)
     bundle = read_bundle(target)
@@ -217,99 +202,30 @@ def _write(path: Path, out: Path | None, precision: str, trial: Trial, robot: st
     own = {"bundle": Figure(str(target)), "sha256": Figure(bundle.sha256), "size": Figure(len(bundle.data), "byte")}
     if policy is not None:
         own["parameters"] = Figure(sum(weight.numel() for weight in policy.parameters()))
-    emit("export", own | {"precision": Figure(precision)} | figures, as_json)
-    return target
+    signed = {} if key is None else _signed(bundle, key)
+    return own | {"precision": Figure(precision)} | signed | figures
 
 
-def _sign(path: Path, key: Path) -> None:
-    from phonotaxis.export.bundle import read_bundle
+def _signed(bundle: Bundle, key: Path) -> dict[str, Figure]:
+    """Sign the bytes of a bundle that was read and checked; returns where and by whom."""
     from phonotaxis.export.signature import sign
 
-    read_bundle(path)
-    made = sign(path, key)
+    made = sign(bundle.path, bundle.data, key)
     say(f"wrote {made.path}; a robot that requires it: `trusted_signers: [{made.signer}]` in its .yaml")
-
-
-def _checked(
-    bundle: Bundle, policy: Policy | None, chosen: tuple[str, ...], trial: Trial
-) -> tuple[dict[str, Bundle], dict[str, Verdict]]:
-    from phonotaxis.commands.calibration import calibration_of
-    from phonotaxis.commands.progress import ProgressBar
-    from phonotaxis.export import check
-
-    task = _task(bundle, trial.suite)
-    with ProgressBar("checking") as bar:
-        bar(0.0, "reference")
-        reference, witness = check.reference_of(bundle, policy), check.witness_of(bundle, policy)
-        bar(0.0, "calibrating" if "int8" in chosen else "converting")
-        calibration = calibration_of(bundle, trial.logged) if trial.logged else None
-        chosen = ("fp32", *(name for name in chosen if name != "fp32"))
-        bundles = check.in_precisions(bundle, task, chosen, calibration)
-        found: dict[str, Verdict] = {}
-        for caution in check.knob_ends(bundle):
-            where = f"caution_{caution:g}" if caution else ""
-
-            def tell(share: float, text: str, where: str = where) -> None:
-                bar(share, f"{text} {where}".rstrip())
-
-            reports = check.open_loop(bundles, reference, task, trial.steps, tell, witness, caution)
-            results = check.closed_loop(bundles, task, trial.episodes, tell, caution) if trial.episodes else None
-            judged = check.verdicts(reports, results)
-            found |= {f"{name}_{where}".rstrip("_"): verdict for name, verdict in judged.items()}
-    return bundles, found
+    return {"signature": Figure(str(made.path)), "signer": Figure(made.signer)}
 
 
 def _check(path: Path, trial: Trial, as_json: bool) -> None:
     from phonotaxis.export.precision import PRECISIONS
 
     bundle, policy = _load(path)
-    _, found = _checked(bundle, policy, PRECISIONS, trial)
+    _, found = checked(bundle, policy, PRECISIONS, trial)
     emit("export --check", verdict_figures(found), as_json)
     say("fp16 on a CPU is emulation: it says nothing about a GPU's rounding, and nothing about speed")
-    for refusal in _refusals(found):
+    for refusal in refusals(found):
         say(refusal)
     if not all(verdict.accepted for verdict in found.values() if verdict.precision == "fp32"):
         raise typer.Exit(1)
-
-
-def _refusals(found: dict[str, Verdict]) -> list[str]:
-    return [f"{name} is refused: {'; '.join(one.reasons)}" for name, one in found.items() if not one.accepted]
-
-
-def verdict_figures(found: dict[str, Verdict]) -> dict[str, Figure]:
-    """Return what was found, by `precision.name`, and with the knob turned up by `precision_caution_1.name`."""
-    from phonotaxis.export.check import FP32_LOGITS
-
-    figures: dict[str, Figure] = {}
-    for name, verdict in found.items():
-        report = verdict.report
-        own = {"steps": Figure(report.frames)}
-        for output in report.largest:
-            word = {"logits": "logit"}.get(output, output)
-            if output != "action":
-                own[f"largest_{word}_difference"] = Figure(report.largest[output])
-                own[f"mean_{word}_difference"] = Figure(report.mean[output])
-        if report.episodes:
-            own["episodes"] = Figure(len(report.episodes))
-            own["episodes_over_fp32_bound"] = Figure(report.episodes_over(FP32_LOGITS))
-            own["median_episode_difference"] = Figure(report.median_episode)
-        if report.origin is not None:
-            own["largest_difference_in_a_step"] = Figure(report.origin.step)
-            own["largest_difference_from_float64"] = Figure(report.origin.engine)
-            own["pytorch_largest_difference_from_float64"] = Figure(report.origin.reference)
-        own["flipped_actions"] = Figure(len(report.flips))
-        own["flipped_actions_share"] = Figure(len(report.flips) / max(report.frames, 1))
-        own["largest_flipped_margin"] = Figure(max((flip.margin for flip in report.flips), default=None))
-        own["unexplained_flips"] = Figure(len(report.unexplained_flips))
-        if verdict.success is not None:
-            own["success"] = Figure(verdict.success)
-        if verdict.gap_points is not None:
-            gap = verdict.gap_points
-            own["success_gap_points"] = Figure(gap.value, "%", (gap.low, gap.high))
-        own["emulated"] = Figure(verdict.precision == "fp16")
-        own["accepted"] = Figure(verdict.accepted)
-        figures |= {f"{name}.{word}": figure for word, figure in own.items()}
-    return figures
 
 
 def _inspect(path: Path, as_json: bool) -> None:

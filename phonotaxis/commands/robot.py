@@ -23,9 +23,9 @@ def disarm(robot: Robot = "simulated") -> None:
 def stop(robot: Robot = "simulated") -> None:
     """Brake and latch the emergency stop, which holds over restarts until `phonotaxis robot release`.
 
-    Works without a running robot too: the next run then can't be armed. Where a guardian runs and doesn't answer, the
-    stop is latched as well, and this ends with 1: cut the motors' power. It is no safety function; the switch that
-    cuts the motors' power is.
+    Where no guardian answers, NOTHING IS STOPPED: this says so and ends with 1, and whatever moves stops only where its
+    motors' power is cut. The stop is latched all the same, so that the next run here can't be armed. It is no safety
+    function; the switch that cuts the motors' power is.
     """
     from phonotaxis.configs.robot import load_robot
     from phonotaxis.deploy.control import ControlError, NoGuardian, ask
@@ -34,7 +34,8 @@ def stop(robot: Robot = "simulated") -> None:
     try:
         say(ask(chosen, "emergency_stop")["text"])
     except NoGuardian:
-        say(f"nothing answers; {_latch_next_run(chosen, 'nothing answers')}")
+        nothing = f"NOTHING WAS STOPPED: no guardian of robot '{chosen.name}' runs here. Does it move? Cut its power"
+        raise ControlError(f"{nothing}; {_latch_next_run(chosen, nothing)}") from None
     except ControlError as error:  # it may hang, or be ending its run: whether it has latched isn't known
         raise ControlError(f"{error}; {_latch_next_run(chosen, str(error))}") from None
 
@@ -50,7 +51,7 @@ def _latch_next_run(robot: RobotConfig, why: str) -> str:
         raise ControlError(f"{why}, and the emergency stop can't be written to {path}: cut the motors' power") from None
     return (
         f"the emergency stop is latched for the next run that looks at {path} (a service has its own XDG_RUNTIME_DIR "
-        "and XDG_STATE_HOME: say this with the same)"
+        "and XDG_STATE_HOME: say this with the same; a container has its own files: say this inside, by docker exec)"
     )
 
 

@@ -94,7 +94,7 @@ def _figures(summary: RunSummary) -> dict[str, Figure]:
         "sync_error": Figure(summary.sync_error_ms, "ms"),
         "sync_limit": Figure(summary.sync_limit_ms, "ms"),
         "records_lost": Figure(int(summary.log["dropped"] + summary.log["lost"] + summary.log["refused"])),
-        "sensor_faults": Figure(len(summary.faults)),
+        "sensor_faults": Figure(summary.fault_count),
         "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),
         **agreement,
     }

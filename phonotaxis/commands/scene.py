@@ -9,7 +9,7 @@ import typer
 
 from phonotaxis.commands import scene_listen
 from phonotaxis.commands.command import Command, Group, Json, Seed, say
-from phonotaxis.commands.scene_source import Name, Options, default_path, load
+from phonotaxis.commands.scene_source import Name, Options, check_spares, default_path, load
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def export(name: Name = "apartment", seed: Seed = 0, option: Options = None, out
     """Write a scene's mesh as GLB, which Blender, Foxglove and web viewers open."""
     from phonotaxis.envs.scenes.mesh import export_glb
 
-    path = out or default_path(name, seed, ".glb")
-    export_glb(load(name, seed, option), path)
+    scene, path = load(name, seed, option), out or default_path(name, seed, ".glb")
+    check_spares(path, scene)
+    export_glb(scene, path)
     say(f"wrote {path}")
 
 
@@ -37,8 +38,9 @@ def png(name: Name = "apartment", seed: Seed = 0, option: Options = None, out: O
     """Draw a scene from above."""
     from phonotaxis.envs.scenes.render import top_down_png
 
-    path = out or default_path(name, seed, ".png")
-    top_down_png(load(name, seed, option), path)
+    scene, path = load(name, seed, option), out or default_path(name, seed, ".png")
+    check_spares(path, scene)
+    top_down_png(scene, path)
     say(f"wrote {path}")
 
 
@@ -79,6 +81,6 @@ GROUP = Group(
         ),
         Command("export", export, (("phonotaxis scene export apartment --out flat.glb", "for a viewer"),)),
         scene_listen.COMMAND,
-        Command("png", png, (("phonotaxis scene png house.yaml --out house.png", "a picture from above"),)),
+        Command("png", png, (("phonotaxis scene png house.yaml --out plan.png", "a picture from above"),)),
     ),
 )

@@ -52,6 +52,7 @@ def listen(
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs import presets
     from phonotaxis.configs.array import MicrophoneArray
+    from phonotaxis.configs.task import is_one_scene
     from phonotaxis.envs.listen import poses as walking
     from phonotaxis.envs.listen import sound as hearing
     from phonotaxis.envs.listen.route import plan_route
@@ -60,7 +61,7 @@ def listen(
     begin, source = _point("--from", start, (2,)), _point("--to", to, (2, 3))
     ears = hearing.choose_ears(presets.load("arrays", array, MicrophoneArray))
     played = hearing.load_sound(sound, seed)
-    scene = load(name, seed, option)
+    scene = load(name, 0 if is_one_scene(name) else seed, option)  # the walk and the sound have the seed all the same
     route = plan_route(scene, begin, source, walking.SPEED_MPS * (seconds or DRAWN_S), seed)
     lasts_s = seconds or max(1.0, route.length_m / walking.SPEED_MPS)
     poses = walking.poses_along(route, lasts_s, 1.0 / hearing.HOP_S)

@@ -60,5 +60,19 @@ def default_path(name: str, seed: int, suffix: str) -> Path:
     path = Path(name)
     if not path.suffix:
         return Path(f"{path.name}-{seed}{suffix}")
-    # Beside a house.glb of the user's own, the default must not be house.glb.
-    return Path(f"{path.stem}-scene{suffix}" if path.suffix == suffix else f"{path.stem}{suffix}")
+    # Beside a house.yaml of the user's own lie its house.png, a house.glb, and more.
+    return Path(f"{path.stem}-scene{suffix}")
+
+
+def check_spares(path: Path, scene: Scene) -> None:
+    """See that a file about a scene replaces none that the scene was loaded from.
+
+    Raises:
+        UserError: it would be the scene's own file, or the image of its map.
+    """
+    own = [Path(scene.name)]
+    if "image" in scene.info:
+        own.append(own[0].parent / scene.info["image"])
+    for file in own:
+        if path.exists() and file.exists() and path.samefile(file):
+            raise UserError(f"{path}: the scene {scene.name} is made of it; give another file by --out")

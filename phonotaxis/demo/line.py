@@ -20,7 +20,7 @@ from phonotaxis.demo.episode_report import report_data
 from phonotaxis.demo.robot import RobotDrive, drive_simulated_robot
 from phonotaxis.deploy import replay, tamper
 from phonotaxis.deploy.replay import ReplayReport
-from phonotaxis.envs.library import Library, load_scene
+from phonotaxis.envs.library import Library, load_scene, load_sounds
 from phonotaxis.envs.scenes.render import top_down_png
 from phonotaxis.envs.world import World
 from phonotaxis.export.bundle import read_bundle, write_bundle
@@ -256,11 +256,24 @@ def main(
 
     Returns:
         What was measured, by name.
+
+    Raises:
+        DemoError: the folder holds other files than a demo's, or the map or the recordings.
+        SceneError: the map can't be used.
+        SoundError: the recordings can't be used.
     """
     marker = out / ".phonotaxis-demo"
     if out.exists() and any(out.iterdir()) and not marker.exists():
         raise DemoError(f"{out} holds other files; give another folder with --out")
+    task = demo_task(map, sounds)
+    for path in (map, sounds):
+        if path is not None and path.resolve().is_relative_to(out.resolve()):
+            raise DemoError(f"{path} lies in {out}, which the demo empties; give another folder with --out")
+    if map is not None:
+        load_scene(task.scenes, 0)
+    if sounds is not None:
+        load_sounds(task)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     marker.touch()
-    return Demo(demo_task(map, sounds), out, seed, minutes, episodes, longest_s).run()
+    return Demo(task, out, seed, minutes, episodes, longest_s).run()

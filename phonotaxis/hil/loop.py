@@ -47,7 +47,7 @@ class HilEpisode:
         path: of the episode's file; None where the run wrote none.
         summary: of the run, empty where it was killed.
         windows: of the world.
-        arrivals: T 13 at the board: monotonic time, v, w.
+        arrivals: commands at the board: monotonic time, v, w.
         events: changes at the wheels.
         cpu_share: of one core, of runtime and guardian together while the world ran.
         armed_ns: when the person armed.

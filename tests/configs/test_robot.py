@@ -10,10 +10,17 @@ import pytest
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError
-from phonotaxis.configs.compatibility import check_compatible, covered_in_period, mismatches
+from phonotaxis.configs.compatibility import (
+    Axis,
+    check_compatible,
+    covered_in_period,
+    mismatches,
+    steady_acceleration,
+)
 from phonotaxis.configs.contract import ContinuousActions, Contract, PinholeCamera, discrete_actions
 from phonotaxis.configs.geometry import base_from_camera, camera_from_base, pixel_rays
 from phonotaxis.configs.robot import RobotConfig, load_robot, robot_from_json
+from phonotaxis.deploy.ramp import Ramp
 
 
 def _contract(**changes: Any) -> Contract:
@@ -77,6 +84,7 @@ NARROW = PinholeCamera(fx=64.0, fy=64.0)
 COARSE = PinholeCamera(width=16, height=16, fx=8.0, fy=8.0, cx=8.0, cy=8.0)
 SIDEWAYS = PinholeCamera(mount_rpy_rad=(0.0, 0.0, 0.7))
 SHORT = PinholeCamera(max_range_m=3.0)
+BLIND = PinholeCamera(min_range_m=0.4)
 
 
 @pytest.mark.parametrize(
@@ -89,17 +97,25 @@ SHORT = PinholeCamera(max_range_m=3.0)
         ({"camera": {"pinhole": SIDEWAYS}}, "% of the policy's view"),
         ({"camera": {"pinhole": COARSE}}, "coarser than the policy's"),
         ({"camera": {"pinhole": SHORT}}, "camera range: policy 10 m, robot 3 m"),
+        ({"camera": {"pinhole": BLIND}}, "the policy sees from 0.1 m on, the robot's camera from 0.4 m"),
         ({"drive": {"max_v_mps": 0.9}}, "v: the policy asks for 1 m/s, the drive reaches 0.9"),
         ({"drive": {"max_w_radps": 0.5}}, "w: the policy asks for 0.698132 rad/s, the drive reaches 0.5"),
         ({"drive": {"max_acceleration_mps2": 10.0}}, "v from rest: in one control period"),
         ({"drive": {"max_angular_acceleration_radps2": 5.0}}, "w from rest: in one control period"),
         ({"drive": {"latency_s": 0.03}}, "latency 0 -> 0.03 s"),
+        (
+            {"drive": {"latency_s": 1.0}},
+            "drive.latency_s 1 s: a setpoint acts after its control period of 0.25 s is over",
+        ),
+        ({"safety": {"max_jerk_mps3": 50.0}}, "acceleration unlimited -> unlimited within a jerk of 50,"),
+        ({"safety": {"max_angular_jerk_radps3": 50.0}}, "w from rest: in one control period"),
         ({"safety": {"max_v_mps": 0.5}}, "safety.max_v_mps 0.5 m/s would clip the policy's 1"),
         ({"safety": {"max_w_radps": 0.5}}, "safety.max_w_radps 0.5 rad/s would clip"),
         ({"safety": {"max_acceleration_mps2": 1.0}}, "acceleration unlimited -> 1,"),
         ({"safety": {"command_expiry_ms": 250.0}}, "would expire commands between two steps"),
         ({"odometry": {"source": "external"}}, "trained with wheel odometry, the robot has external"),
         ({"radius_m": 0.3}, "body: trained with a radius of 0.18 m, robot 0.3 m"),
+        ({"height_m": 0.7}, "body: trained with a height of 0.6 m, robot 0.7 m"),
     ],
 )
 def test_each_point_of_mismatch_is_said(changes: dict[str, Any], said: str) -> None:
@@ -118,6 +134,10 @@ def test_each_point_of_mismatch_is_said(changes: dict[str, Any], said: str) -> N
         {"drive": {"max_acceleration_mps2": 20.1, "max_angular_acceleration_radps2": 14.1}},
         {"drive": {"latency_s": 0.02}},
         {"odometry": None},
+        {"height_m": 0.65},
+        {"height_m": 0.2},
+        {"safety": {"max_jerk_mps3": 8000.0}},
+        {"camera": {"pinhole": PinholeCamera(min_range_m=0.35)}},
         {"camera": {"pinhole": PinholeCamera(width=128, height=128, fx=40.0, fy=40.0, cx=64.0, cy=64.0)}},
     ],
 )
@@ -217,6 +237,29 @@ def test_distance_covered_from_rest() -> None:
     assert covered_in_period(1.0, 2.0, 0.5, 0.25) == 0.0
 
 
+@pytest.mark.parametrize(("acceleration", "jerk"), [(None, 20.0), (None, 400.0), (2.0, 20.0), (2.0, 5.0), (9.0, 90.0)])
+def test_distance_covered_on_the_guardians_ramp(acceleration: float | None, jerk: float) -> None:
+    ramp, tick_s = Ramp(acceleration, jerk), 1e-4
+    stepped = sum(ramp(1.0, tick_s) * tick_s for _ in range(2500))
+    covered = covered_in_period(1.0, acceleration, 0.0, 0.25, jerk)
+    assert covered == pytest.approx(stepped, rel=5e-3)
+    steady = steady_acceleration(1.0, Axis(1.0, 1.0, acceleration, jerk), 0.25)
+    assert covered_in_period(1.0, steady, 0.0, 0.25) == pytest.approx(covered)
+
+
+def test_a_setpoint_that_acts_a_whole_period_late_is_compared_too() -> None:
+    late = {"latency_s": 0.25}
+    assert mismatches(_contract(body=late), _robot(drive=late)) == []  # as far as training goes
+    assert len(mismatches(_contract(body=late), _robot())) == 2
+    (point,) = mismatches(_contract(body={"latency_s": 1.0}), _robot(drive={"latency_s": 1.0}))
+    assert "make the drive answer sooner" in point
+
+
+def test_a_view_narrower_than_a_pixel_is_covered_by_nothing() -> None:
+    found = mismatches(_contract(view_deg=(1.0, 1.0)), _robot(camera={"pinhole": NARROW}))
+    assert any("it sees 0% of the policy's view" in point for point in found)
+
+
 def test_a_camera_looks_along_x_and_down_with_positive_pitch() -> None:
     camera = PinholeCamera()
     ahead = base_from_camera(camera) @ [0.0, 0.0, 2.0, 1.0]
@@ -235,3 +278,21 @@ def test_pixel_rays_pass_through_pixel_centres() -> None:
     assert rays.shape == (64, 64, 3)
     assert rays[0, 0] == pytest.approx([(0.5 - 32) / 32, (0.5 - 32) / 32, 1.0])
     assert rays[10, 40] == pytest.approx([(40.5 - 32) / 32, (10.5 - 32) / 32, 1.0])
+
+
+def test_a_board_that_tells_of_its_wheels_alone_is_no_external_odometry() -> None:
+    robot: dict[str, Any] = {
+        "name": "r",
+        "array": "respeaker_usb_v2",
+        "drive": {"dead_man_ms": 200},
+        "devices": {
+            "kind": "hardware",
+            "camera": {"pipeline": "x"},
+            "drive": {"kind": "waveshare", "port": "/dev/x"},
+        },
+        "odometry": {"source": "external"},
+    }
+    with pytest.raises(ValueError, match="external is what an estimator says on ROS 2's topic"):
+        RobotConfig.model_validate(robot)
+    RobotConfig.model_validate({**robot, "odometry": None})
+    RobotConfig.model_validate({**robot, "devices": {**robot["devices"], "drive": {"kind": "ros2"}}})

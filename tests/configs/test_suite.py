@@ -115,6 +115,15 @@ def test_a_file_may_be_like_a_shipped_one_but_for_what_it_names(tmp_path: Path) 
         ("like: own.yaml", "like: expected a shipped preset .*, got 'own.yaml'"),
         ("like: [audiogoal-v1]", "like: expected a shipped preset"),
         ("{name: own-v1, like: audiogoal-v1, task: {sources: {stops_aftr_s: null}}}", "did you mean 'stops_after_s'"),
+        (
+            "{name: own-v1, like: audiogoal-v1, task: {scenes: {count: 5, first_seed: 9}, sounds: {kinds: [siren]}}}",
+            "task.scenes.first_seed, task.scenes.count, task.sounds.kinds: void in a suite's task.*say scene_count",
+        ),
+        (
+            "{name: own-v1, like: audiogoal-v1, task: {sounds: {split: test, instances_per_kind: 1}, "
+            "sources: {goal_kinds: [siren]}}}",
+            "task.sounds.split, task.sounds.instances_per_kind, task.sources.goal_kinds: void",
+        ),
     ],
 )
 def test_what_a_file_can_not_be_like_is_said(tmp_path: Path, said: str, message: str) -> None:
@@ -149,6 +158,9 @@ def test_a_suite_may_be_in_ones_own_building_with_ones_own_recordings(tmp_path: 
         task = mine.task_of(split)
         assert task.scenes == SceneSet(source="house.yaml", count=1)  # without the apartments' options
         assert (task.sounds.folder, task.sources.goal_kinds) == ("mine", ())
+    path.write_text("{name: my-flat-v1, like: audiogoal-v1, task: {scenes: {source: 'apartment:3'}}}")
+    flat = load_suite(str(path)).task_of("test").scenes
+    assert (flat.first_seed, flat.count) == (0, 1)
     assert mine.task_of("test", "others").sounds.folder == "others"
     assert not set(mine.seeds("train")) & set(mine.seeds("test"))
 
@@ -171,12 +183,19 @@ def test_the_suites_of_the_documentation_are_suites(
 def test_a_training_in_test_scenes_or_with_test_sounds_is_found_out() -> None:
     assert overlap(AudioGoalTask()) is None
     for name in NAMES:
-        assert overlap(load_suite(name).task_of("train")) is None
+        assert overlap(load_suite(name).task_of("train"), "test", sounds.KINDS_OF["test"]) is None
     assert "3000000 to 3000009 are of the test split" in str(
         overlap(AudioGoalTask(scenes=SceneSet(first_seed=3_000_000, count=10)))
     )
     assert overlap(AudioGoalTask(sounds=SoundSet(split="test"))) == "sounds are of the test split"
-    assert overlap(AudioGoalTask(scenes=SceneSet(source="house.yaml", first_seed=3_000_000, count=1))) is None
+    assert overlap(AudioGoalTask(scenes=SceneSet(source="house.yaml"))) is None
+    assert overlap(AudioGoalTask(scenes=SceneSet(source="apartment:3000005"))) == (
+        "scenes 3000005 to 3000005 are of the test split"
+    )
+    assert overlap(AudioGoalTask(scenes=SceneSet(source="apartment:5"))) is None
+    unheard = AudioGoalTask(sounds=SoundSet(kinds=("kettle", "siren", "barking")))
+    assert str(overlap(unheard, "test", sounds.KINDS_OF["test"])).endswith("no goal is named: barking, siren")
+    assert overlap(unheard, "validation", sounds.KINDS_OF["validation"]) is None
 
 
 def test_audiogoal_v1_is_what_it_says() -> None:
@@ -209,7 +228,7 @@ def test_setpoints_are_those_of_the_step() -> None:
     [({"name": "audiogoal"}, "name"), ({"test": {"scene_count": 1, "instances_per_kind": 1, "episodes": 400}}, "500")],
 )
 def test_what_is_no_suite_is_refused(change: dict[str, Any], message: str) -> None:
-    data = load_suite("audiogoal-v1").model_dump() | change
+    data = load_suite("audiogoal-v1").model_dump(exclude_unset=True) | change
     with pytest.raises(ValueError, match=message):
         Suite.model_validate(data)
 

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.base import ConfigError, Frozen, build
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.configs.suite import Suite
 from phonotaxis.configs.task import AudioGoalTask
 
 
@@ -34,6 +39,9 @@ def task(**fields: Any) -> AudioGoalTask:
         ({"sources": {"directivity": "speaker"}}, r"sources\.directivity.*'talker', 'loudspeaker'"),
         ({"sources": {"directivity": {"kind": "cardioid", "order": -1}}}, "greater than or equal to 0"),
         ({"sources": {"directivity": []}}, "at least 1 item"),
+        ({"scenes": {"options": {"seed": 3}}}, "scenes.options: .*'seed' is no option of a source"),
+        ({"scenes": {"options": {"name": "a"}}}, "scenes.options: .*'name' is no option of a source"),
+        ({"sounds": {"folder": "a", "kinds": ["siren"]}}, "sounds: .*recordings of a folder have none"),
         (
             {"sources": {"directivity": {"kind": "loudspeaker", "driver_radius_m": 0.3}}},
             "driver_radius_m 0.3 exceeds radius_m 0.12: give a smaller driver",
@@ -43,6 +51,39 @@ def task(**fields: Any) -> AudioGoalTask:
 def test_what_cannot_be_is_explained(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         task(**fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("tasks", AudioGoalTask), ("arrays", MicrophoneArray), ("robots", RobotConfig), ("suites", Suite),
+     ("training", ImitationConfig)],
+)  # fmt: skip
+def test_a_key_that_is_said_twice_is_refused(kind: str, model: type[Frozen], tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("name: mine\nsounds:\n  folder: a\n  seed: 3\n  folder: b\n")
+    with pytest.raises(ConfigError, match=r"own\.yaml: key 'folder' is said in line 3 and again in line 5; keep one"):
+        presets.load(kind, path, model)
+
+
+def test_a_key_beside_a_merge_is_said_once(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {c: &c {<<: *a, x: 3}}\nd: {<<: *c}\n")
+    assert presets.read_yaml(path) == yaml.safe_load(path.read_text())
+    path.write_text("x: 1\n'x': 2\n")
+    with pytest.raises(ConfigError, match="key 'x' is said in line 1 and again in line 2"):
+        presets.read_yaml(path)
+
+
+@pytest.mark.parametrize("source", ["house.yaml", "scan.glb", "apartment:3"])
+def test_a_source_that_is_one_scene_has_no_further_ones(source: str) -> None:
+    """Unless each has materials of its own."""
+    assert task(scenes={"source": source}).scenes.count == 1
+    assert task(scenes={"source": source, "count": 1, "first_seed": 0}).scenes.count == 1
+    for several in ({"count": 20_000}, {"first_seed": 7}):
+        with pytest.raises(ConfigError, match=f"'{source}' is one scene, whatever the seed: expected count 1"):
+            task(scenes={"source": source, **several})
+        assert task(scenes={"source": source, **several}, randomise={"absorption_scale": [0.5, 2.0]})
+    assert task(scenes={"source": "studio"}).scenes.count == 32
 
 
 def test_a_latency_of_the_whole_period_is_allowed() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.deploy import guardian as guardian_process
 from phonotaxis.deploy.clock import SampleClock, now_ns
-from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.devices import DeviceError, DriveGone
 from phonotaxis.deploy.guardian import Guardian, brake, serve
 from phonotaxis.deploy.plain_robot import to_plain
 
@@ -129,6 +130,35 @@ def test_it_serves_ticks_and_tells_until_the_connection_ends(armed: Armed) -> No
     brake(guardian, "runtime ended")
     assert drive.got[-1] == (0.0, 0.0)
     assert not guardian.status(0)["armed"]
+
+
+def test_why_the_drive_has_gone_is_told_once(fake_drive: Any) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    drive = fake_drive(fault=DriveGone("/dev/ttyDRIVE: the line was hung up"), lasts=2)
+    guardian = Guardian(load_robot("simulated"), drive)
+    thread = threading.Thread(target=serve, args=(ours, guardian))
+    thread.start()
+    time.sleep(0.2)
+    told = [json.loads(packet) for packet in iter(lambda: _packet(theirs), b"")]
+    theirs.close()
+    thread.join(10)
+    ours.close()
+    told = [message for message in told if message["type"] == "notice"]
+    assert told == [
+        {"type": "notice", "event": "drive", "level": "warning", "text": "/dev/ttyDRIVE: the line was hung up"}
+    ]
+    drive.fault = None  # back, and gone again
+    guardian.tick(now_ns())
+    drive.fault = DriveGone("once more")
+    guardian.tick(now_ns())
+    assert guardian.notices == ["once more"]
+
+
+def _packet(link: socket.socket) -> bytes:
+    try:
+        return link.recv(4096, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
 
 
 def test_a_lost_drive_ends_the_service(fake_drive: Any) -> None:

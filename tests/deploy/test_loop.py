@@ -24,6 +24,7 @@ from phonotaxis.deploy.guardian_link import GuardianError
 from phonotaxis.deploy.jetson.simulated import SimulatedSensors
 from phonotaxis.deploy.loop import CATCH_UP_NS, Loop, RunEnd
 from phonotaxis.deploy.runtime import run
+from phonotaxis.deploy.summary import MAX_FAULTS, RunSummary
 
 
 class Refusing:
@@ -113,6 +114,53 @@ def test_arming_waits_for_sound_that_is_fresh_but_not_for_ever(monkeypatch: pyte
     assert loop._may_arm(at_ns - NS_PER_S // 10, at_ns)
     late_ns = at_ns + CATCH_UP_NS + NS_PER_S
     assert loop._may_arm(late_ns - 2 * NS_PER_S, late_ns)  # so that the guardian says what is wrong with the sound
+
+
+def test_why_the_drive_has_gone_is_logged_and_said() -> None:
+    guardian = Refusing(armed=False, reason="drive gone")
+    said: list[str] = []
+    robot = load_robot("simulated")
+    loop = Loop(*[guardian] * 5, robot, guardian, arm=False, say=said.append)
+    notice = {"type": "notice", "event": "drive", "level": "warning", "text": "the line was hung up"}
+    guardian.statuses = lambda: [notice, {**notice, "event": "arm_button"}]  # type: ignore[method-assign]
+    loop._take_statuses()
+    assert guardian.events == ["drive: the line was hung up", "arm_button: the line was hung up"]
+    assert said == ["the line was hung up"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_robot_without_odometry_tells_its_policy_of_none(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guardian reads the drive's wheels and hands them on whatever the robot's file says."""
+    guardian = Refusing(armed=False, reason="disarmed")
+    kept: list[str] = []
+    for name in ("odometry", "pose", "add_odometry"):
+        monkeypatch.setattr(guardian, name, lambda *values, name=name: kept.append(name), raising=False)
+    robot = load_robot("simulated")
+    robot = robot if wanted else robot.model_copy(update={"odometry": None})
+    loop = Loop(*[guardian] * 5, robot, guardian, arm=False)
+    motion = {"dx_m": 0.1, "dy_m": 0.0, "dyaw_rad": 0.0, "collision": False, "capture_ns": now_ns()}
+    monkeypatch.setattr(guardian, "statuses", lambda: [{"type": "odometry", **motion}])
+    loop._take_statuses()
+    assert kept == (["odometry", "add_odometry", "pose"] if wanted else [])
+
+
+def test_a_summary_keeps_so_many_faults_and_counts_them_all() -> None:
+    summary = RunSummary()
+    for number in range(MAX_FAULTS + 5):
+        summary.add_fault(f"fault {number}")
+    assert (len(summary.faults), summary.faults[-1]) == (MAX_FAULTS, f"fault {MAX_FAULTS - 1}")
+    assert summary.fault_count == MAX_FAULTS + 5
+
+
+def test_the_time_of_decisions_is_summed_up_and_not_kept() -> None:
+    guardian = Refusing(armed=False, reason="disarmed")
+    loop = loop_at(guardian)
+    guardian.step = lambda step, at_ns: None  # type: ignore[attr-defined]
+    guardian.contract = SimpleNamespace(control_period_ns=NS_PER_S)  # type: ignore[attr-defined]
+    for took_ms in (3.0, 9.0, 6.0):
+        loop._account({"action_name": "forward", "due_ns": 0}, int(took_ms * 1e6), 0)
+    assert (loop.summary.decide_ms_max, loop.summary.decide_ms_mean) == pytest.approx((9.0, 6.0))
+    assert not any(isinstance(value, list) and value for value in vars(loop).values())
 
 
 class Believing:

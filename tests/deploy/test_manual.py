@@ -11,6 +11,7 @@ import yaml
 
 from phonotaxis.configs.compatibility import mismatches
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.devices import CameraPipeline, HardwareDevices
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.export.bundle import Bundle, read_bundle
 from phonotaxis.export.for_robot import beyond_training, contract_for, met_in
@@ -38,17 +39,20 @@ def example(page: Path) -> str:
 def test_the_robot_of_the_manual_carries_the_shipped_policy_written_for_it(
     repository: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
-    text = example(repository / "deploy/jetson/README.md")
+    page = repository / "deploy/jetson/README.md"
+    text = example(page)
     (tmp_path / "rover.yaml").write_text(text)
     robot = load_robot(str(tmp_path / "rover.yaml"))
     met = met_in(bundle.provenance["training"], bundle.contract)
     contract = contract_for(bundle.contract, robot, met)
     assert mismatches(contract, robot) == []
     assert beyond_training(contract, met) == []
-    pinhole, pipeline = (yaml.safe_load(text)[key] for key in ("camera", "devices"))
-    size = re.search(r"width=(\d+),height=(\d+)", pipeline["camera"]["pipeline"])
+    assert isinstance(robot.devices, HardwareDevices)
+    assert robot.devices.camera.v4l2 is not None  # of the pinhole's size, whatever that is
+    (pipeline,) = re.findall(r"^    camera: (\{pipeline: .*\})$", page.read_text(), re.MULTILINE)
+    size = re.search(r"width=(\d+),height=(\d+)", str(CameraPipeline(**yaml.safe_load(pipeline)).pipeline))
     assert size is not None
-    assert tuple(map(int, size.groups())) == (pinhole["pinhole"]["width"], pinhole["pinhole"]["height"])
+    assert tuple(map(int, size.groups())) == (robot.camera.pinhole.width, robot.camera.pinhole.height)
 
 
 def test_what_the_shipped_policy_needs_is_told_as_it_is(repository: Path, shipped: Contract) -> None:

@@ -13,6 +13,7 @@ from phonotaxis.configs.geometry import base_from_camera, pixel_rays
 from phonotaxis.configs.robot import DriveConfig, RobotConfig, SafetyLimits, load_robot, simulated_robot
 from phonotaxis.deploy.clearance import FLOOR_TOLERANCE_M, Clearance
 from phonotaxis.deploy.safety import Command, SafetyFilter, SensorState
+from phonotaxis.deploy.way import Way
 
 MS = 1_000_000
 NOW = 10_000 * MS
@@ -119,6 +120,23 @@ def test_a_drive_that_brakes_slowly_keeps_its_stopping_distance() -> None:
     robot = _robot({"max_acceleration_mps2": 0.5}, obstacle_margin_m=0.0)
     allowed = _armed(robot).filter(Command(1.0, 0.0, NOW, 0), NOW, _fresh(clearance_m=0.36))
     assert allowed.v_mps == pytest.approx(np.sqrt(2 * 0.5 * 0.36))
+
+
+def test_reports_of_the_wheels_that_were_held_up_and_come_together_are_no_speed() -> None:
+    """The kernel may hold a serial line back for a second: fifty reports in one millisecond are no 100 m/s."""
+    way = Way()
+
+    def report(came_ms: float) -> float:
+        way.measure(0.3 * 0.02, int(came_ms * MS))
+        return way.measured_mps(int(came_ms * MS))
+
+    before_mps = [report(at) for at in range(0, 400, 20)]
+    held_mps = [report(1380 + place * 0.02) for place in range(50)]  # of 400 to 1380 ms
+    after_mps = [report(at) for at in range(1400, 2000, 20)]
+    assert before_mps[0] == 0.0  # one report tells no speed
+    known_mps = [*before_mps[1:], held_mps[-1], *after_mps]
+    assert known_mps == pytest.approx([0.3] * len(known_mps), abs=0.005)
+    assert max(held_mps) < 0.305
 
 
 def test_the_way_driven_since_the_frame_counts() -> None:

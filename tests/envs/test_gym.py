@@ -224,6 +224,19 @@ def test_episodes_can_be_named(envs: AudioGoalVectorEnv, task: AudioGoalTask, li
     assert equal(alone, {name: array[1] for name, array in observations.items()})
 
 
+@pytest.mark.parametrize("seed", [3.9, True, "7", -1, [7], 2**70])
+def test_a_single_worlds_episode_is_named_by_a_whole_number(
+    task: AudioGoalTask, library: Library, seed: object
+) -> None:
+    env = AudioGoalEnv(task=task, library=library)
+    first, _ = env.reset(seed=3)
+    drawn = env.np_random.bit_generator.state
+    with pytest.raises(ValueError, match="episode_seed: expected a whole number of at least 0, got"):
+        env.reset(seed=4, options={"episode_seed": seed})
+    assert env.np_random.bit_generator.state == drawn
+    env.step(FORWARD)  # the episode goes on
+
+
 def test_seeds_may_be_given_one_by_one(envs: AudioGoalVectorEnv) -> None:
     together, _ = envs.reset(seed=10)
     singly, _ = envs.reset(seed=[10, 11, 12])

@@ -73,6 +73,13 @@ def test_generated_scenes_draws_are_keyed_by_their_names_for_ever(task: AudioGoa
     assert Library(task)._load(3).key == zlib.crc32(b"apartment:3") == 1176408532
 
 
+def test_one_scene_may_have_materials_of_many_seeds(make_task: MakeTask) -> None:
+    library = Library(make_task("apartment:3", count=2, response_s=0.05, randomise={"absorption_scale": [0.5, 2.0]}))
+    one, other = library._load(0), library._load(1)
+    assert one.name == other.name == "apartment:3"
+    assert one.absorption_scale != other.absorption_scale
+
+
 def test_scenes_that_nobody_uses_make_room_with_their_fields(task: AudioGoalTask) -> None:
     library = Library(task, max_scenes=2)
     first = library.scene_slot(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -212,6 +213,9 @@ def test_sounds_are_heard_at_48_khz_where_they_have_that_much(tmp_path: Path) ->
     for rate_hz, expected_hz in ((44100, 48000), (22050, 16000)):
         soundfile.write(tmp_path / "noise.wav", noise, rate_hz)
         assert load_sound(str(tmp_path / "noise.wav")).sample_rate_hz == expected_hz
+    named = tmp_path / os.fsdecode(b"gr\xfc\xdfe.wav")  # Latin-1
+    soundfile.write(os.fsencode(named), noise, 44100)
+    assert load_sound(str(named)).sample_rate_hz == 48000
     with pytest.raises(SoundError, match="did you mean 'telephone'"):
         load_sound("telefone")
     with pytest.raises(SoundError, match="absent.wav: no such file"):

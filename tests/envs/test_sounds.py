@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,22 @@ def test_a_name_that_a_terminal_would_obey_is_made_harmless(tmp_path: Path) -> N
     soundfile.write(tmp_path / "evil\x1b[2J\n.wav", tone(0.5), RATE_HZ)
     (sound,) = sounds.load_folder(tmp_path)
     assert sound.name == "evil?[2J?.wav"
+
+
+def test_a_name_may_be_of_any_bytes(tmp_path: Path) -> None:
+    name = tmp_path / os.fsdecode(b"gr\xfc\xdfe.wav")  # Latin-1
+    soundfile.write(os.fsencode(name), tone(0.5), RATE_HZ)
+    (sound,) = sounds.load_folder(tmp_path)
+    assert sound.name == "gr??e.wav"
+
+
+def test_what_the_sample_rate_leaves_nothing_of_is_silent(tmp_path: Path) -> None:
+    """A bat's call, say: what is left of it at 16 kHz is what the filter lets through."""
+    call = 0.2 * np.hanning(24000) * tone(0.5, 48000, 20000.0)
+    soundfile.write(tmp_path / "bat.wav", call, 48000, subtype="FLOAT")
+    assert sounds.load_file(tmp_path / "bat.wav", 48000).samples.any()
+    with pytest.raises(sounds.SoundError, match=r"bat\.wav: silent below 8000 Hz"):
+        sounds.load_file(tmp_path / "bat.wav", RATE_HZ)
 
 
 @pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the shared recordings are not on this machine")

@@ -154,8 +154,9 @@ def gpu(simulated_cuda: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr("phonotaxis.export.engines.cuda.LIBRARY", str(simulated_cuda))
     monkeypatch.setenv("PHONOTAXIS_CACHE", str(tmp_path / "cache"))
     driver = ctypes.CDLL(str(simulated_cuda))
-    for name in ("simulated_pending", "simulated_failure"):
-        ctypes.c_int.in_dll(driver, name).value = 0
+    for name, value in {"simulated_pending": 0, "simulated_failure": 0, "simulated_multiprocessors": 8}.items():
+        ctypes.c_int.in_dll(driver, name).value = value
+    ctypes.c_size_t.in_dll(driver, "simulated_bytes").value = 7 << 30
     return driver
 
 

@@ -5,17 +5,23 @@
 
 int simulated_pending = 0;    /* how often the stream says that it isn't done; -1: for ever */
 int simulated_failure = 0;    /* what the next query answers */
-long simulated_allocated = 0; /* blocks not given back */
+long simulated_allocated = 0; /* blocks and streams not given back */
+int simulated_multiprocessors = 8;
+size_t simulated_bytes = 7ul << 30; /* of memory */
 
 int cuInit(unsigned flags) { return 0; }
 int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetName(char *name, int size, int device) { strncpy(name, "Simulated GPU", size); return 0; }
-int cuDeviceGetAttribute(int *value, int which, int device) { *value = which == 75 ? 8 : 7; return 0; }
+int cuDeviceGetAttribute(int *value, int which, int device) {
+    *value = which == 16 ? simulated_multiprocessors : which == 75 ? 8 : 7;
+    return 0;
+}
+int cuDeviceTotalMem_v2(size_t *size, int device) { *size = simulated_bytes; return 0; }
 int cuDriverGetVersion(int *version) { *version = 12060; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *)1; return 0; }
 int cuCtxSetCurrent(void *context) { return context == (void *)1 ? 0 : 201; }
-int cuStreamCreate(void **stream, unsigned flags) { *stream = (void *)2; return 0; }
-int cuStreamDestroy_v2(void *stream) { return 0; }
+int cuStreamCreate(void **stream, unsigned flags) { *stream = (void *)2; simulated_allocated++; return 0; }
+int cuStreamDestroy_v2(void *stream) { simulated_allocated--; return 0; }
 int cuStreamSynchronize(void *stream) { return 0; }
 int cuStreamQuery(void *stream) {
     if (simulated_failure) { int code = simulated_failure; simulated_failure = 0; return code; }

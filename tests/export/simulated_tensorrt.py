@@ -25,6 +25,7 @@ MemoryPoolType = enum.Enum("MemoryPoolType", ["WORKSPACE"])
 BuilderFlag = enum.Enum("BuilderFlag", ["TF32"])
 Dims = list
 builds = 0  # plans built so far
+warning = ""  # said while a plan is deserialised
 
 
 class ILogger:
@@ -136,6 +137,8 @@ class Runtime:
         self.log = log
 
     def deserialize_cuda_engine(self, plan: bytes) -> ICudaEngine | None:
+        if warning:
+            self.log.log(ILogger.Severity.WARNING, warning)
         if not plan.startswith(_MARK):
             self.log.log(ILogger.Severity.ERROR, "the plan has a wrong magic number")
             return None

@@ -119,6 +119,14 @@ def test_ports_must_be_the_contracts(contract: Contract, model: onnx.ModelProto)
         seal(model.SerializeToString(), contract, {})
 
 
+@pytest.mark.parametrize("shape", [(10**9,), (1, 1, 1, 1, 4), (0,), (-4,), (5000, 5000)])
+def test_the_state_that_a_contract_asks_for_is_bounded(
+    contract: Contract, model: onnx.ModelProto, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(BundleError, match=r"state_shape: .*at most 4 sizes of 1 or more, 20000000 numbers in all"):
+        seal(model.SerializeToString(), contract.model_copy(update={"state_shape": shape}), {})
+
+
 def test_a_fixed_batch_is_refused(contract: Contract, model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(BundleError, match="'audio'"):

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from phonotaxis.configs.contract import Contract
 from phonotaxis.export.bundle import Bundle, open_bundle, seal
-from phonotaxis.export.engines import ENGINES, DeadlineError, EngineError, open_engine
+from phonotaxis.export.engines import ENGINES, DeadlineError, EngineError, onnx_runtime, open_engine
 from phonotaxis.export.engines.buffers import aligned
 from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cpu import cpu_fingerprint
@@ -112,6 +114,35 @@ def test_a_model_that_the_engine_refuses(contract: Contract, model: onnx.ModelPr
     bundle = open_bundle(seal(model.SerializeToString(), contract, {}))
     with pytest.raises(EngineError, match="can't load"):
         open_engine(bundle)
+
+
+def _folded(elements: int, path: Path) -> bool:
+    """Say whether a session makes a tensor of so many equal float32 while it opens, rather than in a step."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in "xy")
+    constants = {"zero": np.zeros(1, np.float32), "size": np.array([elements])}
+    nodes = [helper.make_node("Expand", ["zero", "size"], ["many"]), helper.make_node("Mul", ["many", "x"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    options = onnx_runtime._options(1)
+    options.optimized_model_filepath = str(path)
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return all(node.op_type != "Expand" for node in onnx.load(path).graph.node)
+
+
+@pytest.mark.skipif(tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 27), reason="knows no such bound")
+def test_what_is_made_of_constants_while_opening_is_bounded(tmp_path: Path) -> None:
+    assert _folded(1000, tmp_path / "small.onnx")
+    assert not _folded(onnx_runtime.FOLDED_BYTES // 4 + 1, tmp_path / "large.onnx")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime.InferenceSession", "phonotaxis.export.engines.onnx_runtime.Buffers"])
+def test_too_little_memory_is_an_engines_error(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(name, none_left)
+    with pytest.raises(EngineError, match="MemoryError"):
+        open_engine(tiny_bundle)
 
 
 def test_same_bits_when_opened_again(bundle: Bundle) -> None:

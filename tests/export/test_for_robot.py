@@ -58,15 +58,28 @@ def met(own: Contract) -> Met:
 
 
 def test_what_training_met_is_told_by_all_its_lanes(met: Met) -> None:
-    assert met.arrays == ("respeaker_usb_v2",)
+    assert [array.name for array in met.arrays] == ["respeaker_usb_v2"]
     assert met.steps_m == pytest.approx((0.075, 0.25))
     assert met.turns_rad == pytest.approx((TURN_RAD, TURN_RAD))
+    assert met.latencies_s == (0.0, 0.25)
+    assert met.ramps_s == pytest.approx((0.0, 0.6))
+    assert met.turn_ramps_s == pytest.approx((0.0, 4.0 * TURN_RAD / 3.0))
+    assert met.height_m == 0.6
     assert met.view_deg == (87.0, 58.0)
 
 
 def test_a_training_of_one_task_and_none_at_all(own: Contract) -> None:
     assert met_in({"task": _task("audiogoal-v1", step_m=0.1)}, own).steps_m == pytest.approx((0.1, 0.1))
-    assert met_in({}, own) == Met(("respeaker_usb_v2",), (0.25, 0.25), (own.body.max_w_radps * 0.25,) * 2, None)
+    turns, at_once = (own.body.max_w_radps * 0.25,) * 2, (0.0, 0.0)
+    assert met_in({}, own) == Met((own.array,), (0.25, 0.25), turns, at_once, at_once, at_once, 0.6, None)
+
+
+def test_what_a_lane_draws_counts_from_end_to_end(own: Contract) -> None:
+    drawn = {"latency_s": [0.1, 0.2], "max_acceleration_mps2": [2.0, 4.0], "max_angular_acceleration_radps2": 3.0}
+    met = met_in({"task": _task("audiogoal-v1", randomise=drawn)}, own)
+    assert met.latencies_s == (0.1, 0.2)
+    assert met.ramps_s == (0.25, 0.5)
+    assert met.turn_ramps_s == pytest.approx((own.body.max_w_radps / 3.0,) * 2)
 
 
 def test_a_rover_that_a_policy_refuses_runs_it_once_written_for_it(own: Contract, met: Met) -> None:
@@ -96,6 +109,46 @@ def test_what_training_did_not_meet_is_said(own: Contract, met: Met) -> None:
     assert "respeaker_usb_v2, not respeaker_4mic_hat" in array
     assert step == "a step is 0.025 m; training met 0.075 to 0.25 m"
     assert turn == "a turn is 2.86 degrees; training met 10 to 10"
+
+
+def test_a_slow_and_late_drive_is_said_and_a_later_one_refused(own: Contract, met: Met) -> None:
+    fields = {"max_acceleration_mps2": 0.25, "max_angular_acceleration_radps2": 1.0}
+    sluggish = _rover(array=own.array, drive={"max_v_mps": 0.4, "max_w_radps": 2.0, "latency_s": 0.2, **fields})
+    contract = contract_for(own, sluggish, met)
+    ramp, turn_ramp = beyond_training(contract, met)
+    assert ramp == "a step's speed is reached in 1.2 s; training met 0 to 0.6 s"
+    assert turn_ramp == "a turn's speed is reached in 0.698 s; training met 0 to 0.233 s"
+    prompt = met._replace(latencies_s=(0.0, 0.1))
+    assert beyond_training(contract, prompt)[0] == "a setpoint acts after 0.2 s; training met 0 to 0.1 s"
+    late = _rover(drive={"latency_s": 1.0})
+    (point,) = mismatches(contract_for(own, late, met), late)
+    assert "drive.latency_s 1 s" in point
+
+
+def test_an_array_of_a_known_name_in_another_place_is_another(own: Contract, met: Met) -> None:
+    places_m = tuple((x, y, z + 0.3) for x, y, z in own.array.mic_xyz_m)
+    robot = _rover(array=own.array.model_copy(update={"mic_xyz_m": places_m}))
+    (array,) = beyond_training(contract_for(own, robot, met), met)
+    assert "respeaker_usb_v2, not respeaker_usb_v2 with these places and directivities" in array
+    named = _rover(array=own.array.model_copy(update={"name": "mine"}))
+    assert beyond_training(contract_for(own, named, met), met) == []
+
+
+def test_a_guardians_jerk_becomes_an_acceleration(own: Contract, met: Met) -> None:
+    gentle = _rover(array=own.array, safety={"max_v_mps": 0.3, "max_jerk_mps3": 4.0, "max_angular_jerk_radps3": 30.0})
+    contract = contract_for(own, gentle, met)
+    check_compatible(contract, gentle)
+    assert contract.body.max_acceleration_mps2 is not None
+    assert contract.body.max_acceleration_mps2 < 0.6  # of the drive's 1.0
+    assert contract.body.max_angular_acceleration_radps2 is not None
+
+
+def test_a_higher_robot_is_taken_as_it_is_and_said(own: Contract, met: Met) -> None:
+    tall = _rover(array=own.array, height_m=1.2)
+    contract = contract_for(own, tall, met)
+    check_compatible(contract, tall)
+    assert contract.body.height_m == 1.2
+    assert beyond_training(contract, met) == ["the body is 1.2 m high; training met 0.6 m at most"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from phonotaxis import cli
 from phonotaxis.export.bundle import BundleError, read_bundle
-from phonotaxis.export.signature import SignatureError, public_key, sign
+from phonotaxis.export.signature import SignatureError, Signed, public_key
+from phonotaxis.export.signature import sign as sign_bytes
+
+
+def sign(policy: Path, key: Path) -> Signed:
+    """Sign what lies in a file."""
+    return sign_bytes(policy, policy.read_bytes(), key)
 
 
 @pytest.fixture
@@ -43,6 +51,16 @@ def test_a_signed_policy_is_read(policy: Path, key: Path, tmp_path: Path) -> Non
     assert read_bundle(policy, [other, made.signer]).sha256 == read_bundle(policy).sha256
     with pytest.raises(SignatureError, match="not signed by a trusted signer"):
         read_bundle(policy, [other])
+
+
+def test_what_was_checked_is_signed_and_not_what_came_after(policy: Path, key: Path, tiny_bytes: bytes) -> None:
+    bundle = read_bundle(policy)
+    policy.write_bytes(b"exchanged meanwhile")
+    signer = sign_bytes(bundle.path, bundle.data, key).signer
+    with pytest.raises(SignatureError, match="altered since"):
+        read_bundle(policy, [signer])
+    policy.write_bytes(tiny_bytes)
+    assert read_bundle(policy, [signer]).data == bundle.data
 
 
 def test_the_signature_is_checked_before_anything_else(policy: Path, key: Path) -> None:
@@ -87,6 +105,15 @@ def test_bad_keys(policy: Path, key: Path, tmp_path: Path) -> None:
     key.write_bytes(b"-----BEGIN PRIVATE KEY-----\nnonsense\n")
     with pytest.raises(SignatureError, match="not an unencrypted PEM key"):
         sign(policy, key)
+
+
+def test_the_command_tells_programs_who_signed(policy: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["export", str(policy), "--sign", str(key), "--json"]) == 0
+    shown = capsys.readouterr()
+    figures = {name: figure["value"] for name, figure in json.loads(shown.out)["figures"].items()}
+    assert figures["signature"] == f"{policy}.sig"
+    assert read_bundle(policy, [figures["signer"]])
+    assert f"trusted_signers: [{figures['signer']}]" in shown.err
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl isn't installed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -67,6 +68,35 @@ def test_another_policy_or_version_gets_a_plan_of_its_own(
     monkeypatch.setattr(sys.modules["tensorrt"], "__version__", "11.4.0")
     open_engine(tiny_bundle, "tensorrt")
     assert _builds() == 3
+
+
+@pytest.mark.parametrize("what", ["multiprocessors", "memory", "board"])
+def test_another_device_of_the_same_name_gets_a_plan_of_its_own(
+    gpu: Driver, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    open_engine(tiny_bundle, "tensorrt")
+    ctypes.c_size_t.in_dll(gpu, "simulated_bytes").value += 100 << 20  # as from boot to boot
+    open_engine(tiny_bundle, "tensorrt")
+    assert _builds() == 1
+    if what == "multiprocessors":
+        _set(gpu, "simulated_multiprocessors", 4)
+    elif what == "memory":
+        ctypes.c_size_t.in_dll(gpu, "simulated_bytes").value = 3 << 30
+    else:
+        (tmp_path / "model").write_bytes(b"NVIDIA Jetson Orin NX\0")
+        monkeypatch.setattr(sys.modules["phonotaxis.export.engines.tensorrt"], "BOARD", tmp_path / "model")
+    open_engine(tiny_bundle, "tensorrt")
+    assert _builds() == 2
+
+
+def test_what_tensorrt_warns_of_while_it_loads_a_plan_is_said(
+    gpu: Driver, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_engine(tiny_bundle, "tensorrt")
+    monkeypatch.setattr(sys.modules["tensorrt"], "warning", "a plan file across different models of devices")
+    told: list[str] = []
+    open_engine(tiny_bundle, "tensorrt", say=told.append)
+    assert told == ["TensorRT warns: a plan file across different models of devices"]
 
 
 @pytest.mark.parametrize("how", ["cut", "altered", "foreign", "open"])
@@ -167,6 +197,30 @@ def test_falls_back_without_a_gpu(gpu: Driver, tiny_bundle: Bundle, monkeypatch:
     told: list[str] = []
     assert open_engine(tiny_bundle, "auto", say=told.append).fingerprint["engine"] == "onnxruntime"
     assert "no NVIDIA driver here" in told[0]
+
+
+@pytest.mark.parametrize("kind", ["Runtime", "Builder"])
+def test_falls_back_where_cuda_cant_be_initialised(
+    gpu: Driver, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def nothing(_: object) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(sys.modules["tensorrt"], kind, nothing)
+    allocated = ctypes.c_long.in_dll(gpu, "simulated_allocated")
+    before, told = allocated.value, list[str]()
+    assert open_engine(tiny_bundle, "auto", say=told.append).fingerprint["engine"] == "onnxruntime"
+    assert "not TensorRT: TensorRT can't begin here (pybind11::init(): factory function returned nullptr)" in told[-1]
+    assert allocated.value == before  # the GPU's memory and stream are given back
+
+
+def test_falls_back_where_another_package_has_the_name(
+    gpu: Driver, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    told: list[str] = []
+    assert open_engine(tiny_bundle, "auto", say=told.append).fingerprint["engine"] == "onnxruntime"
+    assert "engine 'tensorrt' found another package of its name (module 'tensorrt' has no attribute" in told[0]
 
 
 def test_a_package_of_that_name_that_isnt_nvidias(

@@ -6,8 +6,11 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from phonotaxis.configs import presets as arrays
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import EpisodeResult
@@ -141,6 +144,39 @@ def test_other_recordings_are_other_results(task: AudioGoalTask, tmp_path: Path)
     assert store.get(task, recorded, "expert", [7]) is not None
     (folder / "a.wav").write_bytes(b"two")
     assert store.get(task, recorded, "expert", [7]) is None
+
+
+def test_another_map_under_the_same_path_gives_other_results(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does an array's file, nor the responses that it names, stand in what a task says."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.pad(np.full((20, 30), 254, np.uint8), 1)
+    Image.fromarray(pixels).save("house.png")
+    Path("house.yaml").write_text("{image: house.png, resolution: 0.1, origin: [0, 0, 0]}")
+    Path("head.npz").write_bytes(b"one")
+    array = Path(arrays.PRESETS / "arrays" / "foa.yaml").read_text().partition("directivity:")[0]
+    own = "directivity: {kind: measured, path: head.npz}\n"
+    Path("mine.yaml").write_text(array + own)
+    task = make_task("house.yaml", array=str(tmp_path / "mine.yaml"))
+
+    def is_kept() -> bool:
+        return BaselineStore(tmp_path / "kept").get(task, task, "expert", [7]) is not None
+
+    def keep() -> None:
+        BaselineStore(tmp_path / "kept").put(task, task, "expert", [a_result()])
+        assert is_kept()
+
+    keep()
+    pixels[5:8, 5:8] = 0
+    Image.fromarray(pixels).save("house.png")
+    assert not is_kept()
+    keep()
+    Path("mine.yaml").write_text(f"{array}self_noise_dba: 12.0\n{own}")
+    assert not is_kept()
+    keep()
+    Path("head.npz").write_bytes(b"two")
+    assert not is_kept()
 
 
 def test_the_code_of_all_that_baselines_import_is_in_the_digest(repository: Path) -> None:

@@ -1,8 +1,13 @@
 """Waveshare's UGV chassis over a serial port: one JSON object a line, each way.
 
-Commands as in its wiki, "Sub-controller JSON Command Set": T 13 sets X m/s and Z rad/s, T 136 the dead man in
-milliseconds, T 131 switches the feedback on, T 142 sets its interval, T 143 the echo. Feedback is T 1001 with
+Commands as in its wiki, "Sub-controller JSON Command Set": T 1 sets the wheels' speeds L and R in m/s, T 136 the dead
+man in milliseconds, T 131 switches the feedback on, T 142 sets its interval, T 143 the echo. Feedback is T 1001 with
 the way of each wheel in `odl` and `odr` and the bus voltage in `v`.
+
+Not T 13, which takes X m/s and Z rad/s: in the firmware of boards with encoders (ugv_base_ros, uart_ctrl.h) it doesn't
+feed the dead man, which fires once after T 1 or T 11 and then no more, so that wheels told by T 13 turn on for ever.
+T 136 sets the time alone, feeds nothing, and is forgotten when the board is switched off. A board without encoders
+(ugv_base_general) takes L and R for shares of its power, 0.5 being all of it, and reports no way: it isn't for this.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 FEEDBACK = 1001
 FEEDBACK_INTERVAL_MS = 20
 RETRY_NS = 200_000_000
+MAX_WHEEL_MPS = 2.0  # the firmware passes over a faster wheel, both speeds stay as they were, and the dead man is fed
 _RENEW_NS = 1_000_000_000
 
 
@@ -84,11 +90,18 @@ class Waveshare:
             DriveGone: the port has gone; a later call opens it again and sets the dead man first.
         """
         at_ns = self._ready()
-        self._write({"T": 13, "X": round(v_mps, 4), "Z": round(w_radps, 4)})
+        self._turn(v_mps, w_radps)
         if at_ns - self._renewed_ns > _RENEW_NS:
             self._write({"T": 136, "cmd": int(self.dead_man_ms)})
             self._renewed_ns = at_ns
         self._read()
+
+    def _turn(self, v_mps: float, w_radps: float) -> None:
+        """Set the wheels' speeds; too fast for the firmware, both are slowed alike, which keeps the curve."""
+        half_mps = w_radps * self._config.track_m / 2.0
+        left_mps, right_mps = v_mps - half_mps, v_mps + half_mps
+        over = max(1.0, abs(left_mps) / MAX_WHEEL_MPS, abs(right_mps) / MAX_WHEEL_MPS)
+        self._write({"T": 1, "L": round(left_mps / over, 6), "R": round(right_mps / over, 6)})
 
     def fileno(self) -> int:
         """Return what tells that the chassis has said something, -1 while the port has gone."""
@@ -171,7 +184,7 @@ class Waveshare:
         """Stop the wheels, unless a person drives them, and let go of the port."""
         if self._port is not None and not self._shadow:
             with contextlib.suppress(DriveGone):
-                self._write({"T": 13, "X": 0.0, "Z": 0.0})
+                self._turn(0.0, 0.0)
         if self._reader is not None:
             self._reader.close(wait=True)
         self._port = self._reader = None

@@ -94,7 +94,7 @@ def test_what_is_no_pipeline_is_an_error() -> None:
 
 
 def test_a_device_that_is_not_there_is_an_error(folder: Path) -> None:
-    with pytest.raises(DeviceError, match="pipeline fails"):
+    with pytest.raises(DeviceError, match="pipeline fails: .*No such file"):
         LiveCamera(CameraPipeline(pipeline=f"filesrc location={folder}/none"), CAMERA)
 
 
@@ -169,7 +169,7 @@ def test_garbage_is_no_frame(scene: VirtualCamera, camera: LiveCamera) -> None:
 def test_exceptions_in_what_is_loaded_after_gstreamer_are_caught(thrown: str) -> None:
     """GStreamer's libunwind must not take the place of the compiler's: the process would abort."""
     code = (
-        "from phonotaxis.deploy.jetson.cameras import gstreamer\n"
+        "from phonotaxis.deploy.jetson.pipeline import gstreamer\n"
         "gstreamer().parse_launch('videotestsrc ! fakesink')\n"
         f"try:\n    {thrown.replace('; ', chr(10) + '    ')}\n"
         "except Exception as error:\n    print('caught', type(error).__name__)\n"

@@ -89,3 +89,17 @@ def test_each_fault_is_named() -> None:
 def test_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected int16 \[6, samples\]"):
         check_channels(np.zeros((4, 100), dtype=np.int16), _array(), RATE)
+
+
+def test_directional_microphones_are_not_judged_by_what_differs_with_direction() -> None:
+    """Sound from straight ahead: ambisonics' left and up hear next to nothing, forward and all the same."""
+    array = _array("foa")
+    wave, noise = np.random.default_rng(3).normal(size=(2, RATE))
+    samples = (np.stack([wave, 0.003 * noise, 0.003 * noise, wave]) * 1500).astype(np.int16)
+    report = check_channels(samples, array, RATE, 0.0)
+    assert (report.faults, report.azimuth_rad) == ((), None)
+    assert "ambisonic" in report.unjudged
+    assert "polarity, copies and order aren't judged" in report.unjudged
+    samples[2] = 0
+    assert "channel 2 is dead" in check_channels(samples, array, RATE).faults[0]
+    assert check_channels(_recording(_array()), _array(), RATE).unjudged == ""

@@ -15,10 +15,12 @@ from phonotaxis.deploy.jetson.drives.waveshare import Waveshare
 from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
 from phonotaxis.envs.hil.chassis import Chassis
 
+TRACK_M = 0.2
+
 
 @pytest.fixture
 def board(folder: Path) -> Iterator[Chassis]:
-    board = Chassis(folder / "ttyDRIVE")
+    board = Chassis(folder / "ttyDRIVE", track_m=TRACK_M)
     yield board
     board.close()
 
@@ -31,7 +33,7 @@ def drive(folder: Path, board: Chassis) -> Iterator[Waveshare]:
 
 
 def _config(folder: Path) -> WaveshareDrive:
-    return WaveshareDrive(port=str(folder / "ttyDRIVE"), odometer_unit_m=1.0, track_m=0.2)
+    return WaveshareDrive(port=str(folder / "ttyDRIVE"), odometer_unit_m=1.0, track_m=TRACK_M)
 
 
 def _until(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
@@ -50,11 +52,30 @@ def test_it_sets_the_dead_man_before_it_moves_anything(board: Chassis, drive: Wa
 
 
 def test_without_commands_the_board_stops_by_itself(board: Chassis, drive: Waveshare) -> None:
-    drive.command(0.4, 0.0)
-    assert _until(lambda: len(board.events) == 2)
-    moved, stood = board.events
-    assert (moved.cause, stood.cause) == ("command", "dead_man")
-    assert 0.1 <= (stood.time_ns - moved.time_ns) * 1e-9 < 0.25
+    """Each time anew: the firmware's dead man fires once, and again only after a command that feeds it."""
+    assert _until(lambda: board._fired)  # nothing has come since the board was switched on
+    for times in (1, 2):
+        drive.command(0.4, 0.0)
+        assert _until(lambda times=times: len(board.events) == 2 * times)
+        moved, stood = board.events[-2:]
+        assert (moved.cause, stood.cause) == ("command", "dead_man")
+        assert 0.1 <= (stood.time_ns - moved.time_ns) * 1e-9 < 0.25
+
+
+def test_the_board_turns_on_for_ever_where_it_is_told_by_t13(board: Chassis, drive: Waveshare) -> None:
+    """As ugv_base_ros does (uart_ctrl.h, movtion_module.h): what the guardian sends must be something else."""
+    assert _until(lambda: board._fired)
+    drive._write({"T": 13, "X": 0.4, "Z": 0.0})
+    assert _until(lambda: board._speeds == (0.4, 0.0))
+    time.sleep(0.3)
+    assert [event.cause for event in board.events] == ["command"]
+
+
+def test_wheels_faster_than_the_firmware_takes_are_slowed_on_the_same_curve(board: Chassis, drive: Waveshare) -> None:
+    drive.command(3.0, 10.0)  # 2 and 4 m/s
+    assert _until(lambda: len(board.arrivals) == 1)
+    assert board.arrivals[0][1:] == (1.5, 5.0)
+    assert _until(lambda: board._speeds == (1.5, 5.0))
 
 
 def test_the_port_is_its_own(folder: Path, drive: Waveshare) -> None:

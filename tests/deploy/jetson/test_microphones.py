@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pyaudio
 import pytest
 
 from phonotaxis.configs import presets
@@ -142,6 +143,43 @@ def test_it_comes_back_by_itself_and_the_gap_is_counted(
     assert time.monotonic() - back_s < 9.0
     if again is not player:
         again.close()
+
+
+def test_opening_anew_is_tried_until_it_works(
+    microphones: LiveMicrophones, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a device that refuses to open nor a PortAudio that doesn't start ends the watch, or the fault."""
+    player.play(0.3)
+    _rest(microphones, RATE // 4)
+    refused: list[float] = []
+    begin = pyaudio.PyAudio
+
+    class Refusing(pyaudio.PyAudio):
+        def open(self, *values: Any, **named: Any) -> Any:
+            refused.append(time.monotonic())
+            raise OSError(-9985, "Device unavailable")
+
+    def dead() -> None:
+        refused.append(time.monotonic())
+        raise OSError(-9999, "Unanticipated host error")
+
+    for broken in (Refusing, dead):
+        monkeypatch.setattr(pyaudio, "PyAudio", broken)
+        refused.clear()
+        _until(lambda: len(refused) >= 3, 5.0)
+        assert len(refused) >= 3
+        assert refused[2] - refused[0] < 1.5  # without a wait as for a device's first sound
+        assert microphones.fault != ""
+    monkeypatch.setattr(pyaudio, "PyAudio", begin)
+    _until(lambda: microphones.restarts == 1, 5.0)
+    player.play(0.3)
+    assert microphones.read_block(1.0) is not None
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
 
 
 def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(

@@ -101,6 +101,17 @@ def test_transparent_pixels_of_a_scale_map_are_unknown(tmp_path):
     assert (~scene.is_wall).sum() == 144 - 4
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_opacity_of_a_trinary_map_is_one_channel_of_four(tmp_path, mode):
+    grey = np.full((12, 12, 2), 255, np.uint8)
+    grey[3, 3] = 128, 255  # (3 * 128 + 255) / 4 is 0.63 of white, (128 + 255) / 2 would be 0.75
+    grey[6, 6] = 255, 0  # transparent white is 0.75 of it
+    path = write_map(tmp_path, Image.fromarray(grey, "LA").convert(mode), free_thresh=0.3)
+    scene = scenes.load(path)
+    assert (~scene.is_wall).sum() == 144 - 1
+    assert not is_free(scene, 1.35, -2.0 + 0.85)
+
+
 def test_fine_maps_are_merged_and_no_thin_wall_vanishes(tmp_path):
     pixels = np.full((200, 300), 254, np.uint8)
     pixels[:, 151] = 0  # 1 cm
@@ -128,6 +139,33 @@ def test_coarse_maps_are_divided(tmp_path):
     assert not is_free(scene, 1.0 + 3.25, -2.0 + 2.0)
     assert is_free(scene, 1.0 + 2.9, -2.0 + 2.0)
     assert (~scene.is_wall).sum() * scene.cell_m**2 == pytest.approx(110 * 0.25)
+
+
+@pytest.mark.parametrize(("resolution", "cell_m"), [(0.15, 0.15), (0.06, 0.18), (0.05, 0.2)])
+def test_cells_are_of_whole_pixels_up_to_the_coarsest(tmp_path, resolution, cell_m):
+    pixels = np.zeros((60, 60), np.uint8)
+    pixels[20:40, 30:50] = 254
+    scene = scenes.load(write_map(tmp_path, pixels, resolution=resolution), cell_m=0.2)
+    assert scene.cell_m == pytest.approx(cell_m)
+    assert is_free(scene, 1.0 + 40 * resolution, -2.0 + 30 * resolution)
+    assert not is_free(scene, 1.0 + 29 * resolution, -2.0 + 30 * resolution)
+    assert not is_free(scene, 1.0 + 51 * resolution, -2.0 + 30 * resolution)
+
+
+def test_a_passage_narrower_than_a_cell_is_no_free_space(tmp_path):
+    pixels = np.zeros((30, 40), np.uint8)
+    pixels[5] = 254
+    with pytest.raises(SceneError, match=r"no free space as wide as a cell of 0\.180 m"):
+        scenes.load(write_map(tmp_path, pixels, resolution=0.06), cell_m=0.2)
+
+
+def test_a_map_far_from_the_origin_is_moved(tmp_path):
+    near = scenes.load(write_map(tmp_path, origin=[0.5, 7.25, 0.0]))
+    assert "moved" not in near.info
+    far = scenes.load(write_map(tmp_path, origin=[447_000.5, 4_642_007.25, 0.0]))
+    assert far.origin_m == pytest.approx((0.5, 0.25), abs=1e-6)
+    assert far.info["moved"] == "by (-447000, -4642007) m to the origin"
+    assert np.array_equal(far.is_wall, near.is_wall)
 
 
 @pytest.mark.parametrize("yaw", [0.5, -2.0, np.pi / 2])
@@ -208,6 +246,9 @@ def test_a_missing_or_unreadable_yaml_is_refused(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("image: [unclosed")
     with pytest.raises(SceneError, match="not YAML"):
+        scenes.load(bad)
+    bad.write_text("image: a.png\nresolution: 0.1\nimage: b.png")
+    with pytest.raises(SceneError, match=r"bad\.yaml: key 'image' is said in line 1 and again in line 3"):
         scenes.load(bad)
     bad.write_text("- a list")
     with pytest.raises(SceneError, match="expected a mapping"):

@@ -43,6 +43,7 @@ def test_an_empty_room_has_the_size_and_materials_asked_for():
         ("apartmint", {}, r"unknown scene 'apartmint'; did you mean 'apartment'\? \(known: .*empty_room"),
         ("house.stl", {}, r"unknown scene 'house.stl'.*files: .glb, .gltf, .obj, .ply, .yaml, .yml"),
         ("apartment:x", {}, "expected a seed"),
+        ("apartment:3", {"seed": 5}, "names its seed: leave the seed 5 out, or give 'apartment' with it"),
         ("apartment", {"seed": -1}, "seed must be 0 or more"),
         ("occupancy_map", {}, "unknown scene"),
         ("empty_room", {"floor": "carpt"}, "unknown material; did you mean 'carpet'"),
