@@ -12,7 +12,6 @@ import numpy as np
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import DEPTH, Contract, DiscreteActions, PinholeCamera
-from phonotaxis.configs.devices import HardwareDevices
 from phonotaxis.configs.directivity import Directivity
 from phonotaxis.configs.geometry import camera_from_base, pixel_rays
 from phonotaxis.configs.robot import RobotConfig
@@ -124,13 +123,6 @@ def _camera(contract: Contract, robot: RobotConfig) -> list[str]:
     wanted, own = contract.camera, robot.camera.pinhole
     beyond = [name for name in contract.modalities if name != DEPTH]
     faults = [f"camera: the policy sees {' and '.join(beyond)}, robots' cameras deliver depth alone"] if beyond else []
-    delivers = robot.devices.camera.delivers if isinstance(robot.devices, HardwareDevices) else DEPTH
-    if delivers != DEPTH:
-        return [
-            *faults,
-            f"camera: the policy sees depth, the robot's camera delivers {delivers} alone; mount a depth camera "
-            "(devices.camera.delivers: depth)",
-        ]
     if wanted == own:
         return faults
     covered = min(_covered(wanted, own, depth_m, contract.view_deg) for depth_m in PARALLAX_DEPTHS_M)
