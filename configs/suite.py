@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.base import Frozen, build
+from phonotaxis.configs.base import ConfigError, Frozen, build
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
 
 SplitName = Literal["train", "validation", "test"]
@@ -106,7 +106,8 @@ class Suite(Frozen):
                 stay.
 
         Raises:
-            ConfigError: the goal is named by kind, which recordings don't have.
+            ConfigError: the goal is named by kind, or other sources are of kinds that never are the goal, and
+                recordings have no kinds.
         """
         split, source = self.split(name), self.task.scenes.source
         first_seed, count = SCENE_SEEDS[name][0], split.scene_count
@@ -122,6 +123,12 @@ class Suite(Frozen):
         }
         sources = self.task.sources.model_dump() | {"goal_kinds": split.goal_kinds}
         if folder is not None:
+            if self.task.sources.distractors and self.task.sources.distractor_kinds:
+                raise ConfigError(
+                    f"{self.name} takes no recordings: what tells its goal from the rest is that "
+                    f"{', '.join(self.task.sources.distractor_kinds)} never are it, and recordings of a folder have no "
+                    "kinds; take audiogoal-v1, audiogoal-robot-v1, or a suite of your own with `distractors: 0`"
+                )
             sources |= {"goal_kinds": (), "distractor_kinds": ()}
         own = self.task.model_dump() | {"name": self.name, "scenes": scenes, "sounds": sounds, "sources": sources}
         return build(AudioGoalTask, own, f"{self.name}, {name} split")

@@ -126,6 +126,11 @@ class AudioGoalVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.Generator(np.random.PCG64()) for _ in range(num_envs)]
 
+    @property
+    def contract(self) -> Contract:
+        """What the worlds show and take, with the microphones' places, rates and units: what a policy is built for."""
+        return self.world.contract
+
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -261,6 +266,11 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
         self.world = World(make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs), 1, threads, library)
         self.observation_space = observation_space(self.world.contract)
         self.action_space = action_space(self.world.contract)
+
+    @property
+    def contract(self) -> Contract:
+        """What the world shows and takes, with the microphones' places, rates and units: what a policy is built for."""
+        return self.world.contract
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -29,7 +29,8 @@ class EpisodeResult:
         steps: actions taken, the stop included.
         path_length_m: length of the way gone, metres.
         shortest_path_m: from start to source, metres.
-        shortest_actions: the fewest actions from start to success, the stop included.
+        shortest_actions: the actions of the shortest walk from start to success, the stop included, estimated; see
+            `to_go.actions_to_go_from`.
         final_distance_m: to the source at the end, metres.
         collisions: steps in which the body met an obstacle.
         reached: at some time within the task's radius of the source, whether it stopped there or not.
@@ -96,7 +97,7 @@ def softspl(result: EpisodeResult) -> float:
 
 
 def sna(result: EpisodeResult) -> float:
-    """Return success weighted by number of actions, S n* / max(n*, n), 0 to 1."""
+    """Return success weighted by number of actions, S n* / max(n*, n), 0 to 1; n* is `shortest_actions`."""
     return success(result) * _share(result.shortest_actions, float(result.steps))
 
 

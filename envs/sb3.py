@@ -62,7 +62,7 @@ class StableBaselinesEnv(BatchVecEnv):
     @property
     def contract(self) -> Contract:
         """Of the worlds' task."""
-        return self.envs.world.contract
+        return self.envs.contract
 
     def reset(self) -> VecEnvObs:
         """Begin new episodes in every world, with the seeds given to `seed` if any.

@@ -70,12 +70,12 @@ class Verdict:
 
 
 def task_of(bundle: Bundle) -> AudioGoalTask:
-    """Return the task that a bundle was trained for, with scenes and sounds that training doesn't have.
+    """Return the task that a bundle was trained for, with validation's scenes and sounds, which training doesn't have.
 
     Raises:
         ConfigError: its provenance names none, or one for another robot.
     """
-    return unseen(trained_task(bundle))
+    return unseen(trained_task(bundle), "validation")
 
 
 def trained_task(bundle: Bundle) -> AudioGoalTask:

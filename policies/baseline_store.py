@@ -45,7 +45,7 @@ class BaselineStore:
         self._scenes: dict[str, str] = {}  # digests by what tasks say of their scenes
 
     def get(
-        self, training: AudioGoalTask, test: AudioGoalTask, name: str, seeds: Sequence[int]
+        self, training: AudioGoalTask, test: AudioGoalTask, name: str, seeds: Sequence[int], drawn: int = 0
     ) -> list[EpisodeResult] | None:
         """Return the results of a baseline, in order; None if they aren't there or damaged.
 
@@ -54,24 +54,27 @@ class BaselineStore:
             test: the task of the episodes.
             name: of the baseline.
             seeds: of the episodes.
+            drawn: seed of what the baseline draws.
         """
         if self.renew:
             return None
         try:
-            rows = json.loads(self._path(training, test, name).read_text(encoding="utf-8"))
+            rows = json.loads(self._path(training, test, name, drawn).read_text(encoding="utf-8"))
             results = [EpisodeResult.from_dict(row) for row in rows[: len(seeds)]]
         except (OSError, ValueError, TypeError):  # absent, cut short, of another form: measured again
             return None
         return results if [result.episode_seed for result in results] == list(seeds) else None
 
-    def put(self, training: AudioGoalTask, test: AudioGoalTask, name: str, results: Sequence[EpisodeResult]) -> None:
-        """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them."""
-        path = self._path(training, test, name)
+    def put(
+        self, training: AudioGoalTask, test: AudioGoalTask, name: str, results: Sequence[EpisodeResult], drawn: int = 0
+    ) -> None:
+        """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them. See `get`."""
+        path = self._path(training, test, name, drawn)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps([result.as_dict() for result in results]).encode(), mode=None, durable=False)
 
-    def _path(self, training: AudioGoalTask, test: AudioGoalTask, name: str) -> Path:
-        parts = [self._code, name]
+    def _path(self, training: AudioGoalTask, test: AudioGoalTask, name: str, drawn: int) -> Path:
+        parts = [self._code, name, str(drawn)]
         for task in (training, test):
             array = task.microphone_array().model_dump_json()
             parts += [task.model_dump_json(), self._scene_digest(task), array, response_digest(task)]
@@ -80,12 +83,13 @@ class BaselineStore:
         return self.folder / f"{test.name}-{test.sounds.split}-{name}-{digest}.json"
 
     def _scene_digest(self, task: AudioGoalTask) -> str:
-        """Say what the file holds that a task's scene is, empty where it is none; each is loaded once."""
-        if not Path(task.scenes.source).suffix:
-            return ""
+        """Say what a task's first scene holds: a file, a preset or a source of one's own may change under its name.
+
+        Each is loaded once.
+        """
         said = task.scenes.model_dump_json()
         if said not in self._scenes:
-            self._scenes[said] = load_scene(task.scenes, 0).content
+            self._scenes[said] = load_scene(task.scenes, 0).digest()
         return self._scenes[said]
 
 
@@ -94,7 +98,7 @@ def code_digest() -> str:
     policies = Path(__file__).parent
     files = [policies / f"{name}.py" for name in _OF_POLICIES]
     for root in (Path(configs_base.__file__).parent, policies.parent / "envs"):
-        files += [file for file in root.rglob("*.py") if "truth" not in file.parts and "bench" not in file.parts]
+        files += [file for file in root.rglob("*.py") if not {"truth", "bench"} & set(file.relative_to(root).parts)]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

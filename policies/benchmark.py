@@ -178,21 +178,19 @@ def compare(
 
     @cache
     def tune(told: KindOf | None) -> StopRule:
-        return tune_follower(
-            training, worlds, threads, lambda share: note(0.0, "tuning the follower"), kind_of=told
-        )  # fmt: skip
+        return tune_follower(training, threads, lambda share: note(0.0, "tuning the follower"), kind_of=told)
 
     if with_baselines:
         makers |= baselines(training, tune, seed)
     for name, make in makers.items():
         own = store if name not in contestants else None
-        found = own.get(training, test, name, seeds) if own is not None else None
+        found = own.get(training, test, name, seeds, seed) if own is not None else None
         if found is not None:
             kept.append(name)
         else:
             found = arena.run(make, partial(_told, note, name))
             if own is not None:
-                own.put(training, test, name, found)
+                own.put(training, test, name, found, seed)
         results[name] = found
     return Evaluation(results, tuple(kept), tuple(contestants))
 

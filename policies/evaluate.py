@@ -102,6 +102,7 @@ def evaluate_checkpoint(
     seed: int = 0,
     progress: Progress | None = None,
     split: Literal["validation", "test"] = "test",
+    threads: int = 2,
 ) -> Evaluation:
     """Evaluate the averaged policy of a training's folder on its task, of several the first; see `evaluate`.
 
@@ -112,7 +113,7 @@ def evaluate_checkpoint(
     task = trained_tasks(saved.config, str(folder))
     if not task:
         raise ConfigError(f"{folder}: doesn't say on which task it was trained; name a --suite")
-    return evaluate(saved.policy(), task[0], episodes, seed, baselines, progress=progress, split=split)
+    return evaluate(saved.policy(), task[0], episodes, seed, baselines, threads=threads, progress=progress, split=split)
 
 
 def trained_tasks(config: dict[str, Any], where: str) -> list[AudioGoalTask]:

@@ -126,7 +126,7 @@ def run_episodes(
         bearings.note(world, decider)
         if on_step is not None:
             on_step(world)
-        outcome = world.step(np.where(world.active, actions, 0))
+        outcome = world.step(np.where(world.active, actions.T, 0).T)  # [worlds], or [worlds, 3] where continuous
         ended = np.flatnonzero(outcome.terminated | outcome.truncated)
         for index in ended:
             result = bearings.into(world.result(int(index)), int(index))

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import gymnasium
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs import presets
-from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.front_ends import FrontEnds
 from phonotaxis.policies.senses import Senses
-
-DEFAULT_ARRAY = "respeaker_usb_v2"
 
 
 class FeaturesExtractor(BaseFeaturesExtractor):
     """Turns the observations of a phonotaxis environment into one vector.
 
-    Use it as
-    `PPO("MultiInputPolicy", env, policy_kwargs={"features_extractor_class": FeaturesExtractor})`.
-    It remembers nothing; take `RecurrentPPO` of sb3-contrib for a memory. Waveforms pass through the audio
-    front end in each call, slower than the package's own trainers, where features are computed once.
+    Use it as `PPO("MultiInputPolicy", env, policy_kwargs=policy_kwargs(env))`. It remembers nothing; for a memory take
+    `RecurrentPPO` of sb3-contrib. Waveforms pass through the audio front end in each call, slower than the package's
+    own trainers, where features are computed once.
     """
 
     def __init__(
@@ -37,14 +36,17 @@ class FeaturesExtractor(BaseFeaturesExtractor):
 
         Args:
             observation_space: of the environment, with the keys of `contract.observations()`.
-            contract: of the environment (`env.unwrapped.contract`). Without it the shapes are taken from the
-                space, and rate, camera range and microphone positions are the defaults.
+            contract: of the environment, see `policy_kwargs`.
             config: senses, sizes and fusion of the network.
 
         Raises:
-            ValueError: the space is not that of the contract, or the default array has other microphones.
+            ValueError: no contract, or the space is not that of it.
         """
-        contract = contract or contract_of(observation_space)
+        if contract is None:
+            raise ValueError(
+                "shapes alone don't say where the microphones are: pass the environment's own contract, "
+                "policy_kwargs=policy_kwargs(env), or features_extractor_kwargs={'contract': env.unwrapped.contract}"
+            )
         config = config or PolicyConfig()
         _check(observation_space, contract)
         front_ends = FrontEnds(contract, config)
@@ -62,34 +64,21 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         return fused
 
 
-def contract_of(space: spaces.Dict) -> Contract:
-    """Guess a contract from the shapes of an observation space and the default array.
+def policy_kwargs(env: gymnasium.Env[Any, Any] | VecEnv, config: PolicyConfig | None = None) -> dict[str, Any]:
+    """Return what an algorithm of Stable-Baselines3 needs to see and hear an environment, as its `policy_kwargs`.
+
+    Args:
+        env: whose microphones, camera and steps the extractor is built for.
+        config: senses, sizes and fusion of the network.
 
     Raises:
-        ValueError: the space lacks an observation, or doesn't have the default array's number of microphones.
+        AttributeError: it isn't one of phonotaxis's.
     """
-    missing = {names.AUDIO, names.DEPTH} - set(space.spaces)
-    if missing:
-        raise ValueError(f"the observation space lacks {sorted(missing)}; it has {sorted(space.spaces)}")
-    mics, window = _shape(space, names.AUDIO)
-    height, width = _shape(space, names.DEPTH)
-    array = presets.load("arrays", DEFAULT_ARRAY, MicrophoneArray)
-    if mics != array.mics:
-        raise ValueError(
-            f"the space has {mics} microphones, the default array {DEFAULT_ARRAY} has {array.mics}: pass the "
-            "environment's own, features_extractor_kwargs={'contract': env.unwrapped.contract}"
-        )
-    goal = GoalSpec(size=_shape(space, names.GOAL)[0], embedding="unknown") if names.GOAL in space.spaces else None
-    camera = PinholeCamera(width=width, height=height, cx=width / 2, cy=height / 2, fx=width / 2, fy=width / 2)
-    return Contract(
-        task="stable-baselines3",
-        window_samples=window,
-        hop_samples=min(window, 4000),
-        array=array,
-        camera=camera,
-        actions=discrete_actions(0.25, 0.17, 0.25),
-        goal=goal,
-    )
+    contract = env.get_attr("contract", 0)[0] if isinstance(env, VecEnv) else env.get_wrapper_attr("contract")
+    return {
+        "features_extractor_class": FeaturesExtractor,
+        "features_extractor_kwargs": {"contract": contract, "config": config},
+    }
 
 
 def _shape(space: spaces.Dict, name: str) -> tuple[int, ...]:

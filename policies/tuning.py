@@ -31,11 +31,11 @@ class Traces(NamedTuple):
 
 def tune_follower(
     task: AudioGoalTask,
-    worlds: int,
     threads: int,
     progress: Callable[[float], None] | None = None,
     library: Library | None = None,
     kind_of: KindOf | None = None,
+    episodes: int = EPISODES,
 ) -> StopRule:
     """Fit the follower's stopping rule to a task's own episodes, which must be those of training.
 
@@ -44,7 +44,7 @@ def tune_follower(
     The follower runs once without stopping. Its signs are fitted to whether it was in reach of the source (logistic
     regression, ridge), then the threshold is chosen by success plus SPL, judged by where it would have stopped.
     """
-    traces = trace_follower(task, min(worlds, EPISODES), threads, progress, library, kind_of)
+    traces = trace_follower(task, episodes, threads, progress, library, kind_of)
     return best_rule(traces, task.success_m)
 
 

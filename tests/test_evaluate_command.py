@@ -127,10 +127,15 @@ def test_success_by_sound_is_told_on_request(capsys: pytest.CaptureFixture[str])
     assert "60 [" in rows["siren"]
 
 
+def test_baselines_are_measured_alone(asked: dict[str, Any]) -> None:
+    assert cli.run(["evaluate", "--baselines-only"]) == 0
+    assert (asked["contestants"], asked["baselines"]) == ({}, True)
+
+
 def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
-    line = ["evaluate", "--sounds", str(tmp_path), "--fresh", "--threads", "1", "--suite", "audiogoal-hard-v1"]
+    line = ["evaluate", "--sounds", str(tmp_path), "--fresh", "--threads", "1", "--suite", "audiogoal-robot-v1"]
     assert cli.run(line) == 0
-    assert (asked["suite"], asked["folder"]) == ("audiogoal-hard-v1", str(tmp_path))
+    assert (asked["suite"], asked["folder"]) == ("audiogoal-robot-v1", str(tmp_path))
     assert (asked["renew"], asked["threads"]) == (True, 1)
 
 
@@ -147,6 +152,10 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
         (["--suite", "own", "--array", "uma8"], "--array is of suites"),
         (["--suite", "own", "--also", "deaf=runs/deaf"], "--also is of suites"),
         (["nowhere.onnx"], "nowhere.onnx"),
+        (["--suite", "own", "runs/a", "--fresh"], "--fresh is of suites"),
+        (["--seed", "3"], "--seed is of --suite own: the episodes of audiogoal-v1 are fixed"),
+        (["runs/a", "--baselines-only"], "--baselines-only takes no policy"),
+        (["--suite", "audiogoal-hard-v2", "--sounds", "here"], "audiogoal-hard-v2 takes no recordings"),
         (["--suite", "semantic-v1", "--sounds", "here"], "recordings of a folder have no kinds"),
     ],
 )

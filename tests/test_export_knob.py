@@ -71,7 +71,7 @@ def test_every_precision_is_checked_at_both_ends(
         True, True, False
     ]  # fmt: skip
     assert turned == [0.0, 1.0]
-    assert splits == ["train", "test", "test"]  # eight bits learn their ranges where nothing is judged
+    assert splits == ["train", "validation", "validation"]  # eight bits learn their ranges where nothing is judged
 
 
 def test_what_fails_with_the_knob_turned_up_alone_is_refused(

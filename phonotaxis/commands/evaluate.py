@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, Seed, TrainingOrBundle, say
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, say
 from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def evaluate(
         Path | None, typer.Option(help="Play the recordings of this folder instead: same scenes and starting places.")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Also random, forward, followers and expert.")] = True,
+    baselines_only: Annotated[
+        bool, typer.Option("--baselines-only", help="These alone, without a policy; they are kept for later.")
+    ] = False,
     caution: Annotated[
         float | None,
         typer.Option(help="0 to 1, for a policy with this knob; `phonotaxis tradeoff` measures it at several."),
@@ -58,15 +61,17 @@ def evaluate(
         Path | None, typer.Option(help="Draw the first twelve episodes that the policy failed into this PNG.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Of the simulator; results don't depend on it.", min=1)] = 2,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the episodes of --suite own, 0 without; suites have their own.", min=0)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure a policy on a fixed suite of episodes that it has not seen, with 95 % intervals, beside baselines.
 
     Every policy gets the same episodes, so that differences are paired. Success is to stop within 1 m of the
     source by the shortest walk; SPL weighs it by the length of the way (Anderson et al. 2018). Results of baselines
-    are kept in the cache and taken from there until suite or code change. --seed is of --suite own alone: suites have
-    their own. docs/benchmark.md says what each suite and figure is.
+    are kept in the cache and taken from there until suite or code change. docs/benchmark.md says what each suite and
+    figure is.
     """
     from rich.console import Console
 
@@ -84,18 +89,23 @@ def evaluate(
     from phonotaxis.policies.benchmark import evaluate_suite
 
     where = split_named(split)
+    if baselines_only and not (policy is None and also is None and failures is None and caution is None and baselines):
+        raise ConfigError("--baselines-only takes no policy, and nothing that is of one; leave out one or the other")
     if suite == OWN_TASK:
         of_suites = {
-            "--also": also, "--array": array, "--caution": caution, "--failures": failures, "--sounds": sounds,
+            "--also": also, "--array": array, "--baselines-only": baselines_only, "--caution": caution,
+            "--failures": failures, "--fresh": fresh, "--sounds": sounds,
         }  # fmt: skip
         for option, value in of_suites.items():
-            if value is not None:
+            if value is not None and value is not False:
                 raise ConfigError(f"{option} is of suites; name one by --suite")
-        evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed, baselines, where)
+        evaluation = _on_own_task(policy, episodes or OWN_EPISODES, seed or 0, baselines, where, threads)
     else:
+        if seed is not None:
+            raise ConfigError(f"--seed is of --suite own: the episodes of {suite} are fixed, whatever is drawn")
         chosen = with_array(load_suite(suite), array)
         named = "shipped" if policy is None else str(policy)
-        policy = policy or shipped_policy()
+        policy = None if baselines_only else policy or shipped_policy()
         contestants = _contestants(policy, also or (), chosen.task.contract(), caution, where)
         if not contestants and not baselines:
             raise ConfigError("nothing to measure: name a policy, or leave --no-baselines out")
@@ -137,7 +147,9 @@ def _draw_failures(
     say(f"wrote {path}")
 
 
-def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool, split: SplitName) -> Evaluation:
+def _on_own_task(
+    policy: Path | None, episodes: int, seed: int, baselines: bool, split: SplitName, threads: int
+) -> Evaluation:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.checkpoint import load_checkpoint
@@ -151,7 +163,9 @@ def _on_own_task(policy: Path | None, episodes: int, seed: int, baselines: bool,
     if len(tasks) > 1:
         say(f"own: {tasks[0].name}, the first of the training's {len(tasks)} lanes; name suites for the others")
     with ProgressBar("evaluating") as bar:
-        return evaluate_checkpoint(policy, episodes, baselines=baselines, seed=seed, progress=bar, split=split)
+        return evaluate_checkpoint(
+            policy, episodes, baselines=baselines, seed=seed, progress=bar, split=split, threads=threads
+        )
 
 
 def split_named(name: str) -> SplitName:
@@ -199,6 +213,7 @@ COMMAND = Command(
         ("phonotaxis evaluate --suite audiogoal-hard-v2 --by-sound", "which kinds of sound it finds, and which not"),
         ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
+        ("phonotaxis evaluate --suite semantic-v1 --baselines-only", "what there is to be better than"),
         ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),
     ),
 )

@@ -52,7 +52,7 @@ def export(
         ),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option(help="Check on a suite's test split, not on the training's task.")
+        str | None, typer.Option(help="Check on a suite's validation split, not on the training's task.")
     ] = None,
     calibrate: Annotated[
         list[Path] | None,

@@ -55,7 +55,7 @@ def hil(
     A virtual PulseAudio array, a GStreamer camera and a serial line with a Waveshare board at its end take the
     place of the hardware; the robot's own process can't tell. The same episodes run in the simulator alone, and four
     more for each with and without the loop's latency, so that the gap between simulation and deployment is a number.
-    Scenes and sounds are those that training doesn't have.
+    Scenes and sounds are validation's, which training doesn't have.
 
     With --device-rate the array runs at that rate alone, and the robot resamples. What it hears can't be what was
     rendered then, to the bit: blocks_resampled_differing counts the blocks that aren't, to a code, the array's sound
@@ -87,7 +87,7 @@ def hil(
     named = policy or shipped_policy()
     if named is None:
         raise ConfigError("name a policy: phonotaxis hil POLICY.onnx (this version ships none)")
-    chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask)), read_bundle(named)
+    chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask), "validation"), read_bundle(named)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
         found = fault_figures(run_faults(chosen, bundle, repeats or REPEATS, out, say, only or (), caution))

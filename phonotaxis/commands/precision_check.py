@@ -76,7 +76,7 @@ def _task(bundle: Bundle, suite: str | None) -> AudioGoalTask:
 
     if suite is None:
         return task_of(bundle)
-    task = load_suite(suite).task_of("test")
+    task = load_suite(suite).task_of("validation")
     check_task(bundle, task)
     return task
 

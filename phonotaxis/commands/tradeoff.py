@@ -25,8 +25,8 @@ def tradeoff(
         typer.Argument(help="Folder of a training, or a bundle (.onnx), with a knob: `phonotaxis prefer` adds one."),
     ],
     suite: Annotated[str, typer.Option(help="A suite of the benchmark; see `evaluate --help`.")] = "audiogoal-v1",
-    split: Annotated[str, typer.Option(help="test, or validation: choose where the knob stands by the latter.")] = (
-        "test"
+    split: Annotated[str, typer.Option(help="validation, by which to choose where the knob stands, or test.")] = (
+        "validation"
     ),
     episodes: Annotated[int | None, typer.Option(help="The first N of the split's; all without.", min=1)] = None,
     caution: Annotated[str, typer.Option(help="Where the knob stands, e.g. 0,0.5,1; the first is compared with.")] = (

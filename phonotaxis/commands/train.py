@@ -138,7 +138,10 @@ def _say_what_next(out: Path, suite: str) -> None:
     best = out / BEST
     chosen = best if has_checkpoint(best) else out
     kept = f"; the best on validation is in {best}" if chosen is best else ""
-    say(f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen} --suite {suite}`, `phonotaxis export {chosen}`")
+    say(
+        f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen} --suite {suite} --split validation`, "
+        f"`phonotaxis export {chosen}`"
+    )
 
 
 def task_of(suite: str | None) -> AudioGoalTask | None:

@@ -134,10 +134,10 @@ def test_what_a_file_can_not_be_like_is_said(tmp_path: Path, said: str, message:
 
 
 def test_recordings_take_the_place_of_sounds_alone() -> None:
-    suite = load_suite("audiogoal-hard-v1")
+    suite = load_suite("audiogoal-robot-v1")
     plain, recorded = suite.task_of("test"), suite.task_of("test", "recordings")
     assert recorded.sounds.folder == "recordings"
-    assert recorded.sources.goal_kinds == recorded.sources.distractor_kinds == ()
+    assert recorded.sources.goal_kinds == ()
     same = plain.model_dump(exclude={"sounds", "sources"})
     assert recorded.model_dump(exclude={"sounds", "sources"}) == same
 
@@ -145,6 +145,13 @@ def test_recordings_take_the_place_of_sounds_alone() -> None:
 def test_recordings_have_no_kind_to_be_named() -> None:
     with pytest.raises(ValueError, match="recordings of a folder have no kinds"):
         load_suite("semantic-v1").task_of("test", "recordings")
+
+
+@pytest.mark.parametrize("name", ["audiogoal-hard-v1", "audiogoal-hard-v2"])
+def test_recordings_have_no_kind_that_never_is_the_goal(name: str) -> None:
+    """Each would be goal in one episode and distractor in the next, and nothing would tell which is which."""
+    with pytest.raises(ConfigError, match=f"{name} takes no recordings.*music, water, vacuum never are it"):
+        load_suite(name).task_of("test", "recordings")
 
 
 def test_a_suite_may_be_in_ones_own_building_with_ones_own_recordings(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.gym import AudioGoalEnv
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.sb3 import StableBaselinesEnv, make_sb3
-from phonotaxis.policies.sb3 import FeaturesExtractor
+from phonotaxis.policies.sb3 import policy_kwargs
 from phonotaxis.registration import IDS
 
 STOP, FORWARD, LEFT = 0, 1, 2
@@ -68,7 +68,7 @@ def test_what_stable_baselines_reads_at_an_end(envs: StableBaselinesEnv) -> None
 @pytest.mark.parametrize("env_id", IDS)
 def test_the_single_world_trains_in_five_lines(env_id: str, task: AudioGoalTask) -> None:
     env = gymnasium.make(env_id, task=task)
-    options = {"features_extractor_class": FeaturesExtractor}
+    options = policy_kwargs(env)
     model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, n_epochs=1, policy_kwargs=options, device="cpu")
     model.learn(total_timesteps=8)
     assert model.num_timesteps == 8
@@ -77,10 +77,7 @@ def test_the_single_world_trains_in_five_lines(env_id: str, task: AudioGoalTask)
 @pytest.mark.parametrize("actions", ["discrete", "continuous"])
 def test_the_batch_trains(task: AudioGoalTask, actions: str) -> None:
     envs = make_sb3(4, task=task, actions=actions)
-    options = {
-        "features_extractor_class": FeaturesExtractor,
-        "features_extractor_kwargs": {"contract": envs.contract},
-    }
+    options = policy_kwargs(envs)
     model = PPO(
         "MultiInputPolicy", envs, n_steps=6, batch_size=24, n_epochs=1, policy_kwargs=options, seed=0, device="cpu"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from phonotaxis.policies.kinds import KindOf, keyword_kind, named_kind
 
 MakeTask = Callable[..., AudioGoalTask]
 SEEDS = range(40, 45)
+_PYTHON_ALONE = shutil.ignore_patterns("*.yaml", "__pycache__")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +134,25 @@ def test_results_are_kept_to_the_last_digit_under_all_that_they_depend_on(
     (kept,) = tmp_path.iterdir()
     kept.write_text(kept.read_text()[:-9])
     assert store.get(task, task, "expert", [7]) is None
+
+
+def test_what_was_drawn_with_another_seed_is_another_result(task: AudioGoalTask, tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    store.put(task, task, "random", [a_result()], drawn=1)
+    assert store.get(task, task, "random", [7], drawn=1) is not None
+    assert store.get(task, task, "random", [7]) is None
+
+
+def test_code_counts_wherever_the_checkout_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder above it that is called like one of those left out leaves nothing out."""
+    for root in ("configs", "envs", "policies"):
+        shutil.copytree(Path(arrays.__file__).parents[1] / root, tmp_path / "bench" / root, ignore=_PYTHON_ALONE)
+    monkeypatch.setattr(baseline_store, "__file__", str(tmp_path / "bench" / "policies" / "baseline_store.py"))
+    monkeypatch.setattr(baseline_store.configs_base, "__file__", str(tmp_path / "bench" / "configs" / "base.py"))
+    before = baseline_store.code_digest()
+    changed = tmp_path / "bench" / "envs" / "metrics.py"
+    changed.write_text(changed.read_text() + "\n")
+    assert baseline_store.code_digest() != before
 
 
 def test_other_recordings_are_other_results(task: AudioGoalTask, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_in_an_empty_room_it_reaches_most_sources_and_rarely_stops_elsewhere(wor
 
 def test_with_its_rule_tuned_it_succeeds_nine_times_in_ten_in_empty_rooms_it_has_not_seen() -> None:
     task = AudioGoalTask(scenes=OFFICE.model_copy(update={"count": 16}))
-    rule = tune_follower(task, worlds=64, threads=2)
+    rule = tune_follower(task, threads=2)
     test = unseen(task)
     world = World(test, 64, 2, Library(test))
     found = summarise(run_episodes(world, FollowerDecider(world.contract, 64, rule), range(128)))
@@ -55,10 +55,10 @@ def test_an_episode_is_forgotten_when_the_next_begins(world: World) -> None:
 
 
 def test_the_rule_is_tuned_from_what_was_seen() -> None:
-    rule = tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), worlds=4, threads=1)
+    rule = tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), threads=1, episodes=4)
     assert len(rule.weights) == len(SIGNS)
     assert rule != StopRule()
-    assert rule == tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), worlds=4, threads=2)
+    assert rule == tune_follower(AudioGoalTask(scenes=OFFICE, max_steps=40), threads=2, episodes=4)
 
 
 def test_a_rules_traces_are_of_a_follower_that_is_told_what_it_will_be_told() -> None:

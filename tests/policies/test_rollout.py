@@ -43,6 +43,24 @@ def test_a_policys_results_are_the_same_to_the_last_digit_for_any_number_of_worl
     assert run(worlds, 2) == run(4, 1)
 
 
+@pytest.mark.parametrize("worlds", [1, 2, 3])
+def test_continuous_actions_reach_their_own_worlds(make_task: Callable[..., AudioGoalTask], worlds: int) -> None:
+    """Where as many worlds run as an action has parts, an axis isn't the other, and who has ended stops nobody."""
+
+    class Stop(ExpertDecider):
+        """Waits for so many steps as the episode's seed says, then stops."""
+
+        def decide(self, world: World) -> np.ndarray:
+            late = [episode is not None and world.steps[k] >= episode.seed for k, episode in enumerate(world.episodes)]
+            actions = np.zeros((world.num_worlds, 3))
+            actions[:, 2] = np.where(late, 1.0, -1.0)
+            return actions
+
+    world = World(make_task(max_steps=20, actions="continuous"), worlds)
+    results = run_episodes(world, Stop(), SEEDS[:3])
+    assert [(result.stopped, result.steps) for result in results] == [(True, seed + 1) for seed in SEEDS[:3]]
+
+
 def test_the_error_of_a_bearing_is_told_apart_by_sight(task: AudioGoalTask) -> None:
     class Off(ExpertDecider):
         bearing_rad = np.zeros(2)

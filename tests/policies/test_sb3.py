@@ -14,7 +14,7 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, discrete_actions
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.sb3 import FeaturesExtractor, contract_of
+from phonotaxis.policies.sb3 import FeaturesExtractor, policy_kwargs
 
 
 class Dummy(gymnasium.Env[dict[str, np.ndarray], Any]):
@@ -68,7 +68,7 @@ def test_ppo_learns_with_it() -> None:
         n_epochs=1,
         seed=0,
         device="cpu",
-        policy_kwargs={"features_extractor_class": FeaturesExtractor},
+        policy_kwargs=policy_kwargs(env),
     )
     extractor = model.policy.features_extractor
     before = extractor.senses.depth.layers[0].weight.detach().clone()
@@ -83,8 +83,9 @@ def test_ppo_learns_with_it() -> None:
 def test_class_and_colour_pass_by() -> None:
     """Stable-Baselines3 turns the axes of colour, and the extractor reads neither."""
     env = Dummy(_contract(modalities=("depth", "semantic", "color")))
-    settings = {"features_extractor_class": FeaturesExtractor}
-    model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu", policy_kwargs=settings)
+    model = PPO(
+        "MultiInputPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu", policy_kwargs=policy_kwargs(env)
+    )
     assert model.observation_space["color"].shape == (3, 64, 64)
     model.learn(8)
     assert "semantic" in model.observation_space.spaces
@@ -110,16 +111,20 @@ def test_leaves_out_a_sense() -> None:
 
 def test_names_what_does_not_fit() -> None:
     space = Dummy(_contract(mics=3)).observation_space
-    with pytest.raises(ValueError, match="3 microphones.*has 4: pass the environment's own"):
+    with pytest.raises(ValueError, match="where the microphones are: pass the environment's own contract"):
         FeaturesExtractor(space)
     with pytest.raises(ValueError, match="the contract"):
         FeaturesExtractor(space, contract=_contract())
-    with pytest.raises(ValueError, match=r"lacks \['audio', 'depth'\]"):
-        FeaturesExtractor(spaces.Dict({"x": spaces.Box(0, 1, (2,))}))
 
 
-def test_guesses_from_the_shapes() -> None:
-    contract = contract_of(Dummy(_contract(window_samples=8000)).observation_space)
-    assert contract.window_samples == 8000
-    assert contract.hop_samples == 4000
-    assert (contract.camera.width, contract.camera.height) == (64, 64)
+def test_an_array_of_as_many_microphones_is_heard_by_its_own_places() -> None:
+    """Four microphones are not those of another array: their sound comes from elsewhere."""
+    hat = presets.load("arrays", "respeaker_4mic_hat", MicrophoneArray)
+    env = gymnasium.make("phonotaxis/AudioGoal-v0", array=hat.name)
+    contract = env.unwrapped.contract  # type: ignore[attr-defined]
+    assert contract.array.mic_xyz_m == hat.mic_xyz_m
+    assert isinstance(env.observation_space, spaces.Dict)
+    own, other = (FeaturesExtractor(env.observation_space, contract=one).front_ends for one in (contract, _contract()))
+    heard, _ = env.reset(seed=0)
+    observation = {name: torch.as_tensor(value)[None] for name, value in heard.items()}
+    assert not torch.equal(own(observation)["audio"], other(observation)["audio"])
