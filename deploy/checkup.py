@@ -22,9 +22,10 @@ from phonotaxis.export.engines import AUTO, EngineError, open_engine
 
 LISTEN_S = 2.0
 FRAME_S = 10.0
-CREEP_MPS = 0.1  # to prove the dead man, wheels lifted
+CREEP_MPS = 0.1  # to prove the dead man, wheels lifted; as fast as need be where their way is told in coarse units
 CREEP_S = 0.6
 DEAD_MAN_SLACK_MS = 50.0
+UNIT_MS = 25.0  # that the wheels may turn on without a report showing it, for the slack to be worth something
 MAX_WATCH_S = 3.0
 
 
@@ -175,30 +176,46 @@ def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
         drive.command(0.0, 0.0)
         if not wheels_lifted:
             return Check("drive", True, f"open; its dead man of {drive.dead_man_ms:g} ms is unproven (--wheels-lifted)")
-        return _prove_dead_man(drive)
+        return _prove_dead_man(drive, *_creep(robot))
     finally:
         drive.close()
 
 
-def _prove_dead_man(drive: DriveDevice) -> Check:
-    """Creep, fall silent, and time until the wheels report that they stand."""
+def _creep(robot: RobotConfig) -> tuple[float, float]:
+    """Return how fast to creep, and for how long the wheels turn at that speed between two of their odometers' units.
+
+    A board that counts whole centimetres shows none of the last 100 ms at `CREEP_MPS`, so it creeps faster, as far as
+    the robot may.
+    """
+    told = robot.devices.drive if isinstance(robot.devices, HardwareDevices) else None
+    unit_m = getattr(told, "odometer_unit_m", 0.0)
+    if unit_m >= 1.0:  # metres, with decimals
+        return CREEP_MPS, 0.0
+    fastest_mps = max(CREEP_MPS, min(robot.drive.max_v_mps, robot.safety.max_v_mps))
+    creep_mps = min(fastest_mps, max(CREEP_MPS, unit_m / (UNIT_MS * 1e-3)))
+    return creep_mps, unit_m / creep_mps * 1e3
+
+
+def _prove_dead_man(drive: DriveDevice, creep_mps: float, unit_ms: float) -> Check:
+    """Creep, fall silent, and time until the wheels report that they stand, at the latest."""
     moved_m, until_s = 0.0, time.monotonic() + CREEP_S
     while time.monotonic() < until_s:
-        drive.command(CREEP_MPS, 0.0)
+        drive.command(creep_mps, 0.0)
         moved_m += sum(abs(motion.dx_m) for motion in drive.motions())
         time.sleep(0.02)
     silent_ns = now_ns()
-    if moved_m < 0.2 * CREEP_MPS * CREEP_S:
+    if moved_m < 0.2 * creep_mps * CREEP_S:
         return Check("drive", False, "told to creep, its wheels report no motion: is the motors' power on?")
     last_ns, until_s = silent_ns, time.monotonic() + MAX_WATCH_S
     while time.monotonic() < until_s:
         drive.listen()
         for motion in drive.motions():
-            if abs(motion.dx_m) > 0.05 * CREEP_MPS * 0.02:
+            if abs(motion.dx_m) > 0.05 * creep_mps * 0.02:
                 last_ns = motion.capture_ns
         time.sleep(0.005)
-    stopped_ms = (last_ns - silent_ns) * 1e-6
+    stopped_ms = (last_ns - silent_ns) * 1e-6 + unit_ms
     limit_ms = drive.dead_man_ms + DEAD_MAN_SLACK_MS
-    text = f"without commands the wheels stood after {stopped_ms:.0f} ms (dead man {drive.dead_man_ms:g} ms)"
+    most = f" at most, of which {unit_ms:.0f} ms are what its odometers don't show" if unit_ms else ""
+    text = f"without commands the wheels stood after {stopped_ms:.0f} ms{most} (dead man {drive.dead_man_ms:g} ms)"
     hint = "" if stopped_ms <= limit_ms else ": DO NOT DRIVE; a hanging computer would not stop this robot in time"
     return Check("drive", stopped_ms <= limit_ms, text + hint)

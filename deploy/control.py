@@ -36,6 +36,10 @@ class NoGuardian(ControlError):
     """No guardian of this robot runs."""
 
 
+class Refused(ControlError):
+    """The guardian has answered: it did not do that, or that does nothing here."""
+
+
 class Control:
     """The guardian's end: a listening socket and its clients, none of which it ever waits for."""
 
@@ -150,7 +154,8 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
 
     Raises:
         NoGuardian: none of this robot runs.
-        ControlError: it doesn't answer, or it refuses.
+        Refused: it says no, and why.
+        ControlError: it doesn't answer.
     """
     path = control_path(robot)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
@@ -174,5 +179,5 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
                 f"the guardian of '{robot.name}' does not answer ({error}): cut the motors' power"
             ) from None
     if not answer["ok"]:
-        raise ControlError(answer["text"])
+        raise Refused(answer["text"])
     return answer

@@ -30,7 +30,7 @@ from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.devices import DeviceError, DriveDevice, DriveGone, OdometrySample, open_drive
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.forbidden import forbidden_modules
-from phonotaxis.deploy.guardian_service import TICK_S, accept_runtime, brake, say, serve
+from phonotaxis.deploy.guardian_service import GOAL_REACHED, TICK_S, accept_runtime, brake, say, serve
 from phonotaxis.deploy.plain_robot import plain_robot
 from phonotaxis.deploy.realtime import be_punctual, freeze_garbage
 from phonotaxis.deploy.safety import Allowed, Command, SafetyFilter, SensorState
@@ -100,7 +100,7 @@ class Guardian:
         elif kind == "arm":
             self.arm(at_ns)
         elif kind in ("disarm", "stop", "quit"):
-            self.disarm({"disarm": "disarmed", "stop": "goal reached", "quit": "runtime ended"}[kind])
+            self.disarm({"disarm": "disarmed", "stop": GOAL_REACHED, "quit": "runtime ended"}[kind])
             self.quit = kind == "quit"
         else:
             raise ValueError(f"unknown message '{kind}'")
@@ -128,8 +128,7 @@ class Guardian:
     def person(self, request: str, at_ns: int) -> tuple[bool, str]:
         """Do what a person asks for; returns whether it was done, and what to tell."""
         if request == "arm":
-            refusal = self.arm(at_ns)
-            return not refusal, refusal or "armed: the robot may move"
+            return self._arm_for_person(at_ns)
         if request == "disarm":
             self.disarm("disarmed by a person")
             return True, "disarmed"
@@ -146,12 +145,31 @@ class Guardian:
             return True, f"{'armed' if self._filter.armed else 'disarmed'}: {self.allowed.reason}"
         return False, "this is no request to a guardian"
 
+    def _arm_for_person(self, at_ns: int) -> tuple[bool, str]:
+        """Arm, and look at once for what the next tick would disarm for: who armed goes away."""
+        refusal = self.arm(at_ns)
+        if refusal:
+            return False, refusal
+        self._find_stale(at_ns)
+        if self._gone and self._filter.armed:
+            self._send(0.0, 0.0)  # it may be back; where it isn't, this disarms
+        if not self._filter.armed:
+            return False, f"not armed: {self._cause}; mend that, then arm again"
+        return True, "armed: the robot may move"
+
     def _latch(self, reason: str) -> tuple[bool, str]:
+        kept = True
+        if self._emergency is not None:
+            self._emergency.latch(reason)
+            kept = self._emergency.kept
+        if self._shadow:
+            latched = "latched for the next run" if kept else "IT COULD NOT BE LATCHED for the next run"
+            nothing = "NOTHING WAS STOPPED: this run is a shadow; stop whatever drives it, or cut the motors' power"
+            return False, f"{latched}; {nothing}"
         if self._emergency is None:
             return True, "stopped and disarmed"
-        self._emergency.latch(reason)
-        kept = "" if self._emergency.kept else "; IT COULD NOT BE WRITTEN DOWN and a restart would forget it"
-        return True, f"emergency stop latched{kept}"
+        forgotten = "" if kept else "; IT COULD NOT BE WRITTEN DOWN and a restart would forget it"
+        return True, f"emergency stop latched{forgotten}"
 
     def _release(self) -> tuple[bool, str]:
         try:
@@ -225,7 +243,7 @@ class Guardian:
 
     def _take_motions(self) -> None:
         for motion in self._drive.motions():
-            self._filter.observe_motion(motion.dx_m, motion.capture_ns)
+            self._filter.observe_motion(motion.dx_m, motion.dyaw_rad, motion.capture_ns)
             if self._filter.blocked(motion.capture_ns):
                 motion = replace(motion, collision=True)
             self.motions.append(motion)

@@ -16,9 +16,11 @@ from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.emergency_stop import robot_key
 from phonotaxis.deploy.guardian_service import MAX_MESSAGE_BYTES
 from phonotaxis.deploy.plain_robot import to_plain
+from phonotaxis.deploy.service import notify
 
 START_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 5.0
+ALIVE_S = 1.0  # while the end is waited for the service manager's watchdog is told that often
 
 
 class GuardianError(RuntimeError):
@@ -149,19 +151,30 @@ class GuardianLink:
         if self._link is not None:
             with contextlib.suppress(GuardianError, OSError):
                 self._send({"type": "quit"})
-                self._link.settimeout(END_TIMEOUT_S)
-                while self._link.recv(MAX_MESSAGE_BYTES):
-                    pass  # its last statuses; left unread, they would break its reading of "quit"
+                self._hear_out(self._link)
         self._give_up()
+
+    def _hear_out(self, link: socket.socket) -> None:
+        """Take its last statuses; left unread, they would break its reading of "quit"."""
+        link.settimeout(ALIVE_S)
+        until_s = time.monotonic() + END_TIMEOUT_S
+        while time.monotonic() < until_s:
+            notify("WATCHDOG=1")
+            with contextlib.suppress(TimeoutError):
+                if not link.recv(MAX_MESSAGE_BYTES):
+                    return
 
     def _give_up(self) -> None:
         """End the connection, which ends the guardian; kill it only if it hangs."""
         if self._link is not None:
             self._link.close()
             self._link = None
-        try:
-            self._process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        until_s = time.monotonic() + END_TIMEOUT_S
+        while self._process.poll() is None and time.monotonic() < until_s:
+            notify("WATCHDOG=1")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(ALIVE_S)
+        if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()

@@ -25,6 +25,7 @@ BRAKE_TICKS = 25  # half a second of zeros after the runtime has gone, then the 
 MAX_MESSAGE_BYTES = 4096
 MAX_NOTICE = 500  # characters, which JSON may write as six bytes each
 MAX_BACKLOG = 256  # messages handled at a time
+GOAL_REACHED = "goal reached"  # in a status: the policy's own stop has disarmed
 
 
 def serve(

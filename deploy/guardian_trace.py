@@ -14,6 +14,7 @@ import json
 from collections import deque
 from typing import Any
 
+TRACE_LOST_EVENT = "trace_lost"  # a health event: the statuses that follow can't be recomputed
 MAX_EVENTS = 4000  # more than a minute of a runtime that doesn't listen
 MAX_TRACE_BYTES = 3000  # of a status, which is one packet
 MAX_MOTIONS = 20  # of an event, some 95 bytes each: one that didn't fit would keep all that follow it from being sent

@@ -15,11 +15,14 @@ from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.record_queue import Record, RecordQueue
 from phonotaxis.deploy.retention import part_path, prune_to
+from phonotaxis.deploy.service import notify
 
 LOG_GAP_EVENTS = ("log_dropped", "log_resumed")  # replay begins anew behind them
+LOG_CUT_EVENT = "log_cut"  # the last event of a mended copy, whose original ends there in the middle of a run
 SYNC_NS = NS_PER_S  # a power cut costs at most this much
 RETRY_NS = NS_PER_S
 CLOSE_TIMEOUT_S = 10.0
+ALIVE_S = 1.0  # while the end is waited for the service manager's watchdog is told that often
 SLOW, QUICK = 0.5, 0.1  # of the queue's bound: above the first the disk is called slow, below the second no more
 
 
@@ -223,10 +226,12 @@ class LogThread:
     def close(self) -> None:
         """Write what waits and the end of the file, while the disk takes any of it. May be called more than once."""
         self.queue.close()
-        waiting = None
-        while self._thread.is_alive() and waiting != self.queue.waiting:
-            waiting = self.queue.waiting
-            self._thread.join(CLOSE_TIMEOUT_S)
+        waiting, took_ns = self.queue.waiting, now_ns()
+        while self._thread.is_alive() and now_ns() - took_ns < CLOSE_TIMEOUT_S * NS_PER_S:
+            notify("WATCHDOG=1")  # a slow disk is no hang: what waits would be lost, and the end of the file
+            self._thread.join(min(ALIVE_S, CLOSE_TIMEOUT_S))
+            if self.queue.waiting != waiting:
+                waiting, took_ns = self.queue.waiting, now_ns()
         if self._thread.is_alive():
             self.failure = (
                 f"{self.path}: the disk took nothing for {CLOSE_TIMEOUT_S:g} s; the last {waiting} record(s), or what "

@@ -16,6 +16,8 @@ from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, OdometrySample, Sensors
 from phonotaxis.deploy.episode import EpisodeWriter
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
+from phonotaxis.deploy.guardian_service import GOAL_REACHED
+from phonotaxis.deploy.guardian_trace import TRACE_LOST_EVENT
 from phonotaxis.deploy.observation import Due, ObservationBuilder
 from phonotaxis.deploy.service import notify
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
@@ -29,6 +31,7 @@ GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 ARM_WAIT_NS, DISARM_WAIT_NS = NS_PER_S, NS_PER_S // 2
 CATCH_UP_NS = 10 * NS_PER_S  # of sound that waited while the log was opened; then the guardian says what is wrong
+ODOMETRY_GRACE_NS = 2 * NS_PER_S  # for a drive that only begins to report when the run does
 BEHIND_NS = 150_000_000  # from a block's capture on: steps and sensors' ages go first
 
 BY_HAND = "a person at the guardian's socket or button"
@@ -63,6 +66,8 @@ class Loop:
         self._guardian, self._log, self._robot, self._watches = guardian, log, robot, watches
         self._arm_when_sensing, self._armed = arm, False
         self._arm_asked, self._arming = arm, BY_HAND
+        self._stopping = False  # the policy's stop has been handed on
+        self._next_event = 0  # of the guardian's trace
         self._guardian_ns = self._begun_ns = now_ns()
         self._told_ns = 0
         self._told_depth_ns: int | None = None
@@ -100,6 +105,7 @@ class Loop:
             block = self._sensors.microphones.read_block(READ_TIMEOUT_S)
             self._take_sensors()
             self._take_statuses()
+            self._watch_odometry(now_ns())
             if block is not None:
                 self._take_block(block)
                 heard_ns = now_ns()
@@ -170,6 +176,21 @@ class Loop:
         )
         self._log.pose(sample.capture_ns, *self._pose)
 
+    def _watch_odometry(self, at_ns: int) -> None:
+        """Tell log, summary and person of a drive that says nothing of its wheels: all else would go on unnoticed."""
+        odometry = self._robot.odometry
+        if odometry is None:
+            return
+        last_ns = self._begun_ns + ODOMETRY_GRACE_NS if self._odometry_ns is None else self._odometry_ns
+        silent = at_ns - last_ns > odometry.max_age_ms * 1e6
+        fault = (
+            f"no odometry for {odometry.max_age_ms:g} ms: the policy goes without, the guardian by its commands alone; "
+            "look at what the drive reports (odl and odr of a Waveshare board; odometry_topic on ROS 2)"
+        )
+        before = self._complaints.get("odometry")
+        if self._complain("odometry", fault if silent else "", at_ns) and not before:
+            self._say(fault)
+
     def _complain(self, about: str, fault: str, at_ns: int) -> bool:
         """Log a fault when it begins and when it is over; returns whether there is one."""
         before = self._complaints.get(about, "")
@@ -196,7 +217,16 @@ class Loop:
         if at_ns - self._guardian_ns > GUARDIAN_SILENT_NS:
             raise GuardianError("the guardian has said nothing for a second; the drive's dead man stops the robot")
 
+    def _follow_trace(self, trace: dict[str, Any], at_ns: int) -> None:
+        """Say in the log where the guardian has forgotten what it was told: nobody listened for more than a minute."""
+        if trace["first"] != self._next_event:
+            text = f"{trace['first'] - self._next_event} event(s) that the guardian was told of are missing here"
+            self._log.health(at_ns, "warning", TRACE_LOST_EVENT, text)
+        self._next_event = trace["first"] + len(trace["events"])
+
     def _take_status(self, status: dict[str, Any], at_ns: int) -> None:
+        if "trace" in status:
+            self._follow_trace(status["trace"], at_ns)
         self._log.safety(status, at_ns)
         self._presume_motion(status)
         self._builder.set_allowed(status["v_mps"], status["w_radps"])
@@ -207,11 +237,16 @@ class Loop:
         if status["armed"] and not self._armed:
             self._armed_now()
         if was_armed and not status["armed"]:
-            self._armed = False
-            text = f"the guardian disarmed ({reason}); look at the robot, then arm it again"
-            if self._arm_asked:
-                raise RunEnd("disarmed", text)
-            self._log.health(at_ns, "warning", "disarmed", text)
+            self._disarmed_now(reason, at_ns)
+
+    def _disarmed_now(self, reason: str, at_ns: int) -> None:
+        self._armed = False
+        if self._stopping and reason == GOAL_REACHED:
+            return  # as it was asked to
+        text = f"the guardian disarmed ({reason}); look at the robot, then arm it again"
+        if self._arm_asked and not self._stopping:
+            raise RunEnd("disarmed", text)
+        self._log.health(at_ns, "warning", "disarmed", text)
 
     def _take_block(self, block: AudioBlock) -> None:
         begun_ns = now_ns()
@@ -348,15 +383,12 @@ class Loop:
             RunEnd: always.
         """
         deadline_ns = now_ns() + DISARM_WAIT_NS
-        self._armed = False
-        stopped = False
-        while not stopped and now_ns() < deadline_ns:
-            try:
-                self._take_statuses()
-            except RunEnd:  # the guardian says that it has disarmed, as it was asked to
-                stopped = True
-            if not stopped:
-                time.sleep(0.002)
+        self._stopping = True  # and still armed: a status on its way says so, and is nobody's arming
+        self._take_statuses()
+        while self._armed and now_ns() < deadline_ns:
+            time.sleep(0.002)
+            self._take_statuses()
+        stopped = not self._armed
         text = "the policy stopped: brake and disarm" + ("" if stopped else ", unconfirmed by the guardian")
         self._log.health(now_ns(), "info" if stopped else "error", "goal_reached", text, step=due.step)
         raise RunEnd("goal_reached", text)

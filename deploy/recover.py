@@ -11,7 +11,7 @@ from phonotaxis.deploy import messages
 from phonotaxis.deploy.container import Container
 from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, read_episode
-from phonotaxis.deploy.log_thread import LOG_GAP_EVENTS
+from phonotaxis.deploy.log_thread import LOG_CUT_EVENT, LOG_GAP_EVENTS
 from phonotaxis.deploy.records import Message
 
 
@@ -67,7 +67,8 @@ def rewrite(
 def recover(source: Path, target: Path, compress: bool = False) -> Recovered:
     """Write a whole copy of an episode, up to the last whole record of each of its files.
 
-    Where a part is missing the copy says so by an event, behind which a replay begins anew.
+    Where a part is missing the copy says so by an event, behind which a replay begins anew; and where the original was
+    cut it ends with one, since a copy is whole and what was on its way at the cut is missing all the same.
 
     Args:
         source: the episode, or any part of it.
@@ -94,9 +95,14 @@ def _with_gaps(episode: Episode) -> list[Message]:
     found: list[Message] = []
     for index, message in enumerate(episode.messages):
         if index in episode.breaks and not any(event.encode() in message.data for event in LOG_GAP_EVENTS):
-            at_ns = message.log_ns
-            text = "a part of the episode, or its end, is missing here"
-            event = messages.health_dict(at_ns, "error", "log_resumed", text, {})
-            found.append(Message(messages.HEALTH_TOPIC, at_ns, at_ns, 0, messages.encode_json(event)))
+            found.append(_said(message, "log_resumed", "a part of the episode, or its end, is missing here"))
         found.append(message)
+    if found and not episode.scan.complete:
+        found.append(_said(found[-1], LOG_CUT_EVENT, "the file that this is a copy of was cut here"))
     return found
+
+
+def _said(beside: Message, name: str, text: str) -> Message:
+    at_ns = beside.log_ns
+    event = messages.health_dict(at_ns, "error", name, text, {})
+    return Message(messages.HEALTH_TOPIC, at_ns, at_ns, 0, messages.encode_json(event))

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from phonotaxis.deploy import messages
 from phonotaxis.deploy.clock import NS_PER_S
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
-from phonotaxis.deploy.log_thread import LOG_GAP_EVENTS
+from phonotaxis.deploy.log_thread import LOG_CUT_EVENT, LOG_GAP_EVENTS
 
-_GAP_EVENTS = (*LOG_GAP_EVENTS, "log_refused")
+GAP_EVENTS = (*LOG_GAP_EVENTS, "log_refused")
 _CHANNELS_EVENT = "channels_fault"  # behind it sound is as old as the fault, which is no block's end
 
 
@@ -74,9 +74,9 @@ class Known:
             elif message.topic == messages.HEALTH_TOPIC:
                 event = decode(message, index)["event"]
                 self.any_audio = self.any_audio or event == _CHANNELS_EVENT
-                if event in _GAP_EVENTS:
+                if event in GAP_EVENTS:
                     self._lose()
-                elif event == "log_failed":
+                elif event in ("log_failed", LOG_CUT_EVENT):
                     self.audio_ns.lose()
         if not episode.scan.complete:
             self.audio_ns.lose()  # as a run arms, a status is logged before the block that it was told of

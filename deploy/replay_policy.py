@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from phonotaxis.configs.contract import ACTION, LOGITS, MEAN, STATE_OUT, Contract
+from phonotaxis.configs.contract import ACTION, LOGITS, MEAN, STATE_OUT
 from phonotaxis.deploy.messages import decode_tensor
 from phonotaxis.deploy.replay_feed import Recomputed
 from phonotaxis.deploy.replay_report import OBSERVATION, POLICY, TOLERANCE, Mismatch, Stage
 from phonotaxis.deploy.steps import PolicyRunner, step_dict
+
+SETPOINT = ("v_mps", "w_radps", "stop")
+ATAN2_TOLERANCE_RAD = 1e-12  # the same numbers in another machine's C library, which may round otherwise
 
 
 class PolicyComparison:
@@ -52,7 +56,7 @@ class PolicyComparison:
         outputs = self._runner.run(found.observation)
         computed = step_dict(self._runner.contract, found.due, found.observation, outputs)
         try:
-            odd = self._first_difference(logged, computed, outputs)
+            odd = self._first_difference(found, computed, outputs)
         except (KeyError, TypeError, ValueError) as error:
             odd = ("record", repr(error), "a step's fields")
         if odd is not None:
@@ -80,8 +84,9 @@ class PolicyComparison:
         self._runner.state = state
 
     def _first_difference(
-        self, logged: dict[str, Any], computed: dict[str, Any], outputs: dict[str, np.ndarray]
+        self, found: Recomputed, computed: dict[str, Any], outputs: dict[str, np.ndarray]
     ) -> tuple[str, str, str] | None:
+        logged = found.logged
         for key in ("step", "due_ns", "end_sample", "observation_sha256"):
             if logged[key] != computed[key]:
                 return key, _short(logged[key]), _short(computed[key])
@@ -90,7 +95,7 @@ class PolicyComparison:
             theirs = decode_tensor(logged["outputs"][name])
             if not self._agrees(name, theirs, outputs[name], logged):
                 return name, _short(theirs), _short(outputs[name])
-        return self._setpoint_difference(logged, computed)
+        return self._readable_difference(found, computed)
 
     def _agrees(self, name: str, theirs: np.ndarray, ours: np.ndarray, logged: dict[str, Any]) -> bool:
         if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
@@ -115,18 +120,21 @@ class PolicyComparison:
         self.flips.append(self._number(logged))
         return True
 
-    def _setpoint_difference(self, logged: dict[str, Any], computed: dict[str, Any]) -> tuple[str, str, str] | None:
-        """Compare what follows from the logged action itself, whoever computed that."""
-        if not self._exact:
-            computed = dict(computed, **_setpoint(self._runner.contract, logged))
-        for key in ("action_name", "v_mps", "w_radps", "stop"):
-            if (not self._exact and key == "action_name") or logged[key] == computed[key]:
-                continue
-            return "setpoint" if key != "action_name" else key, _short(logged[key]), _short(computed[key])
-        for key in computed if self._exact else ():
-            if key != "outputs" and logged[key] != computed[key]:
-                return key, _short(logged[key]), _short(computed[key])
+    def _readable_difference(self, found: Recomputed, computed: dict[str, Any]) -> tuple[str, str, str] | None:
+        """Compare what repeats parts of the step for people, and the setpoint: by the logged tensors, whoever's."""
+        logged = found.logged
+        if not self._exact and found.due is not None:
+            outputs = {name: decode_tensor(value) for name, value in logged["outputs"].items()}
+            computed = step_dict(self._runner.contract, found.due, found.observation, outputs)
+        for key in ("action_name", *SETPOINT, *computed):
+            if key != "outputs" and not self._same_readable(key, logged[key], computed[key]):
+                return "setpoint" if key in SETPOINT else key, _short(logged[key]), _short(computed[key])
         return None
+
+    def _same_readable(self, key: str, theirs: Any, ours: Any) -> bool:
+        if key == "bearing_rad" and not self._exact:
+            return math.isclose(theirs, ours, abs_tol=ATAN2_TOLERANCE_RAD)
+        return bool(theirs == ours)
 
 
 def close(theirs: np.ndarray, ours: np.ndarray, tolerance: float = TOLERANCE) -> bool:
@@ -135,11 +143,6 @@ def close(theirs: np.ndarray, ours: np.ndarray, tolerance: float = TOLERANCE) ->
         return False
     theirs64 = theirs.astype(np.float64)
     return bool((np.abs(theirs64 - ours) <= tolerance * np.maximum(1.0, np.abs(theirs64))).all())
-
-
-def _setpoint(contract: Contract, logged: dict[str, Any]) -> dict[str, Any]:
-    v_mps, w_radps, stop = contract.setpoint(decode_tensor(logged["outputs"][ACTION]))
-    return {"v_mps": v_mps, "w_radps": w_radps, "stop": stop}
 
 
 def _short(value: Any) -> str:

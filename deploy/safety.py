@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
 
 CREEP_MPS = 0.02  # slower than this the drive would only hum against an obstacle
+# 20 degrees, by which the frame's corridor no longer lies ahead: more than a frame's age and a step's turn take in
+# normal running (0.2), less than what a camera that stalls for its max_age_ms lets by
+MAX_TURN_RAD = 0.35
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ class SafetyFilter:
         """Say why the last command was dropped, until there is another."""
         self._braked = reason
 
-    def observe_motion(self, dx_m: float, capture_ns: int) -> None:
-        """Take what the wheels really did, which decides how far the robot still rolls."""
-        self._way.measure(dx_m, capture_ns)
+    def observe_motion(self, dx_m: float, dyaw_rad: float, capture_ns: int) -> None:
+        """Take what the wheels really did, which decides how far the robot still rolls and where it looks."""
+        self._way.measure(dx_m, dyaw_rad, capture_ns)
 
     def blocked(self, now_ns: int) -> bool:
         """Whether something keeps the robot from going on: it pushes against it, or was stopped before it.
@@ -117,7 +120,7 @@ class SafetyFilter:
             Velocities within every limit; 0 wherever one of the conditions of `stop_reason` holds.
         """
         passed_s = 0.0 if self._last_ns is None else (now_ns - self._last_ns) * 1e-9
-        self._way.drive(max(0.0, self._last.v_mps), passed_s, now_ns)
+        self._way.drive(max(0.0, self._last.v_mps), self._last.w_radps, passed_s, now_ns)
         reason = self.stop_reason(command, now_ns, sensors)
         if reason or command is None or sensors is None:
             allowed = Allowed(0.0, 0.0, reason)
@@ -160,7 +163,7 @@ class SafetyFilter:
             v, reason = 0.0, "nothing looks backwards"
         top = self._obstacle_speed(now_ns, sensors)
         if v > top:
-            v, reason = top, "obstacle" if sensors.clearance_m is not None else "way ahead unknown"
+            v, reason = top, "obstacle" if self._way_known(sensors) else "way ahead unknown"
         ramped_v, ramped_w = self._v(v, passed_s), self._w(w, passed_s)
         if ramped_v > top:  # a stop before an obstacle is not slowed down by the comfort of a ramp
             ramped_v = top
@@ -169,13 +172,19 @@ class SafetyFilter:
             reason = "acceleration limit"
         return Allowed(ramped_v, ramped_w, reason)
 
+    def _way_known(self, sensors: SensorState) -> bool:
+        """Whether the newest frame shows what lies ahead now: the robot may have turned away from that."""
+        if sensors.clearance_m is None or sensors.depth_ns is None:
+            return False
+        return self._way.turned_since(sensors.depth_ns) <= MAX_TURN_RAD
+
     def _obstacle_speed(self, now_ns: int, sensors: SensorState) -> float:
         """Return the forward speed at which neither `obstacle_ahead_s` nor braking reaches the margin.
 
         Braking starts from the speed that the wheels report, where they do and it is the higher one: where that
         needs the whole way, nothing forward is left to allow.
         """
-        if sensors.clearance_m is None or sensors.depth_ns is None:
+        if sensors.clearance_m is None or sensors.depth_ns is None or not self._way_known(sensors):
             return 0.0
         free_m = sensors.clearance_m - self._way.since(sensors.depth_ns) - self._limits.obstacle_margin_m
         braking = self._drive.max_acceleration_mps2

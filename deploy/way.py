@@ -1,4 +1,4 @@
-"""The way driven forward, as commanded and as measured: whichever is further counts."""
+"""The way driven forward and the turn, as commanded and as measured: whichever is further counts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ _MEASURED_MAX_AGE_NS = 200_000_000
 
 
 class Way:
-    """Integrates forward motion, so that the way since an old depth frame is known."""
+    """Integrates forward motion and turning, so that the way and the turn since an old depth frame are known."""
 
     def __init__(self) -> None:
         self._commanded_m = self._measured_m = 0.0
+        self._commanded_rad = self._measured_rad = 0.0
+        self._headings: deque[tuple[int, float, float]] = deque()
         self._history: deque[tuple[int, float, float]] = deque()
         self._wheels: deque[tuple[int, float]] = deque()
 
-    def drive(self, v_mps: float, passed_s: float, now_ns: int) -> None:
+    def drive(self, v_mps: float, w_radps: float, passed_s: float, now_ns: int) -> None:
         """Add what was commanded since the last call."""
         self._commanded_m += v_mps * passed_s
+        self._commanded_rad += w_radps * passed_s
         self._history.append((now_ns, self._commanded_m, self._measured_m))
-        while now_ns - self._history[0][0] > _HISTORY_NS:
-            self._history.popleft()
+        self._headings.append((now_ns, self._commanded_rad, self._measured_rad))
+        for known in (self._history, self._headings):
+            while now_ns - known[0][0] > _HISTORY_NS:
+                known.popleft()
 
-    def measure(self, dx_m: float, capture_ns: int) -> None:
+    def measure(self, dx_m: float, dyaw_rad: float, capture_ns: int) -> None:
         """Take a motion that the wheels report."""
         self._measured_m += max(0.0, dx_m)
+        self._measured_rad += dyaw_rad
         if self._wheels and capture_ns - self._wheels[-1][0] < _BUNCH_NS:
             capture_ns, before_m = self._wheels.pop()
             dx_m += before_m
@@ -69,6 +75,16 @@ class Way:
         """Return the way driven forward since a time, metres: the longer one of commanded and measured."""
         if not self._history:
             return 0.0
-        known = (entry for entry in reversed(self._history) if entry[0] <= then_ns)
-        _, commanded_m, measured_m = next(known, self._history[0])
+        _, commanded_m, measured_m = _known_at(self._history, then_ns)
         return max(self._commanded_m - commanded_m, self._measured_m - measured_m)
+
+    def turned_since(self, then_ns: int) -> float:
+        """Return by how much the heading has changed since a time, radians: the larger of commanded and measured."""
+        if not self._headings:
+            return 0.0
+        _, commanded_rad, measured_rad = _known_at(self._headings, then_ns)
+        return max(abs(self._commanded_rad - commanded_rad), abs(self._measured_rad - measured_rad))
+
+
+def _known_at(history: deque[tuple[int, float, float]], then_ns: int) -> tuple[int, float, float]:
+    return next((entry for entry in reversed(history) if entry[0] <= then_ns), history[0])

@@ -46,10 +46,21 @@ def start() -> Any:
         raise DeviceError(f"PortAudio doesn't start ({error}): do ALSA's settings name a default device?") from None
 
 
+def _speak_past() -> None:
+    """Let Python write to a descriptor of its own for good: another thread's words to the person aren't for nowhere.
+
+    For good, since that thread may just hold the stream that a moment's exchange would close.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or a stand-in without a descriptor
+        if sys.stderr.fileno() == 2:
+            sys.stderr.flush()
+            sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what libraries print on standard error nowhere for a moment."""
-    sys.stderr.flush()
+    """Send what libraries print on standard error nowhere for a moment; what Python prints goes on."""
+    _speak_past()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

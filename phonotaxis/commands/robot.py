@@ -23,16 +23,18 @@ def disarm(robot: Robot = "simulated") -> None:
 def stop(robot: Robot = "simulated") -> None:
     """Brake and latch the emergency stop, which holds over restarts until `phonotaxis robot release`.
 
-    Where no guardian answers, NOTHING IS STOPPED: this says so and ends with 1, and whatever moves stops only where its
-    motors' power is cut. The stop is latched all the same, so that the next run here can't be armed. It is no safety
-    function; the switch that cuts the motors' power is.
+    Where no guardian answers, and in a shadow, which only looks on, NOTHING IS STOPPED: this says so and ends with 1,
+    and whatever moves stops only where its motors' power is cut. The stop is latched all the same, so that the next run
+    here can't be armed. It is no safety function; the switch that cuts the motors' power is.
     """
     from phonotaxis.configs.robot import load_robot
-    from phonotaxis.deploy.control import ControlError, NoGuardian, ask
+    from phonotaxis.deploy.control import ControlError, NoGuardian, Refused, ask
 
     chosen = load_robot(robot)
     try:
         say(ask(chosen, "emergency_stop")["text"])
+    except Refused:  # a shadow's guardian: it has latched, and says that nothing was stopped
+        raise
     except NoGuardian:
         nothing = f"NOTHING WAS STOPPED: no guardian of robot '{chosen.name}' runs here. Does it move? Cut its power"
         raise ControlError(f"{nothing}; {_latch_next_run(chosen, nothing)}") from None

@@ -17,6 +17,7 @@ from phonotaxis.configs.base import ConfigError, did_you_mean
 from phonotaxis.configs.caution import told_caution
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.deploy.episode_reader import Episode, EpisodeError, read_episode
+from phonotaxis.envs.hil.chassis import WheelEvent
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.simulated_world import WorldRobot
 from phonotaxis.export.bundle import Bundle
@@ -65,11 +66,17 @@ class FaultResult:
 
     @property
     def missed(self) -> bool:
-        """Whether the median is beyond the goal, or there is none; of what shall go unnoticed, whether it didn't."""
+        """Whether the median is beyond the goal, or there is none; of what shall go unnoticed, whether it didn't.
+
+        Wheels that turned again with nobody arming are a miss, once is enough, and so is what never came back; a time
+        of return is noted of those faults alone in which something shall.
+        """
         if self.skipped:
             return False
         if self.fault.goal_ms == GOES_ON:
             return self.fault.unnoticed and (not self.stopped_ms or self.late_steps + self.brakes > 0)
+        if self.moved_again or float("inf") in self.recovered_ms:
+            return True
         return not self.stopped_ms or bool(np.median(self.stopped_ms) > self.fault.goal_ms)
 
 
@@ -183,8 +190,13 @@ def _watch(fault: Fault, running: Running, at_ns: int) -> dict[str, Any]:
         fault.mend(running)
         facts["mended_ns"] = time.monotonic_ns() if fault.name == "sound_server_killed" else begun_ns
         time.sleep(BACK_S)
-        facts["moved_again"] = any(event.time_ns > begun_ns and event.v_mps for event in running.stage.chassis.events)
+        facts["moved_again"] = _moved_since(running.stage.chassis.events, begun_ns)
     return facts
+
+
+def _moved_since(events: Sequence[WheelEvent], since_ns: int) -> bool:
+    """Tell whether a wheel turned, on the spot too."""
+    return any(event.time_ns > since_ns and (event.v_mps or event.w_radps) for event in list(events))
 
 
 def _driving(running: Running) -> bool:

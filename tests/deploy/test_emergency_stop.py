@@ -204,6 +204,33 @@ def test_a_device_that_has_never_come_is_as_old_as_the_arming(robot: RobotConfig
     assert wheels.got[-1] == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("device", ["audio", "depth"])
+def test_a_person_is_not_told_that_it_is_armed_where_a_device_is_lost(
+    robot: RobotConfig, fake_drive: Any, device: str
+) -> None:
+    """The next tick disarmed, and whoever had armed was gone by then."""
+    guardian = Guardian(robot, fake_drive())
+    lost = {"audio_ns": 7_000 * MS, "depth_ns": 7_000 * MS, f"{device}_ns": 4_999 * MS}
+    guardian.handle({"type": "sensors", **lost, "clearance_m": 5.0}, 7_000 * MS)
+    assert guardian.person("arm", 7_000 * MS) == (False, f"not armed: {device} lost; mend that, then arm again")
+    assert not guardian.armed
+    guardian.tick(7_000 * MS)
+    assert guardian.status(0)["reason"] == f"{device} lost"
+    guardian.handle({"type": "sensors", **lost, f"{device}_ns": 5_001 * MS, "clearance_m": 5.0}, 7_000 * MS)
+    assert guardian.person("arm", 7_000 * MS) == (True, "armed: the robot may move")
+
+
+def test_a_person_is_not_told_that_it_is_armed_while_the_drive_is_gone(robot: RobotConfig, moving: Moving) -> None:
+    guardian, wheels = moving(robot)
+    wheels.fault = DriveGone("unplugged")
+    guardian.tick(20 * MS)
+    assert guardian.person("arm", 30 * MS) == (False, "not armed: drive gone; mend that, then arm again")
+    assert not guardian.armed
+    wheels.fault = None  # back, which no tick has noticed yet
+    assert guardian.person("arm", 35 * MS) == (True, "armed: the robot may move")
+    assert wheels.got[-1] == (0.0, 0.0)
+
+
 def test_a_runtime_that_has_never_spoken_is_silent_since_the_arming(robot: RobotConfig, fake_drive: Any) -> None:
     guardian = Guardian(robot, fake_drive())
     guardian.person("arm", 7_000 * MS)
@@ -270,6 +297,20 @@ def test_a_shadow_never_commands(robot: RobotConfig, moving: Moving) -> None:
     guardian.tick(20 * MS)
     assert (wheels.got, wheels.listened) == ([], 2)
     assert not guardian.person("arm", 0)[0]
+
+
+def test_a_stop_in_a_shadow_stops_nothing_and_says_so(
+    robot: RobotConfig, moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guardian, wheels = moving(robot, shadow=True)
+    done, text = guardian.person("emergency_stop", 20 * MS)
+    assert not done
+    assert text.startswith("latched for the next run; NOTHING WAS STOPPED: this run is a shadow")
+    assert "cut the motors' power" in text
+    assert wheels.got == []
+    assert EmergencyStop(latch_path(robot)).reason == "a person pressed it"
+    monkeypatch.setattr(EmergencyStop, "latch", lambda self, reason: setattr(self, "kept", False))
+    assert guardian.person("emergency_stop", 30 * MS)[1].startswith("IT COULD NOT BE LATCHED for the next run; NOTHING")
 
 
 @pytest.fixture

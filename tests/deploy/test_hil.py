@@ -16,7 +16,7 @@ import pytest
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 from phonotaxis.hil.disk import small_disk
-from phonotaxis.hil.fault_runs import HASTE, chosen_faults
+from phonotaxis.hil.fault_runs import HASTE, _moved_since, chosen_faults
 from phonotaxis.hil.faults import FAULTS, GOES_ON
 from phonotaxis.hil.loop import Running, run_episode
 from phonotaxis.hil.measure import measure
@@ -163,7 +163,7 @@ def test_a_device_comes_back_and_arming_stays_a_persons(loop: Any, name: str) ->
     log, mended_ns = read_episode(episode.path), episode.facts["mended_ns"]
     times = [block.capture_ns for block in (log.audio() if fault.back == "audio" else log.depth())]
     assert any(mended_ns < time_ns < mended_ns + 3_000_000_000 for time_ns in times)
-    assert not any(event.time_ns > mended_ns and event.v_mps for event in episode.events)
+    assert not _moved_since(episode.events, mended_ns)
     said = [event["event"] for event in log.health()]
     kind = "microphones" if fault.back == "audio" else "camera"
     assert f"{kind}_device_fault" in said

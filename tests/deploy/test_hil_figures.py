@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.config_error import ConfigError
-from phonotaxis.hil.fault_runs import FaultResult, fault_figures
+from phonotaxis.envs.hil.chassis import WheelEvent
+from phonotaxis.hil.fault_runs import FaultResult, _moved_since, fault_figures
 from phonotaxis.hil.faults import FAULTS
 from phonotaxis.hil.measure import Measured, level_of_difference_db, upper_loss_points
 from phonotaxis.hil.paired import Paired, checked_rate_hz, figures, median_latency_s
@@ -75,6 +76,15 @@ def test_no_loss_in_few_pairs_is_not_none_at_all() -> None:
     assert upper_loss_points(5, 0, 100) > upper_loss_points(5, 5, 100) > upper_loss_points(0, 5, 100)
 
 
+def test_wheels_that_turn_on_the_spot_have_moved_again() -> None:
+    still, turning = WheelEvent(20, 0.0, 0.0, "command"), WheelEvent(30, 0.0, 0.7, "command")
+    driving = WheelEvent(30, 0.5, 0.0, "command")
+    assert [_moved_since([still, event], since) for event in (turning, driving) for since in (25, 35)] == [
+        True, False, True, False,
+    ]  # fmt: skip
+    assert not _moved_since([still], 10)
+
+
 def test_a_fault_misses_by_its_median_and_where_nothing_stopped() -> None:
     goal_ms = BY_NAME["camera_gone"].goal_ms
     kept = FaultResult(BY_NAME["camera_gone"], [goal_ms + 1, goal_ms - 1, goal_ms - 2], recovered_ms=[200.0, 300.0])
@@ -93,6 +103,10 @@ def test_a_fault_misses_by_its_median_and_where_nothing_stopped() -> None:
     assert found["policy_killed.stopped_ms"] == 101.0
     assert (found["core_eaten.late_steps"], found["core_eaten.brakes"]) == (2, 1)
     assert found["faults_missed"] == 1
+    again = replace(kept, moved_again=1)
+    gone = replace(kept, recovered_ms=[200.0, float("inf"), 210.0])
+    assert [result.missed for result in (again, gone, replace(kept, recovered_ms=[]))] == [True, True, False]
+    assert fault_figures([kept, again, gone])["faults_missed"].value == 2
     assert {name: figure.value for name, figure in fault_figures([unable]).items()} == {
         "disk_full.done": False,
         "faults_missed": 0,

@@ -423,17 +423,29 @@ def test_a_slow_disk_gets_the_time_that_it_needs_at_the_end(
     monkeypatch.setattr(disk, "_write", lambda *given: (time.sleep(0.05), write(*given))[1])
     for number in range(20):
         writer.audio(block(number), number)
+    told = told_alive(monkeypatch)
     writer.close()
     assert writer.failure is None
     assert numbers(read_episode(writer.path)) == list(range(20))
+    assert len(told) >= 10  # a second at least, in which a service's watchdog would bite
+    assert set(told) == {"WATCHDOG=1"}
+
+
+def told_alive(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr("phonotaxis.deploy.log_thread.notify", told.append, raising=False)
+    monkeypatch.setattr("phonotaxis.deploy.log_thread.ALIVE_S", 0.05, raising=False)
+    return told
 
 
 def test_a_disk_that_hangs_at_the_end_is_said(open_writer: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phonotaxis.deploy.log_thread.CLOSE_TIMEOUT_S", 0.2)
+    told = told_alive(monkeypatch)
     writer = open_writer()
     disk.go.clear()
     for number in range(5):
         writer.audio(block(number), number)
     writer.close()
     assert "the disk took nothing for 0.2 s; the last 4 record(s)" in str(writer.failure)
+    assert 2 <= len(told) <= 5  # and no more
     disk.go.set()

@@ -22,7 +22,7 @@ from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.guardian_link import GuardianError
 from phonotaxis.deploy.jetson.simulated import SimulatedSensors
-from phonotaxis.deploy.loop import CATCH_UP_NS, Loop, RunEnd
+from phonotaxis.deploy.loop import CATCH_UP_NS, ODOMETRY_GRACE_NS, Loop, RunEnd
 from phonotaxis.deploy.runtime import run
 from phonotaxis.deploy.summary import MAX_FAULTS, RunSummary
 
@@ -181,6 +181,98 @@ def test_armed_is_what_the_guardian_says_is_armed() -> None:
     assert guardian.events[0] == "armed: armed by a person's --arm, now that sound and depth arrive"
 
 
+class Telling(Refusing):
+    """A guardian's link that tells one batch of statuses after the other, armed by a person's hand at first."""
+
+    def __init__(self, *batches: list[tuple[bool, str]]) -> None:
+        super().__init__(armed=True, reason="ok")
+        self.batches = list(batches)
+
+    def statuses(self) -> list[dict[str, Any]]:
+        told = {"v_mps": 0.0, "w_radps": 0.0, "time_ns": now_ns(), "sequence": -1, "type": "status"}
+        batch = self.batches.pop(0) if self.batches else []
+        return [{**told, "armed": armed, "reason": reason} for armed, reason in batch]
+
+    def health(self, at_ns: int, level: str, event: str, text: str, **data: Any) -> None:
+        self.events.append(f"{level} {event}: {text}")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        # what was on its way, then what was waited for, at once and one after the other
+        ([[(True, "ok"), (False, "goal reached")]], ["info goal_reached: the policy stopped: brake and disarm"]),
+        ([[(True, "ok")], [], [(False, "goal reached")]], ["info goal_reached: the policy stopped: brake and disarm"]),
+        (
+            [[(False, "emergency stop")]],
+            ["warning disarmed: the guardian disarmed (emergency stop)", "info goal_reached: the policy stopped"],
+        ),
+        ([[(True, "ok")]], ["error goal_reached: the policy stopped: brake and disarm, unconfirmed by the guardian"]),
+    ],
+)
+def test_a_goal_is_confirmed_by_the_guardian_whoever_armed(
+    asked: bool, batches: list[list[tuple[bool, str]]], said: list[str]
+) -> None:
+    guardian = Telling([(True, "ok")], *batches)
+    loop = Loop(*[guardian] * 5, load_robot("simulated"), guardian, arm=asked)  # type: ignore[arg-type]
+    loop._take_statuses()
+    assert (guardian.starts, len(guardian.events)) == (1, 2)  # a person armed
+    with pytest.raises(RunEnd) as end:
+        loop._reached(SimpleNamespace(step=7))  # type: ignore[arg-type]
+    assert end.value.outcome == "goal_reached"
+    assert guardian.starts == 1  # nobody armed it again
+    told = guardian.events[2:]
+    assert len(told) == len(said)
+    assert all(found.startswith(text) for found, text in zip(told, said, strict=True))
+    assert "unconfirmed" not in told[-1] or "unconfirmed" in said[-1]
+
+
+def test_a_drive_that_never_reports_its_wheels_is_told_of_once_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt odometry_topic, or feedback without odl and odr: the robot drove on and nobody knew."""
+    guardian = Telling()
+    told: list[str] = []
+    loop = Loop(*[guardian] * 5, load_robot("simulated"), guardian, arm=False, say=told.append)  # type: ignore[arg-type]
+    begun_ns = loop._begun_ns
+    grace_ns = ODOMETRY_GRACE_NS + 600_000_000
+    for after_ns in (0, grace_ns, grace_ns + 1, 2 * grace_ns):
+        loop._watch_odometry(begun_ns + after_ns)
+        assert len(told) == (after_ns > grace_ns)
+    assert "no odometry for 600 ms" in told[0]
+    assert loop.summary.faults == told
+    for silent_ns, events in ((600_000_000, 2), (600_000_001, 3)):
+        monkeypatch.setattr(loop, "_odometry_ns", begun_ns + 3 * grace_ns)
+        loop._watch_odometry(begun_ns + 3 * grace_ns + silent_ns)
+        assert [event.split(":")[0] for event in guardian.events] == [
+            "warning odometry_fault", "info odometry_recovered", "warning odometry_fault",
+        ][:events]  # fmt: skip
+    robot = load_robot("simulated").model_copy(update={"odometry": None})
+    loop = Loop(*[guardian] * 5, robot, guardian, arm=False, say=told.append)  # type: ignore[arg-type]
+    loop._watch_odometry(begun_ns + 10 * grace_ns)
+    assert len(told) == 2
+
+
+def test_the_loop_looks_for_odometry_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    guardian = Telling()
+    deaf = SimpleNamespace(read_block=lambda timeout_s: None, rate_told="", fault="")
+    devices = SimpleNamespace(microphones=deaf, camera=SimpleNamespace(unread=list, fault=""), odometry=None)
+    guardian.failure, guardian.sensors = None, lambda *told: None  # type: ignore[attr-defined]
+    loop = Loop(guardian, guardian, devices, guardian, guardian, load_robot("simulated"), guardian, arm=False)  # type: ignore[arg-type]
+    monkeypatch.setattr("phonotaxis.deploy.loop.ODOMETRY_GRACE_NS", -NS_PER_S)
+    loop.until(now_ns() + 20_000_000)
+    assert [event.split(":")[0] for event in guardian.events] == ["warning odometry_fault"]
+
+
+def test_what_the_guardian_has_forgotten_is_said_in_the_log() -> None:
+    """Nobody listened to it for more than a minute: replay must not take its statuses for altered."""
+    guardian = Telling()
+    loop = Loop(*[guardian] * 5, load_robot("simulated"), guardian, arm=False)  # type: ignore[arg-type]
+    told = {"v_mps": 0.0, "w_radps": 0.0, "time_ns": 1, "sequence": -1, "armed": False, "reason": "disarmed"}
+    for first, count in ((0, 3), (3, 0), (3, 2), (12, 1)):
+        loop._take_status({**told, "trace": {"first": first, "events": [[1]] * count, "left": 0}}, 1)
+    assert guardian.events == ["warning trace_lost: 7 event(s) that the guardian was told of are missing here"]
+
+
 def test_nothing_is_opened_to_arm_under_a_latched_emergency_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +293,7 @@ def test_a_run_without_an_end_is_refused_before_anything_is_opened(seconds: floa
 def test_a_start_that_fails_leaves_no_file_and_deletes_none(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service starts anew each second while its microphones are unplugged."""
+    """A service starts anew every five seconds while its microphones are unplugged."""
     contract, episodes = toy.contract(), tmp_path / "episodes"
     bundle = toy.bundle(tmp_path / "toy.onnx", contract)
     robot = simulated_robot(contract.array, contract.camera, tmp_path / "none.sock", log={"max_episodes": 2})

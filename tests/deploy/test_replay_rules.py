@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from phonotaxis.deploy.messages import decode_tensor, encode_tensor
 from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.recover import rewrite
 from phonotaxis.deploy.replay import ReplayReport, check
-from phonotaxis.deploy.steps import step_dict
+from phonotaxis.deploy.steps import action_name, step_dict
 from phonotaxis.export.bundle import Bundle
 from phonotaxis.export.engines import open_engine
 
@@ -52,7 +53,17 @@ def _changed(contract: Contract, message: Message, change: Change) -> dict[str, 
     step = json.loads(message.data)
     outputs = change({name: decode_tensor(value) for name, value in step["outputs"].items()})
     v_mps, w_radps, stop = contract.setpoint(outputs["action"])
-    told = {"v_mps": v_mps, "w_radps": w_radps, "stop": stop}
+    cosine, sine, concentration = (float(x) for x in outputs["bearing"])
+    told = {
+        "action_name": action_name(contract, outputs["action"]),
+        "v_mps": v_mps,
+        "w_radps": w_radps,
+        "stop": stop,
+        "value": float(outputs["value"][0]),
+        "bearing_rad": math.atan2(sine, cosine),
+        "bearing_concentration": concentration,
+        "distance_log_m": float(outputs["distance"][0]),
+    }
     encoded = {name: encode_tensor(value) for name, value in outputs.items()}
     return {**step, **told, "outputs": encoded}
 
@@ -91,6 +102,37 @@ def test_the_same_engine_gets_no_tolerance_at_all(judge: Any) -> None:
     report = judge(one_bit, same_engine=True)
     assert [(m.step, m.quantity) for m in report.mismatches] == [(STEP, "value")]
     assert judge(one_bit).ok  # on another engine a bit is within the tolerance
+
+
+@pytest.mark.parametrize("same_engine", [False, True])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "action_name", "v_mps", "w_radps", "stop", "value", "bearing_rad", "bearing_concentration", "distance_log_m",
+        "depth_age_s", "motion", "motion_valid", "episode_start",
+    ],
+)  # fmt: skip
+def test_what_repeats_a_step_for_people_says_the_same_on_any_engine(
+    recorded: tuple[Path, Bundle], tmp_path: Path, key: str, same_engine: bool
+) -> None:
+    path, bundle = recorded
+    episode = read_episode(path)
+    if not same_engine:
+        episode.metadata["engine"] = json.dumps({"engine": "another"})
+
+    def edit(message: Message) -> Message:
+        if message.topic != messages.STEP_TOPIC or json.loads(message.data)["step"] != STEP:
+            return message
+        step = json.loads(message.data)
+        others = {"action_name": "stop", "stop": not step["stop"], "motion": [0.5] * 6}
+        changed = {**step, key: others[key] if key in others else step[key] + 1e-9}
+        return replace(message, data=messages.encode_json(changed))
+
+    rewrite(episode, tmp_path / "copy.mcap", lambda found: [edit(message) for message in found])
+    report = check(tmp_path / "copy.mcap", bundle)
+    assert report.same_engine == same_engine
+    quantity = "setpoint" if key in ("v_mps", "w_radps", "stop") else key
+    assert [(m.step, m.quantity) for m in report.mismatches] == [(STEP, quantity)]
 
 
 def test_another_action_is_a_flip_only_where_rounding_bridges_the_margin(judge: Any) -> None:

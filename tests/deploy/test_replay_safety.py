@@ -21,7 +21,7 @@ from phonotaxis.deploy.episode_reader import Episode, read_episode
 from phonotaxis.deploy.guardian_service import serve
 from phonotaxis.deploy.guardian_trace import MAX_EVENTS, MAX_TRACE_BYTES, GuardianTrace
 from phonotaxis.deploy.records import Message
-from phonotaxis.deploy.recover import rewrite
+from phonotaxis.deploy.recover import recover, rewrite
 from phonotaxis.deploy.replay import ReplayReport, check
 from phonotaxis.deploy.replay_known import Known
 from phonotaxis.deploy.replay_report import SAFETY
@@ -123,18 +123,68 @@ def test_a_free_way_that_the_camera_did_not_show_is_found(driven: tuple[Episode,
     assert found[0] == "safety.clearance_m"
 
 
-def test_a_lost_status_is_said_not_guessed(driven: tuple[Episode, Bundle], tmp_path: Path) -> None:
+def without(episode: Episode, target: Path, number: int, event: str = "") -> Path:
+    """Copy an episode without one of its statuses, with an event that says so where one is named."""
+    lost = [message for message in episode.messages if message.topic == "/safety"][number]
+
+    def change(found: list[Message]) -> list[Message]:
+        fields = messages.health_dict(lost.log_ns, "error", event, "a record is missing", {})
+        said = [replace(lost, topic="/health", data=messages.encode_json(fields))] if event else []
+        at = found.index(lost)
+        return [*found[:at], *said, *found[at + 1 :]]
+
+    rewrite(episode, target, change)
+    return target
+
+
+@pytest.mark.parametrize("event", ["log_dropped", "log_resumed", "log_refused", "trace_lost"])
+def test_a_status_that_the_log_says_it_lost_is_said_not_guessed(
+    driven: tuple[Episode, Bundle], tmp_path: Path, event: str
+) -> None:
     episode, bundle = driven
-    count, seen = len(episode.safety()), 0
+    count = len(episode.safety())
+    report = check(without(episode, tmp_path / "lost.mcap", count // 2, event), bundle)
+    assert of_safety(report) == []
+    assert report.stages[2].compared == count // 2
+    assert "lost what the guardian was told" in report.stages[2].note
 
-    def drop(status: dict[str, Any]) -> dict[str, Any] | None:
-        nonlocal seen
-        seen += 1
-        return None if seen == count // 2 else status
 
-    stage = check(edited(episode, tmp_path / "lost.mcap", "/safety", drop), bundle).stages[2]
-    assert stage.compared == count // 2 - 1
-    assert "lost what the guardian was told" in stage.note
+def test_a_status_that_is_missing_without_a_word_is_found(golden: tuple[Episode, Bundle], tmp_path: Path) -> None:
+    episode, bundle = golden
+    report = check(without(episode, tmp_path / "lost.mcap", 20), bundle)
+    assert not report.ok
+    assert of_safety(report) == ["safety.trace"]
+    assert (report.stages[2].compared, report.stages[2].differing) == (21, 1)
+    assert "lost what the guardian was told" in report.stages[2].note
+    parted = replace(episode, metadata={**episode.metadata, "run_id": "one", "part": "2"})
+    alone = check(without(parted, tmp_path / "e.part2.mcap", 0), bundle)  # a part alone: the first one is missing
+    assert of_safety(alone) == []
+
+
+def untraced(status: dict[str, Any]) -> dict[str, Any] | None:
+    return {key: value for key, value in status.items() if key != "trace"}
+
+
+def put_off(status: dict[str, Any]) -> dict[str, Any] | None:
+    return {**status, "v_mps": 0.0, "trace": {**status["trace"], "left": 1}}
+
+
+def put_off_for_ever(status: dict[str, Any]) -> dict[str, Any] | None:
+    return {**status, "trace": {"first": 0, "events": [], "left": 1000}}
+
+
+def none_at_all(status: dict[str, Any]) -> dict[str, Any] | None:
+    return None
+
+
+@pytest.mark.parametrize("change", [untraced, put_off, put_off_for_ever, none_at_all])
+def test_a_robots_safety_stage_cant_be_switched_off(
+    golden: tuple[Episode, Bundle], tmp_path: Path, change: Any
+) -> None:
+    episode, bundle = golden
+    report = check(edited(episode, tmp_path / "off.mcap", "/safety", change), bundle)
+    assert set(of_safety(report)) == {"safety.trace"}
+    assert 0 < report.stages[2].differing <= report.stages[2].compared
 
 
 def test_logs_without_a_trace_are_not_judged(recorded: tuple[Path, Bundle]) -> None:
@@ -225,8 +275,8 @@ def test_wheels_persons_and_a_drive_that_goes_are_repeated_too(toy: Any, tmp_pat
     for tick in range(100):
         at_ns = 20_000_000 * (tick + 1) + (90_000_000 if tick > 60 else 0)  # one tick is late
         real.handle({"type": "sensors", "audio_ns": at_ns, "depth_ns": at_ns, "clearance_m": 2.0 - 0.02 * tick}, at_ns)
-        if tick in (2, 50, 85, 95):
-            real.person({2: "arm", 50: "arm", 85: "emergency_stop", 95: "release"}[tick], at_ns)
+        if request := {2: "arm", 36: "arm", 50: "arm", 85: "emergency_stop", 95: "release"}.get(tick):
+            assert real.person(request, at_ns)[0] == (tick != 36)  # the drive is gone then
         real.handle({"type": "command", "v_mps": 0.9, "w_radps": 0.1, "due_ns": at_ns, "sequence": tick}, at_ns)
         real.tick(at_ns)
         if tick % 7 == 0:
@@ -239,6 +289,33 @@ def test_wheels_persons_and_a_drive_that_goes_are_repeated_too(toy: Any, tmp_pat
         assert repeated.guardian.status(at_ns) == real.status(at_ns), tick
         seen.add(real.status(at_ns)["reason"])
     assert {"disarmed", "ok", "drive gone", "late tick", "emergency stop"} <= seen
+
+
+def test_a_turn_since_the_frame_is_repeated_too(toy: Any, tmp_path: Path) -> None:
+    from phonotaxis.configs.robot import simulated_robot
+
+    contract = toy.contract()
+    robot = simulated_robot(contract.array, contract.camera, "none")
+    drive = Late()
+    real = TracedGuardian(robot, drive, EmergencyStop(tmp_path / "latch.json"))
+    repeated, seen = RepeatedGuardian(robot), []
+    real.person("arm", 0)
+    for tick in range(1, 30):
+        at_ns = 20_000_000 * tick
+        sensors = {"type": "sensors", "audio_ns": at_ns, "depth_ns": 20_000_000, "clearance_m": 5.0}
+        real.handle(sensors, at_ns)
+        real.handle({"type": "command", "v_mps": 0.5, "w_radps": 0.0, "due_ns": at_ns, "sequence": tick}, at_ns)
+        drive.said = [OdometrySample(0.0, 0.0, 0.0176, False, at_ns)]  # the wheels say that it turns
+        real.tick(at_ns)
+        part = real.trace.offer()
+        real.trace.sent()
+        for event in json.loads(json.dumps(part["events"])):
+            repeated.take(event)
+        assert repeated.guardian is not None
+        assert repeated.guardian.status(at_ns) == real.status(at_ns), tick
+        seen.append(real.status(at_ns)["reason"])
+    assert seen[0] == "ok"
+    assert seen[-1] == "way ahead unknown"
 
 
 def test_a_trace_without_its_beginning_is_refused(toy: Any) -> None:
@@ -379,6 +456,26 @@ def test_a_log_that_was_cut_is_not_blamed_for_sound_that_was_on_its_way(golden: 
     assert cut.audio_ns.may_hold(later_ns)
     assert not cut.audio_ns.may_hold(min(whole.audio_ns.known) + 1)
     assert not cut.steps.may_hold(10_000)
+
+
+def test_nor_is_its_mended_copy(golden: tuple[Episode, Bundle], tmp_path: Path) -> None:
+    """A copy is whole; its original was not."""
+    episode, bundle = golden
+    rewrite(episode, tmp_path / "plain.mcap")  # in no chunks, as a robot writes it
+    data, torn = (tmp_path / "plain.mcap").read_bytes(), tmp_path / "torn.mcap"
+    torn.write_bytes(data[: len(data) * 2 // 3])
+    found = recover(torn, tmp_path / "mended.mcap")
+    copy = read_episode(tmp_path / "mended.mcap")
+    assert copy.scan.complete
+    assert copy.health()[-1]["event"] == "log_cut"
+    assert found.messages == len(copy.messages) == len(read_episode(torn).messages) + 1
+    for known in (Known(read_episode(torn)), Known(copy)):
+        assert known.audio_ns.may_hold(max(known.audio_ns.known) + 1)
+        assert not known.audio_ns.may_hold(min(known.audio_ns.known) + 1)
+        assert not known.steps.may_hold(10_000)
+    assert check(copy, bundle).ok
+    recover(episode.path, tmp_path / "whole.mcap")
+    assert len(read_episode(tmp_path / "whole.mcap").messages) == len(episode.messages)
 
 
 @pytest.fixture

@@ -75,6 +75,16 @@ def test_without_a_running_robot_a_stop_holds_for_the_next_run(
         assert EmergencyStop(latch).reason == reason
 
 
+def test_a_stop_of_a_shadow_fails_in_one_sentence(
+    guardian: Guardian, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guardian, "_shadow", True)
+    code, text = robot(capsys, "stop")
+    assert code == 1
+    assert text.count("NOTHING WAS STOPPED: this run is a shadow") == text.count("latched") == 1
+    assert EmergencyStop(latch_path(load_robot("simulated"))).reason == "a person pressed it"
+
+
 def test_a_stop_that_cannot_be_written_down_is_no_stop(
     places: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from phonotaxis.configs.contract import GoalSpec
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
 from phonotaxis.configs.robot import OdometryConfig, SafetyLimits
+from phonotaxis.deploy.control import ControlError, ask
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
 
@@ -58,6 +60,30 @@ def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
     assert set(driven) <= asked | {(0.0, 0.0)}  # nothing here clips: what the drive got is what was asked
     assert driven[-1] == (0.0, 0.0)
     assert rig.truth("window")[-1]["x_m"] > 0.2  # it did move
+
+
+def test_a_goal_reached_after_a_person_armed_is_confirmed_and_replays(
+    make_rig: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    rig = make_rig(stop_after=6.0)
+    process, deadline_s = rig.start(duration_s=20.0), time.monotonic() + 20.0
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(ControlError):  # not up yet, or nothing sensed yet
+            if ask(rig.robot, "arm")["ok"]:
+                break
+        time.sleep(0.05)
+    code, summary, err = rig.finish(process)
+    assert (code, summary["outcome"]) == (0, "goal_reached"), err
+    assert not [fault for fault in summary["faults"] if "odometry" in fault]
+    episode = read_episode(rig.episode())
+    events = {event["event"]: event["message"] for event in episode.health()}
+    assert "disarmed" not in events
+    assert events["armed"] == "armed by a person at the guardian's socket or button"
+    assert events["goal_reached"] == "the policy stopped: brake and disarm"
+    assert sum(event["event"] == "armed" for event in episode.health()) == 1
+    assert check(episode, rig.bundle).ok
 
 
 def test_without_arming_everything_runs_but_nothing_moves(make_rig: Any) -> None:

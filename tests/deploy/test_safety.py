@@ -127,7 +127,7 @@ def test_reports_of_the_wheels_that_were_held_up_and_come_together_are_no_speed(
     way = Way()
 
     def report(came_ms: float) -> float:
-        way.measure(0.3 * 0.02, int(came_ms * MS))
+        way.measure(0.3 * 0.02, 0.0, int(came_ms * MS))
         return way.measured_mps(int(came_ms * MS))
 
     before_mps = [report(at) for at in range(0, 400, 20)]
@@ -148,6 +148,36 @@ def test_the_way_driven_since_the_frame_counts() -> None:
         sensors = SensorState(now_ns, frame_ns, 0.5, now_ns)
         way_m += safety.filter(Command(1.0, 0.0, now_ns, 0), now_ns, sensors).v_mps * 0.02
     assert 0.3 < way_m <= 0.45
+
+
+@pytest.mark.parametrize(("measured_radps", "commanded_radps"), [(0.0, 0.8), (0.8, 0.0), (0.0, -0.8), (-0.8, 0.8)])
+@pytest.mark.parametrize(("ticks", "reason"), [(15, "ok"), (25, "way ahead unknown")])  # 0.24 and 0.40 rad
+def test_a_robot_that_has_turned_away_from_its_frame_knows_no_way_ahead(
+    measured_radps: float, commanded_radps: float, ticks: int, reason: str
+) -> None:
+    """Commanded or measured, to the left or right: the corridor of an old frame lies where it looked then."""
+    safety = _armed(_robot())
+    for tick in range(ticks + 1):
+        now_ns = NOW + tick * 20 * MS
+        safety.observe_motion(0.0, 0.02 * measured_radps if tick else 0.0, now_ns)
+        sensors = SensorState(now_ns, NOW, 5.0, now_ns)
+        command = Command(0.0, commanded_radps, now_ns, 0) if tick < ticks else Command(0.5, 0.1, now_ns, 0)
+        allowed = safety.filter(command, now_ns, sensors)
+    assert (allowed.v_mps, allowed.w_radps, allowed.reason) == (0.5 if reason == "ok" else 0.0, 0.1, reason)
+    assert safety.blocked(now_ns) == (reason != "ok")
+    now_ns += 20 * MS
+    fresh = safety.filter(Command(0.5, 0.1, now_ns, 0), now_ns, _fresh(now_ns))
+    assert (fresh.v_mps, fresh.reason) == (0.5, "ok")
+
+
+def test_a_robot_that_has_turned_back_looks_where_its_frame_did() -> None:
+    safety = _armed(_robot())
+    for tick in range(30):
+        now_ns = NOW + tick * 20 * MS
+        sensors = SensorState(now_ns, NOW, 5.0, now_ns)
+        safety.filter(Command(0.0, 0.8 if tick < 15 else -0.8, now_ns, 0), now_ns, sensors)
+    allowed = safety.filter(Command(0.5, 0.0, now_ns, 0), now_ns, sensors)
+    assert (allowed.v_mps, allowed.reason) == (0.5, "ok")
 
 
 @settings(max_examples=200, deadline=None)

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from phonotaxis.configs.robot import load_robot
+from phonotaxis.configs.robot import LogConfig, load_robot
+from phonotaxis.deploy import guardian_link, log_thread
 from phonotaxis.deploy.control import control_path
 from phonotaxis.deploy.emergency_stop import latch_path
 from phonotaxis.deploy.service import notify
@@ -26,6 +28,26 @@ def test_the_service_manager_is_told(folder: Path, monkeypatch: pytest.MonkeyPat
     notify("WATCHDOG=1")  # it has gone: nothing happens
     monkeypatch.delenv("NOTIFY_SOCKET")
     notify("READY=1")
+
+
+def test_a_guardian_that_ends_slowly_is_no_hang_of_the_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take ten seconds, of which the service's watchdog would see none."""
+    told: list[str] = []
+    monkeypatch.setattr(guardian_link, "notify", told.append, raising=False)
+    monkeypatch.setattr(guardian_link, "ALIVE_S", 0.05, raising=False)
+    monkeypatch.setattr(guardian_link, "END_TIMEOUT_S", 0.5)
+    link = object.__new__(guardian_link.GuardianLink)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    folder = SimpleNamespace(cleanup=lambda: None)
+    monkeypatch.setattr(link, "_link", ours, raising=False)
+    monkeypatch.setattr(link, "_process", process, raising=False)
+    monkeypatch.setattr(link, "_folder", folder, raising=False)
+    link.close()
+    theirs.close()
+    assert process.poll() is not None
+    assert len(told) >= 15
+    assert set(told) == {"WATCHDOG=1"}
 
 
 @pytest.fixture
@@ -65,6 +87,22 @@ def test_what_the_service_writes_lies_in_folders_that_it_is_given(
 def test_the_service_may_start_for_as_long_as_a_plan_takes(unit: list[tuple[str, str]]) -> None:
     minutes = dict(unit)["TimeoutStartSec"].removesuffix("min")
     assert int(minutes) > 10  # as the manual says that it may take
+
+
+def test_the_service_may_stop_for_as_long_as_drive_and_log_take(unit: list[tuple[str, str]]) -> None:
+    slow_disk_s = LogConfig().queue_mb  # at 1 MB/s
+    needed_s = 2 * guardian_link.END_TIMEOUT_S + slow_disk_s + log_thread.CLOSE_TIMEOUT_S
+    assert int(dict(unit)["TimeoutStopSec"]) > needed_s
+    for alive_s in (guardian_link.ALIVE_S, log_thread.ALIVE_S):
+        assert alive_s < int(dict(unit)["WatchdogSec"]) / 2
+
+
+def test_the_service_never_gives_up(unit: list[tuple[str, str]]) -> None:
+    """Ten starts without microphones were the last; it ran no more when they were plugged in."""
+    told = dict(unit)
+    assert told["StartLimitIntervalSec"] == "0"
+    assert told["Restart"] == "always"
+    assert int(told["RestartSec"]) >= 5  # each start loads a policy
 
 
 def test_the_container_keeps_what_the_service_keeps(repository: Path) -> None:

@@ -13,6 +13,8 @@ from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy import checkup
 from phonotaxis.deploy.checkup import _camera, check_robot
+from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.devices import OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 
 
@@ -39,6 +41,48 @@ def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.Monke
     checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
     assert not checks["drive"].ok
     assert "DO NOT DRIVE" in checks["drive"].text
+
+
+class Coarse:
+    """A board that counts whole centimetres; of the last one, nine tenths turned, nobody hears."""
+
+    def __init__(self, stops_after_ms: float) -> None:
+        self.dead_man_ms, self.unit_m = 200.0, 0.01
+        self._stops_ns = int(stops_after_ms * 1e6)
+        self._told_ns, self._v_mps, self._said_ns = now_ns(), 0.0, now_ns()
+
+    def command(self, v_mps: float, w_radps: float) -> None:
+        self._told_ns, self._v_mps = now_ns(), v_mps
+
+    def listen(self) -> None:
+        pass
+
+    def motions(self) -> list[OdometrySample]:
+        hidden_ns = int(0.9 * self.unit_m / self._v_mps * 1e9) if self._v_mps else 0
+        until_ns = min(now_ns(), self._told_ns + self._stops_ns - hidden_ns)
+        passed_s, self._said_ns = (until_ns - self._said_ns) * 1e-9, max(until_ns, self._said_ns)
+        return [OdometrySample(self._v_mps * passed_s, 0.0, 0.0, False, until_ns)] if passed_s > 0 else []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("stops_after_ms", "ok"), [(200.0, True), (300.0, False)])
+def test_a_dead_man_is_not_timed_too_short_by_what_coarse_odometers_hide(
+    stops_after_ms: float, ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(checkup, "open_drive", lambda robot: Coarse(stops_after_ms))
+    monkeypatch.setattr(checkup, "MAX_WATCH_S", 0.6)
+    check = checkup._drive(hardware(), wheels_lifted=True)
+    assert check.ok is ok, check.text
+    assert "ms at most, of which 25 ms are what its odometers don't show" in check.text
+
+
+def test_no_robot_creeps_faster_than_it_may() -> None:
+    assert checkup._creep(hardware()) == pytest.approx((0.4, 25.0))
+    assert checkup._creep(hardware(safety={"max_v_mps": 0.2})) == pytest.approx((0.2, 50.0))
+    assert checkup._creep(load_robot("simulated")) == (checkup.CREEP_MPS, 0.0)
 
 
 def test_what_is_wrong_with_a_camera_is_told(bench: Any) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -203,6 +205,21 @@ def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(
     ]
     assert len(foreign) <= 10  # 0.1 s, until the server's notice has come; 90 without
     assert len(blocks) < 80
+
+
+def test_what_python_says_while_libraries_are_kept_quiet_is_heard() -> None:
+    """While the array is away PortAudio is opened four times a second, and the main thread has something to say."""
+    code = """if True:
+        import os, sys
+        from phonotaxis.deploy.jetson.portaudio import quiet
+        for number in range(2):
+            with quiet():
+                print("said", number, file=sys.stderr)
+                os.write(2, b"ALSA lib pcm.c: noise")
+        os.write(2, b"heard again")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "said 0\nsaid 1\nheard again"
 
 
 def test_a_recording_past_the_sound_server_is_not_watched(pulse: Pulse) -> None:
