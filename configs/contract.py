@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs.array import MicrophoneArray, Vector3
 from phonotaxis.configs.base import Frozen, build
-from phonotaxis.configs.front_end import FrontEnd
+from phonotaxis.configs.front_end import FrontEnd, fill_in
 from phonotaxis.configs.vision import MODALITIES, SEMANTIC_CLASSES, Modality, ViewAngles
 
 CONTRACT_VERSION = 1
@@ -332,7 +332,7 @@ class Contract(Frozen):
 
     @classmethod
     def from_json(cls, text: str, where: str = "contract") -> Contract:
-        """Read `to_json`'s text.
+        """Read `to_json`'s text, also that of earlier versions' contracts of the same number.
 
         Raises:
             ConfigError: not JSON, or not a contract of this version.
@@ -348,6 +348,7 @@ class Contract(Frozen):
                 f"{where}: contract version {data.get('version')!r}, this phonotaxis reads {CONTRACT_VERSION}; "
                 "export the policy again with this version"
             )
+        fill_in(data)
         return build(cls, data, where)
 
     def digest(self) -> str:

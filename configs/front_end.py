@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from phonotaxis.configs.base import Frozen
 
@@ -35,10 +35,23 @@ class FrontEnd(Frozen):
     weighting: Literal["onset", "phase"] = "onset"
     elevations: int = Field(default=6, ge=0, le=18)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _before_there_was_a_choice(cls, data: Any) -> Any:
-        """Read what was written down whole when there was one weighting and nothing but the horizon."""
-        if isinstance(data, dict) and data.keys() >= _FIRST_FIELDS and not data.keys() & _LATER_FIELDS:
-            return data | {"weighting": "phase", "elevations": 0}
-        return data
+
+def fill_in(stored: Any) -> None:
+    """Write into what was stored as JSON, in place, what its front ends left to the defaults of their time.
+
+    Those written down whole before there was a choice had one weighting and nothing but the horizon. What a person
+    writes isn't read by this rule: keys left out are today's defaults.
+
+    Args:
+        stored: a contract, or a training's configuration, whose tasks stand at any depth.
+    """
+    left = [stored]  # no recursion: a stranger's file may be nested as deep as it likes
+    while left:
+        each = left.pop()
+        if isinstance(each, list):
+            left.extend(each)
+        elif isinstance(each, dict):
+            written = each.get("front_end")
+            if isinstance(written, dict) and written.keys() >= _FIRST_FIELDS and not written.keys() & _LATER_FIELDS:
+                each["front_end"] = written | {"weighting": "phase", "elevations": 0}
+            left.extend(each.values())

@@ -14,6 +14,7 @@ from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.scenes.scene import SceneError
 
 _TRIES = 64
+_EYES_M = 0.5  # over the floor, from which a start sees the source or doesn't
 _SCENES = 16
 
 
@@ -193,7 +194,10 @@ def _of_kinds(library: Library, kinds: tuple[str, ...], key: str) -> list[int]:
 def _draw_start(
     library: Library, scene_slot: int, field_slot: int, hidden: bool, rng: np.random.Generator
 ) -> tuple[float, float] | None:
-    """Draw a start at an allowed distance; out of the source's sight if asked for and to be had."""
+    """Draw a start at an allowed distance; if asked for, one that doesn't see the source from `_EYES_M` up.
+
+    Where `_TRIES` draws find no such place, as in an open room, it is the last of them.
+    """
     task, scene = library.task, library.scenes[scene_slot]
     distance = library.walks[field_slot].distance_m
     allowed = library.walkable(scene_slot) & (distance >= task.min_distance_m) & (distance <= task.max_distance_m)
@@ -206,7 +210,7 @@ def _draw_start(
     for _ in range(_TRIES if hidden else 1):
         best = scene.centre_of(*divmod(int(cells[rng.integers(cells.size)]), allowed.shape[1]))
         if not hidden or not line_of_sight(
-            plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, best[0], best[1], 0.5, *source
+            plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, best[0], best[1], _EYES_M, *source
         ):
             break
     return best

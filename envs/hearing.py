@@ -68,7 +68,7 @@ class Hearing:
         self.rate_hz = contract.sample_rate_hz
         mics, hop = contract.array.mics, contract.hop_samples
         self.noise = NoiseSource(contract.array, self.rate_hz, task.noise, None if task.air == Air() else task.air)
-        self._self_noise = self_noise(contract.array, self.rate_hz)
+        self._self_noise = self_noise(contract.array, self.rate_hz, hop)
         taps = int(round(task.response_s * self.rate_hz))
         self.renderer = ResponseRenderer(
             contract.array.positions_m(), self.rate_hz, taps, partition_taps(taps, hop),
@@ -141,13 +141,19 @@ class Hearing:
             return
         listeners.field[world] = sounding.field
         listeners.source_m[world] = self.library.fields[sounding.field].source_m
-        listeners.moves[world] = len(sounding.route.there) > 1
+        listeners.moves[world] = self._way(sounding)[1][-1] > 0.0
         listeners.moving_key[world] = self.library.fields[sounding.field].key
         voice.gain[world] = level_gain(self.array, sounding.level_db_spl)
         emission = voice.emission
         emission.sound[world], emission.clock[world] = sounding.sound, sounding.offset
         emission.begins[world] = sounding.offset + int(sounding.begins_s * self.rate_hz)
         emission.ends[world] = sounding.offset + int(sounding.ends_s * self.rate_hz)
+
+    def _way(self, sounding: Sounding) -> tuple[np.ndarray, np.ndarray]:
+        """Return a source's places along its way, float64 [places, 3], and how far along they are, metres."""
+        slots = sounding.route.there or (sounding.field,)
+        places = np.array([self.library.fields[slot].source_m for slot in slots])
+        return places, np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(places, axis=0) ** 2).sum(axis=1)))])
 
     def _vary(self, world: int, episode: Episode, variation: Variation) -> None:
         """Take over an episode's own array, air and noise."""
@@ -183,8 +189,7 @@ class Hearing:
         """Move a source on along its way, to and fro, to where it is at the end of the hop."""
         listeners, sounding = self.voices[number].listeners, self._soundings[world][number]
         route = sounding.route.there
-        places = np.array([self.library.fields[slot].source_m for slot in route])
-        along_m = np.concatenate([[0.0], np.cumsum(np.sqrt((np.diff(places, axis=0) ** 2).sum(axis=1)))])
+        places, along_m = self._way(sounding)
         gone_m = sounding.speed_mps * (self.hops[world] + 1) * self.hop / self.rate_hz
         past_end_m = gone_m % (2.0 * along_m[-1]) - along_m[-1]
         at_m = along_m[-1] - abs(past_end_m)

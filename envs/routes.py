@@ -39,12 +39,15 @@ def way_points(
         number: of the way; the same source has several.
 
     Returns:
-        float64 [points, 2], world, metres, evenly and at most `WAYPOINT_M` apart.
+        float64 [points, 2], world, metres, evenly and at most `WAYPOINT_M` apart; the source's own place alone where
+        there is no other.
     """
     rng = np.random.Generator(np.random.PCG64([zlib.crc32(np.asarray(start_m).tobytes()), number]))
     near = np.argwhere(mask & (distance_m > _NEAR_M) & (distance_m < _FAR_M))
     if len(near) == 0:
-        near = np.argwhere(mask & np.isfinite(distance_m))
+        near = np.argwhere(mask & np.isfinite(distance_m) & (distance_m > 0.0))
+    if len(near) == 0:
+        return np.array([start_m[:2]])
     end = scene.centre_of(*(int(v) for v in near[rng.integers(len(near))]))
     return _spaced(scene.shortest_path((start_m[0], start_m[1]), end, radius_m), WAYPOINT_M)
 

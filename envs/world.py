@@ -33,6 +33,7 @@ from phonotaxis.envs.randomise import (
     varied_camera,
     vary_drive,
 )
+from phonotaxis.envs.scenes.headroom import check_headroom
 from phonotaxis.envs.threads import ALONE, Crew, cores
 from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
@@ -155,6 +156,7 @@ class World:
     def _next(self, seed: int) -> Coming:
         episode = draw_episode(self.library, seed)
         variation = draw_variation(self.task.randomise, seed, self._nominal)
+        check_headroom(self.library.scenes[episode.scene], self.contract)
         variation = materials_of(self.library.scenes[episode.scene], variation)
         episode = episode.louder(variation.sound_level_shift_db)
         goal = goal_vector(self.library, episode) if names.GOAL in self.observation else None

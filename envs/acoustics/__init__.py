@@ -9,7 +9,7 @@ import numpy as np
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.source_directivity import SourceDirectivity
-from phonotaxis.envs.scenes.scene import Scene
+from phonotaxis.envs.scenes.scene import Scene, SceneError
 
 __all__ = ["impulse_response"]
 
@@ -43,12 +43,13 @@ def impulse_response(
         emission.
 
     Raises:
-        SceneError: source or listener is outside the scene or inside matter.
+        SceneError: source or listener is outside the scene or inside matter, or the listener is far from any floor.
         ConfigError: no such array.
         ValueError: a length or sample rate out of range, or a yaw or heading that isn't finite.
     """
     from phonotaxis.envs.acoustics.directivity import build_directivity
     from phonotaxis.envs.acoustics.field import check_in_air, scene_sound, source_field
+    from phonotaxis.envs.acoustics.regions import BORROWED_M
     from phonotaxis.envs.acoustics.renderer import ResponseRenderer, new_field_list, new_scene_list
     from phonotaxis.envs.acoustics.source_directivity import beam
 
@@ -62,6 +63,12 @@ def impulse_response(
     if not isinstance(array, MicrophoneArray):
         array = presets.load("arrays", array, MicrophoneArray)
     check_in_air(scene, listener_m, "listener")
+    sound = scene_sound(scene)[0]
+    if sound.label[scene.cell_of(*listener_m[:2])] < 0:
+        raise SceneError(
+            f"the listener at ({', '.join(f'{v:.2f}' for v in listener_m)}) m is more than {BORROWED_M:g} m from any "
+            "floor, so that no late field is known there; move it nearer to one"
+        )
     taps = int(round(length_s * sample_rate_hz))
     base = array.positions_m()
     centre = base.mean(axis=0)
@@ -72,7 +79,7 @@ def impulse_response(
     field = source_field(scene, source_m, length_s, beam(directivity, heading_rad))
     listeners.pose[0] = listener_m[0], listener_m[1], yaw_rad
     listeners.source_m[0] = field.source_m
-    scenes, fields = new_scene_list(scene_sound(scene)[0]), new_field_list(field)
+    scenes, fields = new_scene_list(sound), new_field_list(field)
     renderer.render(np.zeros(1, dtype=np.int64), scenes, fields, listeners, out)
     response: np.ndarray = out.early[0]
     return response

@@ -12,7 +12,7 @@ from phonotaxis.configs.contract import INT16_FULL_SCALE
 from phonotaxis.envs.hashing import fold
 
 REFERENCE_PASCAL = 20e-6
-_BANK = 1 << 18
+_BANK, _LEAST_PART = 1 << 18, 1 << 16  # samples of self-noise, of all microphones and of each
 _STREAMS = -1  # folded in where self-noise folds in a step's number, which is never negative
 
 
@@ -52,9 +52,17 @@ def self_noise_gain(array: MicrophoneArray, sample_rate_hz: int) -> float:
     return float(level_gain(array, array.self_noise_dba - weight_db))
 
 
-def self_noise(array: MicrophoneArray, sample_rate_hz: int) -> np.ndarray:
-    """Return the bank that self-noise is read from, float32 [any], full scale ±1: Gaussian, of the array's level."""
-    noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal(_BANK, dtype=np.float32)
+def self_noise(array: MicrophoneArray, sample_rate_hz: int, hop: int) -> np.ndarray:
+    """Return the bank that self-noise is read from, a hop at a time.
+
+    Each microphone has a part of its own: two that read from one would now and then hear the same noise, one a little
+    after the other, as from a direction.
+
+    Returns:
+        float32 [mics, any], full scale ±1: Gaussian, of the array's level.
+    """
+    part = max(_BANK // array.mics, _LEAST_PART, 2 * hop)
+    noise = np.random.Generator(np.random.PCG64(20261123)).standard_normal((array.mics, part), dtype=np.float32)
     return noise * np.float32(self_noise_gain(array, sample_rate_hz))
 
 
@@ -108,14 +116,14 @@ def _add_loop(row, loop, at, gain, change, gone):
 def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, codes, clipped, clip, mic_gain):
     """Add noise to what the microphones of some worlds receive in a hop, and quantise it to 16 bits.
 
-    Self-noise is read at places of its bank that a hash of (episode, step, microphone) chooses. Noise of the room and
-    of the robot is added here to save a pass over the sound.
+    Self-noise is read at places of a microphone's bank that a hash of (episode, step, microphone) chooses. Noise of the
+    room and of the robot is added here to save a pass over the sound.
 
     Args:
         worlds: int64 [k], which.
         rows: int64 [k], where each stands in `sound`.
         sound: float32 [rows, mics, hop], full scale ±1.
-        noise: float32 [any], of `self_noise`.
+        noise: float32 [mics, any], of `self_noise`.
         noise_gain: float32 [worlds], factor on it.
         streams: noise to add, in the order of `worlds`.
         episode_key: uint64 [worlds].
@@ -139,8 +147,8 @@ def convert(worlds, rows, sound, noise, noise_gain, streams, episode_key, step, 
             if mic_gain[world, mic] == 0.0:
                 codes[world, mic, :] = 0
                 continue
-            at = int(fold(key, mic) % np.uint64(noise.size - hop))
-            clean, hiss = sound[rows[index], mic], noise[at : at + hop]
+            at = int(fold(key, mic) % np.uint64(noise.shape[1] - hop))
+            clean, hiss = sound[rows[index], mic], noise[mic, at : at + hop]
             for k in range(hop):
                 row[k] = clean[k] + hiss[k] * gain
             add_streams(row, streams, index, mic, mic_gain[world, mic], episode_key[world], step[world] * hop, gone)

@@ -14,7 +14,7 @@ from numba import njit
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.departure import gain_towards
-from phonotaxis.envs.acoustics.edges import FROM_SOURCE, edge_seen
+from phonotaxis.envs.acoustics.edges import FROM_SOURCE, edge_seen, sight_m
 from phonotaxis.envs.acoustics.mirrors import MOST_WALLS, images_of
 from phonotaxis.envs.acoustics.regions import EAR_HEIGHT_M
 from phonotaxis.envs.acoustics.source_directivity import Beam
@@ -98,10 +98,11 @@ def _bend(scenery, waves, edge_m, edge_next, regions):
 def _listen(regions, scenery, waves, centre_m, shortest_m, echo, echoes):
     """Fill the echoes of some regions with what comes from the source's images and from edges."""
     found = np.empty((ECHOES, COLUMNS))
+    z = sight_m(scenery.plan, waves.open_m[0, 0], waves.open_m[0, 1])
     for region in regions:
         beside_m = np.empty((2, 2))
         beside_m[0, :], beside_m[1, :] = centre_m[region], centre_m[region]
-        if edge_seen(scenery.plan, waves.open_m, beside_m[0, 0], beside_m[0, 1]):
+        if edge_seen(scenery.plan, waves.open_m, beside_m[0, 0], beside_m[0, 1], z):
             continue
         place = Place(region, beside_m[0], beside_m, float(shortest_m[region]), True)
         echoes[region] = waves_to(scenery, waves, place, found)

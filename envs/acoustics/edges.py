@@ -18,6 +18,7 @@ from phonotaxis.envs.scenes.raycast import line_of_sight
 
 SOUND_PASSES_OVER_M = 1.2  # lower matter doesn't send sound round the long way
 THIN_M = 0.35  # a wall end no thicker is one edge of a half-plane
+_NUDGE_M = 1e-3
 MAX_EDGES = 400  # a noisy map has thousands of steps; they are thinned out
 RIGHT_ANGLE_RAD = 1.5 * np.pi
 HALF_PLANE_RAD = 2.0 * np.pi
@@ -93,10 +94,11 @@ def ways_to_source(plan: Plan, edges: Edges, source_m: np.ndarray) -> tuple[np.n
 def find_ways(plan, edges, source_m, edge_m, edge_next):
     """Fill `ways_to_source` (Dijkstra 1959, over a graph so dense that a heap would not pay)."""
     count = edge_m.size
+    z = sight_m(plan, source_m[0], source_m[1])
     open_ended = np.ones(count, dtype=np.bool_)
     for edge in range(count):
         edge_m[edge], edge_next[edge] = np.inf, UNREACHED
-        if edge_seen(plan, edges.open_m[edge], source_m[0], source_m[1]):
+        if edge_seen(plan, edges.open_m[edge], source_m[0], source_m[1], z):
             edge_m[edge] = np.hypot(edges.at_m[edge, 0] - source_m[0], edges.at_m[edge, 1] - source_m[1])
             edge_next[edge] = FROM_SOURCE
     for _ in range(count):
@@ -189,9 +191,30 @@ def _thinned(edges: list[_Edge], spacing_m: float) -> list[_Edge]:
 
 
 @njit(cache=True, error_model="numpy")
-def edge_seen(plan, open_m, x, y):
-    """Tell whether an edge sees a place above what sound passes over; `open_m` is float64 [2, 2] of one edge."""
-    z = SOUND_PASSES_OVER_M
+def sight_m(plan, x, y):
+    """Return the height at which a place within the plan is looked for: that of what sound passes over.
+
+    Where that is solid it is just over what stands there, or just under what hangs there.
+    """
+    row, column = int((y - plan.oy) * plan.inv), int((x - plan.ox) * plan.inv)
+    low, high = float(plan.floor[row, column]), float(plan.ceiling[row, column])
+    if low >= SOUND_PASSES_OVER_M:
+        return min(low + _NUDGE_M, 0.5 * (low + high))
+    return SOUND_PASSES_OVER_M if high > SOUND_PASSES_OVER_M else max(high - _NUDGE_M, 0.5 * (low + high))
+
+
+@njit(cache=True, error_model="numpy")
+def edge_seen(plan, open_m, x, y, z=SOUND_PASSES_OVER_M):
+    """Tell whether an edge sees a place above what sound passes over.
+
+    Args:
+        plan: a `Plan`.
+        open_m: float64 [2, 2] of the edge, or a place twice.
+        x: of the place.
+        y: likewise.
+        z: `sight_m` of what stands on something taller, if either does. Both are looked for at that height: a line
+            that sinks would strike what is stood on.
+    """
     for side in range(2):
         a, b = open_m[side]
         if line_of_sight(plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, a, b, z, x, y, z):

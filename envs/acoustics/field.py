@@ -10,11 +10,11 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.echoes import find_echoes, take_out
-from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen, scene_edges, ways_to_source
+from phonotaxis.envs.acoustics.edges import Edges, edge_seen, scene_edges, sight_m, ways_to_source
 from phonotaxis.envs.acoustics.energy_codes import encode
 from phonotaxis.envs.acoustics.faces import wall_faces
 from phonotaxis.envs.acoustics.mirrors import MOST_FACES, Heard, Images, heard_in, images_of_edges
-from phonotaxis.envs.acoustics.regions import Regions, listening_regions
+from phonotaxis.envs.acoustics.regions import Regions, heard_regions, listening_regions
 from phonotaxis.envs.acoustics.source_directivity import Beam, beam
 from phonotaxis.envs.acoustics.tracer import trace_late_field
 from phonotaxis.envs.acoustics.waves import Scenery
@@ -30,7 +30,7 @@ class SceneSound(NamedTuple):
     """What every source of a scene shares, as kernels take it."""
 
     plan: Plan
-    label: np.ndarray  # int32 [rows, columns], listening region; -1 in matter
+    label: np.ndarray  # int32 [rows, columns], region whose late field is heard there; -1 for none
     centre_m: np.ndarray  # float32 [regions, 2]
     faces: np.ndarray  # float32 [faces, 6]
     edges: Edges
@@ -68,7 +68,8 @@ def scene_sound(scene: Scene, crew: Crew = ALONE) -> tuple[SceneSound, Regions]:
         faces = wall_faces(scene)
         images = images_of_edges(plan, faces, mirrored, edges)
         heard = heard_in(plan, faces, images, edges, regions.centre_m, crew)
-        sound = SceneSound(plan, regions.label, regions.centre_m, faces, edges, images, heard, mirrored)
+        label = heard_regions(scene, regions)
+        sound = SceneSound(plan, label, regions.centre_m, faces, edges, images, heard, mirrored)
         _shared[scene] = (sound, regions)
     return _shared[scene]
 
@@ -122,11 +123,11 @@ def source_field(
 def _first_sound(plan, edges, edge_m, source, centre_m, first_m):
     """Fill how far the first sound travels to each region's centre: straight, or over edges."""
     length = np.empty(edge_m.size)
+    z = sight_m(plan, source[0], source[1])
     for region in range(first_m.size):
         x, y = float(centre_m[region, 0]), float(centre_m[region, 1])
         straight_m = np.hypot(x - source[0], y - source[1])
         first_m[region] = straight_m
-        z = SOUND_PASSES_OVER_M
         if line_of_sight(plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, x, y, z, source[0], source[1], z):
             continue
         for edge in range(edge_m.size):

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
-from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen
+from phonotaxis.envs.acoustics.edges import SOUND_PASSES_OVER_M, Edges, edge_seen, sight_m
 from phonotaxis.envs.scenes.plan import Plan
 from phonotaxis.envs.scenes.raycast import line_of_sight
 from phonotaxis.envs.threads import ALONE, Crew
@@ -155,14 +155,14 @@ def heard_at(plan, faces, images, index, open_m, to_m, to_open_m):
         faces: float32 [faces, 6].
         images: an `Images`.
         index: of the image.
-        open_m: float64 [2, 2], two places from which its point is seen.
+        open_m: float64 [2, 2], two places in the air from which its point is seen.
         to_m: float64 [2], the place, world.
         to_open_m: float64 [2, 2], two places from which that is seen.
     """
-    walls = images.walls[index]
+    walls, z = images.walls[index], sight_m(plan, open_m[0, 0], open_m[0, 1])
     if walls == 0:
-        return edge_seen(plan, open_m, to_open_m[0, 0], to_open_m[0, 1]) or edge_seen(
-            plan, open_m, to_open_m[1, 0], to_open_m[1, 1]
+        return edge_seen(plan, open_m, to_open_m[0, 0], to_open_m[0, 1], z) or edge_seen(
+            plan, open_m, to_open_m[1, 0], to_open_m[1, 1], z
         )
     hits = np.empty((MOST_WALLS, 2))
     image, there = np.empty(2), np.empty(2)
@@ -185,7 +185,7 @@ def heard_at(plan, faces, images, index, open_m, to_m, to_open_m):
     for k in range(walls - 1, 0, -1):
         if not _clear(plan, hits[k], hits[k - 1]):
             return False
-    return edge_seen(plan, open_m, hits[0, 0], hits[0, 1])
+    return edge_seen(plan, open_m, hits[0, 0], hits[0, 1], z)
 
 
 @njit(cache=True, error_model="numpy")

@@ -11,6 +11,7 @@ from phonotaxis.envs.scenes.scene import Scene
 
 REGION_EDGE_M = 1.0
 EAR_HEIGHT_M = 0.5  # what stands lower can be heard over
+BORROWED_M = 2.0  # from a place over furniture to the region whose late field is heard there, at most
 
 
 class Regions(NamedTuple):
@@ -40,6 +41,43 @@ def listening_regions(scene: Scene) -> Regions:
     centre = np.stack([np.bincount(index, x, count) / cells, np.bincount(index, y, count) / cells], axis=1)
     air = (scene.ceiling_m - scene.floor_m)[rows, columns] * scene.cell_m**2
     return Regions(label, centre.astype(np.float32), np.bincount(index, air, count).astype(np.float32))
+
+
+def heard_regions(scene: Scene, regions: Regions) -> np.ndarray:
+    """Return which region's late field is heard in each cell, int32 [rows, columns]; -1 in matter and far from all.
+
+    Air that has no region, that over furniture, takes the one that is the fewest cells away through air: a region
+    behind a wall is no neighbour.
+    """
+    label = regions.label.copy()
+    _borrow(label, scene.floor_m < scene.ceiling_m, int(round(BORROWED_M / scene.cell_m)))
+    return label
+
+
+@njit(cache=True)
+def _borrow(label: np.ndarray, air: np.ndarray, most_cells: int) -> None:
+    """Spread labels, in place, over air that has none, up to so many cells from cell to cell."""
+    rows, columns = label.shape
+    queue = np.empty((rows * columns, 2), dtype=np.int32)
+    end = 0
+    for r in range(rows):
+        for c in range(columns):
+            if label[r, c] >= 0:
+                queue[end, 0], queue[end, 1] = r, c
+                end += 1
+    begin = 0
+    for _ in range(most_cells):
+        stop = end
+        while begin < stop:
+            r, c = queue[begin, 0], queue[begin, 1]
+            begin += 1
+            for step in range(4):
+                rr = r + (step == 0) - (step == 1)
+                cc = c + (step == 2) - (step == 3)
+                if 0 <= rr < rows and 0 <= cc < columns and air[rr, cc] and label[rr, cc] < 0:
+                    label[rr, cc] = label[r, c]
+                    queue[end, 0], queue[end, 1] = rr, cc
+                    end += 1
 
 
 @njit(cache=True)

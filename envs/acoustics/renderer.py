@@ -1,8 +1,9 @@
 """Renders impulse responses for many worlds at once.
 
 A response has two parts. The early one, `early_taps` long, is written anew for every pose. The late one is written
-when a listener enters another region or has turned by `LATE_TURN_RAD` since: what arrives after an eighth of a second
-has been reflected many times and changes its statistics no faster than that, and its spectra are kept.
+when a listener enters another region or has turned by `LATE_TURN_RAD` since: what arrives half a hop (an eighth of a
+second) after emission or later has mostly been reflected many times and changes its statistics no faster than that, and
+its spectra are kept.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from numba import njit
 
 from phonotaxis.envs.acoustics.bands import BANDS
 from phonotaxis.envs.acoustics.diffraction import TONES, WAVENUMBER, bend, lag_of
-from phonotaxis.envs.acoustics.edges import FROM_SOURCE, SOUND_PASSES_OVER_M, UNREACHED, edge_seen
+from phonotaxis.envs.acoustics.edges import FROM_SOURCE, UNREACHED, edge_seen, sight_m
 from phonotaxis.envs.scenes.raycast import line_of_sight
 
 MAX_WAYS = 4
@@ -56,6 +56,7 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
     """
     length = _by_length(edges, edge_m, listener)
     found, shortest = 0, np.inf
+    z = sight_m(plan, listener[0], listener[1])
     for _ in range(_TRIES):
         edge = length.argmin() if length.size else 0
         if length.size == 0 or not length[edge] < shortest + _LONGER_M or found == MAX_WAYS:
@@ -65,7 +66,7 @@ def ways_round(plan, edges, edge_m, edge_next, source, listener, ways_m, corner_
         one_bend = edge_next[edge] == FROM_SOURCE
         if edge_next[edge] == UNREACHED or (found > 0 and not one_bend):
             continue
-        if not edge_seen(plan, edges.open_m[edge], listener[0], listener[1]):
+        if not edge_seen(plan, edges.open_m[edge], listener[0], listener[1], z):
             continue
         shortest = min(shortest, whole_m)
         ways_m[found, 0] = whole_m
@@ -147,7 +148,7 @@ def way_over(plan, source, listener, level, top):
     Returns:
         Whether there is such a way.
     """
-    z = SOUND_PASSES_OVER_M
+    z = max(sight_m(plan, listener[0], listener[1]), sight_m(plan, source[0], source[1]))
     if not line_of_sight(
         plan.floor, plan.ceiling, plan.inv, plan.ox, plan.oy, listener[0], listener[1], z, source[0], source[1], z
     ):
@@ -184,6 +185,7 @@ def lit_level(plan, edges, edge_m, edge_next, source, listener, level):
     total = np.ones((BANDS, TONES), dtype=np.complex128)
     out = np.empty((BANDS, TONES), dtype=np.complex128)
     near = 0
+    z = sight_m(plan, listener[0], listener[1])
     for edge in range(edge_m.size):
         if edge_next[edge] != FROM_SOURCE:
             continue
@@ -193,7 +195,7 @@ def lit_level(plan, edges, edge_m, edge_next, source, listener, level):
         bent_m = np.sqrt((source_m + listener_m) ** 2 + (source[2] - listener[2]) ** 2)
         if bent_m - straight_m > _NEAR_LINE_M or near == 2 * MAX_WAYS:
             continue
-        if not edge_seen(plan, edges.open_m[edge], listener[0], listener[1]):
+        if not edge_seen(plan, edges.open_m[edge], listener[0], listener[1], z):
             continue
         near += 1
         sine = (source_m + listener_m) / bent_m

@@ -33,6 +33,7 @@ def task(**fields: Any) -> AudioGoalTask:
         ({"modalities": ["depth", "depth"]}, "modalities: .*must name depth, and each once"),
         ({"modalities": ["depth", "colour"]}, r"modalities\.1: .*'depth', 'semantic' or 'color'"),
         ({"depth_noise": {"min_range_m": 10.0}}, "depth_noise leaves no range: camera 0.1 to 10 m, noise 10.0 to None"),
+        ({"camera": {"mount_xyz_m": [0.1, 0.0, -0.2]}}, "mount_xyz_m is at z = -0.2 m, below the floor: heights"),
         ({"randomise": {"diffuse_noise_dba": 40}}, "needs noise.diffuse_dba"),
         ({"randomise": {"absorption_scale": [0.5, 20]}}, "absorption_scale: .*must lie within 0 to 10 times"),
         ({"unit": {"clip_below_full_scale_db": 50.0}}, "clip_below_full_scale_db: .*less than or equal to 40"),
@@ -122,6 +123,16 @@ def test_what_no_policy_can_be_told_is_said_of_the_task(fields: dict[str, Any], 
     mine = task(name="mine", **fields)
     with pytest.raises(ConfigError, match=said):
         mine.contract()
+
+
+def test_an_array_below_the_floor_is_refused_and_one_on_it_is_not(tmp_path: Path) -> None:
+    lines = "name: low\nchannel_map: [0, 1]\ndevice_channels: 2\nmic_xyz_m: [[0.05, 0, {}], [-0.05, 0, {}]]\n"
+    path = tmp_path / "low.yaml"
+    path.write_text(lines.format(-0.1, -0.2))
+    with pytest.raises(ConfigError, match=r"task mine: the middle of array .*low.yaml is at z = -0.15 m, .*stands"):
+        task(name="mine", array=str(path)).contract()
+    path.write_text(lines.format(-0.02, 0.02))
+    assert task(array=str(path)).contract().array.name == "low"
 
 
 def test_depth_alone_is_the_default() -> None:

@@ -123,6 +123,32 @@ def test_sources_walk_to_and_fro_at_their_speed_and_are_heard_from_where_they_ar
     assert np.isfinite(world.observation["audio"]).all()
 
 
+def test_a_source_with_nowhere_near_to_go_walks_to_another_cell(make_task: MakeTask) -> None:
+    """In a room of four cells, none of them two metres away; its own was once drawn, a way of no length."""
+    task = make_task(
+        **QUIET, scenes={"source": "empty_room", "options": {"size_m": [0.6, 0.6]}, "count": 1}, min_distance_m=0.0,
+        sources=Sources(goal_speed_mps=0.2),
+    )  # fmt: skip
+    world = begun(task, 8)
+    world.step(np.full(8, 2))
+    moved = [np.hypot(*(world.source_m(k) - world.library.fields[world.episodes[k].goal().field].source_m)[:2])
+             for k in range(8)]  # fmt: skip
+    assert min(moved) > 0.05
+    assert np.isfinite(world.observation["audio"]).all()
+
+
+def test_a_source_with_nowhere_to_go_stands_still(make_task: MakeTask) -> None:
+    task = make_task(
+        **QUIET, scenes={"source": "empty_room", "options": {"size_m": [0.5, 0.5]}, "count": 1}, min_distance_m=0.0,
+        sources=Sources(goal_speed_mps=0.2),
+    )  # fmt: skip
+    world = begun(task)
+    levels = loudness(world, 3)
+    assert not world.hearing.listeners.moves.any()
+    assert np.isfinite(world.hearing.listeners.source_m).all()
+    assert (levels > 0.0).all()
+
+
 def test_range_and_bearing_are_of_a_walking_source_itself_not_of_its_way_points(make_task: MakeTask) -> None:
     world = begun(make_task(**QUIET, sources=Sources(goal_speed_mps=1.0)))
     astray_m = 0.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Literal
 
@@ -178,10 +179,9 @@ def test_the_direct_sound_outweighs_what_follows_it() -> None:
 
 def test_a_front_end_written_down_before_there_was_a_choice_stays_what_it_was() -> None:
     first = FrontEnd(weighting="phase", elevations=0)
-    written = first.model_dump(exclude={"weighting", "elevations"})
-    assert FrontEnd.model_validate(written) == first
-    assert FrontEnd.model_validate({"n_fft": 512}).weighting == "onset"  # a person's choice of one thing
     contract = _contract(front_end=first)
+    written = contract.model_dump(mode="json", exclude={"front_end": {"weighting", "elevations"}})
+    assert Contract.from_json(json.dumps(written)) == contract
     features = AudioFrontEnd(contract)(_plane_wave(contract, 1.0, 0.01))
     assert features.shape == (1, 8 * 36 + 4 * 25 + 8 * 7 + 1)
 

@@ -25,7 +25,7 @@ class Parts:
 
     def __init__(self, array: MicrophoneArray, sound: np.ndarray, seed: int = 0, step: int = 0) -> None:
         worlds, mics = sound.shape[:2]
-        self.hiss, self.sound = self_noise(array, RATE_HZ), sound.astype(np.float32)
+        self.hiss, self.sound = self_noise(array, RATE_HZ, sound.shape[2]), sound.astype(np.float32)
         self.keys = np.array([key_of(seed + world) for world in range(worlds)], dtype=np.uint64)
         self.step = np.full(worlds, step)
         self.codes, self.clipped = np.full(sound.shape, 7, dtype=np.int16), np.full(worlds, -1)
@@ -84,6 +84,21 @@ def test_self_noise_is_new_in_each_step_episode_and_microphone(array: Microphone
     correlation = np.corrcoef(rows) - np.eye(16)
     assert np.abs(correlation).max() < 0.1
     assert np.array_equal(first, convert(noisy, silence, step=0))
+
+
+def test_no_two_microphones_ever_hear_the_same_self_noise(array: MicrophoneArray) -> None:
+    """At no lag, in no hop: shared noise that comes a little later in one of two sounds like a direction."""
+    noisy = array.model_copy(update={"self_noise_dba": 50.0})
+    parts = Parts(noisy, np.zeros((64, 4, 4000)))
+    spectra = np.fft.rfft(parts.convert() / parts.codes.std(), 8192, axis=2)
+    pairs = [(a, b) for a in range(4) for b in range(a)]
+    alike = [np.abs(np.fft.irfft(spectra[:, a] * spectra[:, b].conj(), axis=1)).max() / 4000 for a, b in pairs]
+    assert max(alike) < 0.1
+
+
+def test_the_bank_of_self_noise_is_longer_than_any_hop(array: MicrophoneArray) -> None:
+    codes = convert(array.model_copy(update={"self_noise_dba": 50.0}), np.zeros((1, 4, 300_000)))
+    assert 0.9 < codes[0, :, :1000].std() / codes[0, :, -1000:].std() < 1.1
 
 
 def test_codes_are_rounded_and_clipped(array: MicrophoneArray) -> None:

@@ -15,10 +15,10 @@ from phonotaxis.envs.acoustics import impulse_response
 from phonotaxis.envs.acoustics.air import ATTENUATION_DB_PER_KM, SPEED_OF_SOUND_MPS
 from phonotaxis.envs.acoustics.energy_codes import decode
 from phonotaxis.envs.acoustics.field import SourceField, scene_sound, source_field
-from phonotaxis.envs.acoustics.regions import listening_regions
+from phonotaxis.envs.acoustics.regions import heard_regions, listening_regions
 from phonotaxis.envs.acoustics.tracer import AZIMUTHS, BIN_S, CERTAIN, DIRECTIONS, ELEVATIONS, slot_of
 from phonotaxis.envs.scenes.materials import INDEX, OCTAVE_BANDS_HZ, absorption_table
-from phonotaxis.envs.scenes.scene import Scene
+from phonotaxis.envs.scenes.scene import Scene, SceneError
 
 RATE_HZ = 16000
 DOOR = np.array([5.05, 1.45])
@@ -243,3 +243,38 @@ def test_regions_keep_to_their_side_of_a_wall(two_rooms: Scene) -> None:
         rows, columns = np.nonzero(regions.label == region)
         assert np.hypot(np.ptp(rows), np.ptp(columns)) <= np.hypot(9, 9)
         assert np.allclose((x, y), two_rooms.centre_of(rows.mean(), columns.mean()), atol=1e-5)
+
+
+def raised(scene: Scene, height_m: float, low: tuple[float, float], high: tuple[float, float]) -> Scene:
+    """Stand something on the floor between two places."""
+    floor = scene.floor_m.copy()
+    (first_row, first_column), (last_row, last_column) = scene.cell_of(*low), scene.cell_of(*high)
+    floor[first_row : last_row + 1, first_column : last_column + 1] = height_m
+    return dataclasses.replace(scene, name=f"{scene.name}_{height_m}", floor_m=floor)
+
+
+@pytest.mark.parametrize("height_m", [0.5, 0.75, 1.5])
+def test_over_furniture_the_late_field_is_that_of_the_floor_beside_it(two_rooms: Scene, height_m: float) -> None:
+    scene = raised(two_rooms, height_m, (2.05, 2.05), (3.15, 3.15))
+    over, beside = (
+        impulse_response(scene, SOURCES[0], (x, 2.6, height_m + 0.2)).astype(float)[:, 1600:] for x in (2.4, 1.6)
+    )
+    assert 10 * np.log10((over**2).sum() / (beside**2).sum()) == pytest.approx(0.0, abs=3.0)
+
+
+def test_no_late_field_comes_through_a_wall_to_furniture_beside_it(two_rooms: Scene) -> None:
+    """Cells of floor behind the wall are nearer than those in front of the cupboard."""
+    scene = raised(two_rooms, 2.0, (4.05, 3.05), (4.95, 4.95))
+    plain, regions = listening_regions(two_rooms), listening_regions(scene)
+    heard = heard_regions(scene, regions)
+    assert np.array_equal(heard[regions.label >= 0], regions.label[regions.label >= 0])
+    row, column = scene.cell_of(4.95, 4.0)
+    assert regions.label[row, column] == -1 < plain.label[row, column]
+    assert heard[row, column] in set(regions.label[:, :50].ravel()) - {-1}
+    assert (heard[scene.is_wall] == -1).all()
+
+
+def test_where_no_floor_is_near_no_response_is_made(two_rooms: Scene) -> None:
+    scene = raised(two_rooms, 0.6, (0.05, 0.05), (4.95, 4.95))
+    with pytest.raises(SceneError, match=r"the listener at \(2.00, 2.00, 1.00\) m is more than 2 m from any floor"):
+        impulse_response(scene, SOURCES[0], (2.0, 2.0, 1.0))

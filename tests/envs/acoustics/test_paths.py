@@ -211,3 +211,39 @@ def test_mirror_images_leave_towards_where_they_are_reflected() -> None:
         mirrored[axis] = 2.0 * wall - listener[axis]
         np.testing.assert_allclose(ends, mirrored, atol=1e-6)
     assert at_walls >= 4
+
+
+@pytest.mark.parametrize("height_m", [1.2, 1.5, 2.2])
+def test_a_source_on_something_tall_is_heard_round_the_corner(two_rooms: Scene, height_m: float) -> None:
+    """As one that hangs there is."""
+    floor = two_rooms.floor_m.copy()
+    (row, column) = two_rooms.cell_of(8.05, 3.55)
+    floor[row : row + 10, column : column + 6] = height_m
+    cupboard = dataclasses.replace(two_rooms, name=f"cupboard_{height_m}", floor_m=floor)
+    source, listener = (8.25, 3.75, height_m + 0.15), (2.5, 4.5, 0.5)
+    found, hung = (paths_of(scene, source, listener) for scene in (cupboard, two_rooms))
+    np.testing.assert_allclose(found.position_m[0], hung.position_m[0])
+    np.testing.assert_allclose(found.gain[0], hung.gain[0])
+    region = int(scene_sound(cupboard)[0].label[cupboard.cell_of(*listener[:2])])
+    assert source_field(cupboard, source, 0.1).echoes[region] > 0
+
+
+def test_a_source_on_something_tall_is_heard_over_its_edge(two_rooms: Scene) -> None:
+    """Who stands close before a cupboard doesn't see what stands on it."""
+    floor = two_rooms.floor_m.copy()
+    (row, column) = two_rooms.cell_of(8.05, 3.05)
+    floor[row : row + 10, column : column + 10] = 1.6
+    cupboard = dataclasses.replace(two_rooms, name="wide_cupboard", floor_m=floor)
+    found = paths_of(cupboard, (8.55, 3.55, 1.7), (7.5, 3.55, 0.5))
+    assert not found.visible
+    assert found.position_m[0, 2] == pytest.approx(1.6, abs=1e-3)
+    assert found.position_m[0, 0] == pytest.approx(8.05, abs=0.1)
+
+
+def test_a_source_under_something_that_hangs_low_is_heard_round_the_corner(two_rooms: Scene) -> None:
+    ceiling = two_rooms.ceiling_m.copy()
+    (row, column) = two_rooms.cell_of(8.05, 3.55)
+    ceiling[row : row + 5, column : column + 5] = 1.0
+    shelf = dataclasses.replace(two_rooms, name="shelf", ceiling_m=ceiling)
+    found, plain = (paths_of(scene, (8.25, 3.75, 0.5), (2.5, 4.5, 0.5)) for scene in (shelf, two_rooms))
+    np.testing.assert_allclose(found.position_m[0], plain.position_m[0])
