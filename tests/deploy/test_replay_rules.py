@@ -27,24 +27,31 @@ STEP = 5
 Change = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 
+def replayed(
+    recorded: tuple[Path, Bundle], target: Path, same_engine: bool, change: Callable[[Message], dict[str, Any]]
+) -> ReplayReport:
+    """Replay a copy in which one step is changed, recorded by this engine or as if by one of another make."""
+    path, bundle = recorded
+    episode = read_episode(path)
+    if not same_engine:
+        episode.metadata["engine"] = json.dumps({"engine": "another"})
+
+    def edit(message: Message) -> Message:
+        if message.topic != messages.STEP_TOPIC or json.loads(message.data)["step"] != STEP:
+            return message
+        return replace(message, data=messages.encode_json(change(message)))
+
+    rewrite(episode, target, lambda found: [edit(message) for message in found])
+    return check(target, bundle)
+
+
 @pytest.fixture
 def judge(recorded: tuple[Path, Bundle], tmp_path: Path) -> Callable[..., ReplayReport]:
     """Replay a copy in which one step's outputs are changed, as an engine of another make would have had them."""
-    path, bundle = recorded
 
     def run(change: Change, same_engine: bool = False) -> ReplayReport:
-        episode = read_episode(path)
-        if not same_engine:
-            episode.metadata["engine"] = json.dumps({"engine": "another"})
-
-        def edit(message: Message) -> Message:
-            if message.topic != messages.STEP_TOPIC or json.loads(message.data)["step"] != STEP:
-                return message
-            return replace(message, data=messages.encode_json(_changed(bundle.contract, message, change)))
-
         target = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}.mcap"
-        rewrite(episode, target, lambda found: [edit(message) for message in found])
-        return check(target, bundle)
+        return replayed(recorded, target, same_engine, lambda message: _changed(recorded[1].contract, message, change))
 
     return run
 
@@ -115,21 +122,12 @@ def test_the_same_engine_gets_no_tolerance_at_all(judge: Any) -> None:
 def test_what_repeats_a_step_for_people_says_the_same_on_any_engine(
     recorded: tuple[Path, Bundle], tmp_path: Path, key: str, same_engine: bool
 ) -> None:
-    path, bundle = recorded
-    episode = read_episode(path)
-    if not same_engine:
-        episode.metadata["engine"] = json.dumps({"engine": "another"})
-
-    def edit(message: Message) -> Message:
-        if message.topic != messages.STEP_TOPIC or json.loads(message.data)["step"] != STEP:
-            return message
-        step = json.loads(message.data)
+    def edit(message: Message) -> dict[str, Any]:
+        step: dict[str, Any] = json.loads(message.data)
         others = {"action_name": "stop", "stop": not step["stop"], "motion": [0.5] * 6}
-        changed = {**step, key: others[key] if key in others else step[key] + 1e-9}
-        return replace(message, data=messages.encode_json(changed))
+        return {**step, key: others[key] if key in others else step[key] + 1e-9}
 
-    rewrite(episode, tmp_path / "copy.mcap", lambda found: [edit(message) for message in found])
-    report = check(tmp_path / "copy.mcap", bundle)
+    report = replayed(recorded, tmp_path / "copy.mcap", same_engine, edit)
     assert report.same_engine == same_engine
     quantity = "setpoint" if key in ("v_mps", "w_radps", "stop") else key
     assert [(m.step, m.quantity) for m in report.mismatches] == [(STEP, quantity)]
