@@ -17,6 +17,8 @@ class ImitationConfig(InLanes):
     Attributes:
         stop_within: share of the success radius within which the expert stops: an imitator that stops a little early
             then still succeeds.
+        goal_noise: standard deviation of the noise that is added to what names an episode's goal, whose root mean
+            square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
         half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never.
@@ -32,6 +34,7 @@ class ImitationConfig(InLanes):
     buffer_frames: int = Field(default=200_000, ge=1024)
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
+    goal_noise: float = Field(default=1.0, ge=0)
     half_precision: bool = True
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0)

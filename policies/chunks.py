@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonotaxis.configs import contract as names
+
 
 class Chunk(NamedTuple):
     """Experience of `batch` worlds over `time` steps; what the learner sees of it.
@@ -31,6 +33,22 @@ class Chunk(NamedTuple):
     range_m: Tensor
     distance_m: Tensor
     to_go: Tensor
+
+
+def with_goal_noise(chunk: Chunk, deviation: float, rng: np.random.Generator) -> Chunk:
+    """Return a chunk whose named goals are off, each world's by one draw; where nothing is named nothing changes.
+
+    Args:
+        chunk: as drawn, float32; left as it is.
+        deviation: standard deviation, where a named goal's root mean square is 1.
+        rng: of the draw.
+    """
+    goal = chunk.features.get(names.GOAL)
+    if goal is None or deviation == 0.0:
+        return chunk
+    drawn = torch.from_numpy(rng.standard_normal(goal.shape[1:], dtype=np.float32))
+    off = torch.where(goal.any(dim=-1, keepdim=True), goal + deviation * drawn, goal)
+    return chunk._replace(features=chunk.features | {names.GOAL: off})
 
 
 class ChunkBuffer:

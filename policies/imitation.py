@@ -23,7 +23,7 @@ from phonotaxis.policies.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from phonotaxis.policies.chunks import ChunkBuffer
+from phonotaxis.policies.chunks import ChunkBuffer, with_goal_noise
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
@@ -96,6 +96,7 @@ class ImitationTrainer:
         )
         frames = config.worlds * config.chunk
         self.buffer = ChunkBuffer(max(config.buffer_frames // config.chunk, config.worlds), config.seed)
+        self._rng = np.random.Generator(np.random.PCG64([0x676F616C, config.seed]))
         self.rounds = 0
         self.seconds = 0.0
         self.updates = 0
@@ -294,7 +295,7 @@ class ImitationTrainer:
         return total
 
     def _update(self) -> Losses:
-        chunk = self.buffer.draw(self.config.batch_chunks)
+        chunk = with_goal_noise(self.buffer.draw(self.config.batch_chunks), self.config.goal_noise, self._rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
             output = self.policy.unroll(chunk.features, chunk.state, chunk.episode_start)
         losses = imitation_losses(single(output), chunk, self.config.task)

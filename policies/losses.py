@@ -13,7 +13,7 @@ from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.policy import PolicyOutput
 
 _TEMPERATURE = 0.25  # actions: how much worse an action may be and still be imitated
-_WEIGHTS = {"regret": 0.5, "imitation": 1.0, "bearing": 0.2, "distance": 0.1, "belief": 0.1, "value": 0.02}
+_WEIGHTS = {"regret": 0.5, "imitation": 1.0, "bearing": 0.4, "distance": 0.1, "belief": 0.1, "value": 0.02}
 
 
 class Losses(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phonotaxis.policies.chunks import Chunk, ChunkBuffer
+from phonotaxis.policies.chunks import Chunk, ChunkBuffer, with_goal_noise
 
 
 def chunk(first: int, batch: int, time: int = 3) -> Chunk:
@@ -84,3 +84,30 @@ def test_features_are_kept_in_half_precision() -> None:
 def test_an_empty_ring_has_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="high <= 0"):
         ChunkBuffer(4, seed=0).draw(1)
+
+
+def test_a_named_goal_is_off_by_one_draw_a_world() -> None:
+    """The same at every step, another in each world, of the deviation asked for; a goal that isn't named stays zeros."""
+    named = torch.ones(3, 400, 96)
+    named[:, 7] = 0.0
+    clean = chunk(0, 400)
+    clean = clean._replace(features=clean.features | {"goal": named})
+    noisy = with_goal_noise(clean, 0.5, np.random.default_rng(0))
+    off = noisy.features["goal"] - named
+    assert torch.equal(off[0], off[1])
+    assert torch.equal(off[0], off[2])
+    assert not torch.equal(off[0, 0], off[0, 1])
+    assert not off[:, 7].any()
+    others = torch.arange(400) != 7
+    assert float(off[0, others].std()) == pytest.approx(0.5, rel=0.02)
+    assert float(off[0, others].mean()) == pytest.approx(0.0, abs=0.02)
+    assert torch.equal(noisy.features["audio"], clean.features["audio"])
+    assert torch.equal(clean.features["goal"], named)
+
+
+def test_without_a_goal_or_deviation_nothing_is_off() -> None:
+    """A training that names nothing, and one that asks for no noise, learn from chunks as they are."""
+    nameless = chunk(0, 4)
+    assert with_goal_noise(nameless, 1.0, np.random.default_rng(0)) is nameless
+    named = nameless._replace(features={"goal": torch.ones(3, 4, 96)})
+    assert with_goal_noise(named, 0.0, np.random.default_rng(0)) is named
