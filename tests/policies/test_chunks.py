@@ -87,7 +87,7 @@ def test_an_empty_ring_has_nothing_to_draw() -> None:
 
 
 def test_a_named_goal_is_off_by_one_draw_a_world() -> None:
-    """The same at every step, another in each world, of the deviation asked for; a goal that isn't named stays zeros."""
+    """The same at every step, another in each world, of the deviation asked for; what isn't named stays zeros."""
     named = torch.ones(3, 400, 96)
     named[:, 7] = 0.0
     clean = chunk(0, 400)
