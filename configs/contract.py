@@ -189,6 +189,13 @@ class Contract(Frozen):
             raise ValueError(f"front_end.high_hz {self.front_end.high_hz} exceeds half the sample rate")
         if self.front_end.n_fft > self.window_samples:
             raise ValueError(f"front_end.n_fft {self.front_end.n_fft} exceeds window_samples {self.window_samples}")
+        spec = self.front_end
+        bins, needed = spec.bins(self.sample_rate_hz), max(2, spec.direction_bands)
+        if bins < needed:
+            raise ValueError(
+                f"front_end: {bins} bins lie between {spec.low_hz} and {spec.high_hz} Hz, {needed} are needed (two, "
+                "and one for each of direction_bands): widen the bounds, raise n_fft, or ask for fewer bands"
+            )
         return self
 
     @property

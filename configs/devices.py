@@ -99,7 +99,7 @@ class WaveshareDrive(Frozen):
 
 
 class Ros2Drive(Frozen):
-    """A base driven by ROS 2: geometry_msgs/Twist out, nav_msgs/Odometry in."""
+    """A base driven by ROS 2: geometry_msgs/Twist or TwistStamped out, as its node takes it, nav_msgs/Odometry in."""
 
     kind: Literal["ros2"] = "ros2"
     topic: str = "/cmd_vel"

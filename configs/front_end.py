@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from phonotaxis.configs.base import Frozen
 
@@ -34,6 +34,17 @@ class FrontEnd(Frozen):
     spectrum_bands: int = Field(default=24, ge=1, le=128)
     weighting: Literal["onset", "phase"] = "onset"
     elevations: int = Field(default=6, ge=0, le=18)
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> FrontEnd:
+        if self.low_hz >= self.high_hz:
+            raise ValueError(f"low_hz {self.low_hz:g} must be under high_hz {self.high_hz:g}")
+        return self
+
+    def bins(self, sample_rate_hz: int) -> int:
+        """Return how many frequencies of the transform lie between the bounds, without the constant."""
+        each = (number * sample_rate_hz / self.n_fft for number in range(1, self.n_fft // 2 + 1))
+        return sum(self.low_hz <= hz <= self.high_hz for hz in each)
 
 
 def fill_in(stored: Any) -> None:

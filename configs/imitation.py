@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from phonotaxis.configs.lanes import InLanes
@@ -17,11 +19,13 @@ class ImitationConfig(InLanes):
     Attributes:
         stop_within: share of the success radius within which the expert stops: an imitator that stops a little early
             then still succeeds.
+        max_frames: it ends with the round that makes so many, whatever `minutes` says.
         goal_noise: standard deviation of the noise that is added to what names an episode's goal, whose root mean
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
         half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
-            and the best is kept beside the checkpoints; 0 for never.
+            and the best is kept beside the checkpoints; 0 for never. With `max_frames` no clock decides that: it runs
+            after every such share of the training, as if that took `minutes`.
     """
 
     policy: PolicyConfig = PolicyConfig()
@@ -53,3 +57,34 @@ class ImitationConfig(InLanes):
         if self.policy.caution:
             raise ValueError("policy.caution: the expert has no preferences; `phonotaxis prefer` trains that head")
         return self
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> ImitationConfig:
+        collected = self.worlds * self.chunk
+        if self.max_frames is not None and self.max_frames <= collected:
+            raise ValueError(
+                f"max_frames must be over {collected}, the first round (worlds times chunk), with which nothing is "
+                f"learnt yet; got {self.max_frames}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_value(self) -> ImitationConfig:
+        for name in ("success_reward", "step_reward", "progress_reward_per_m"):
+            told = [getattr(lane.task, name) for lane in self.all_lanes]
+            for number, own in enumerate(told):
+                if own != told[0]:
+                    raise ValueError(
+                        f"lanes.{number}: its task.{name} is {own:g}, that of the first lane {told[0]:g}; one value is "
+                        "learnt of all lanes, so that they must be rewarded alike"
+                    )
+        return self
+
+
+def fill_in_noise(stored: dict[str, Any]) -> None:
+    """Write into a training's configuration as its checkpoint holds it, in place, what there was not in its time.
+
+    One of before named goals were learnt under noise goes on without. What a person writes isn't read by this rule.
+    """
+    if "expert_until" in stored:  # of imitation, and of no other training
+        stored.setdefault("goal_noise", 0.0)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from phonotaxis.configs.base import ConfigError, Frozen, changed
+from phonotaxis.configs import presets
+from phonotaxis.configs.base import ConfigError, Frozen, build, changed
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.task import AudioGoalTask
 
 _SHORT = frozenset(("suite", "array", "changes"))  # what a file may say of a lane's task in short
-_OF_EACH_LANE = ("episode_steps", "scene_count")  # void beside lanes, which have their own
+_OF_EACH_LANE = ("episode_steps", "scene_count", "validation")  # void beside lanes, which have their own
 
 
 class Lane(Frozen):
@@ -23,6 +24,8 @@ class Lane(Frozen):
 
     Attributes:
         task: what is trained.
+        validation: what it is validated on, heard and seen as `task` is; None for what `policies.validation` makes of
+            that. Void beside `suite`, whose validation split it then is.
         worlds: simulated at once, the lane's share of the experience.
         episode_steps: episodes are cut here while collecting.
         scene_count: scenes kept in memory and drawn from; the task's own number where left out. To trace a source's
@@ -30,6 +33,7 @@ class Lane(Frozen):
     """
 
     task: AudioGoalTask
+    validation: AudioGoalTask | None = None
     worlds: int = Field(default=16, ge=1, le=4096)
     episode_steps: int = Field(default=250, ge=1)
     scene_count: int | None = Field(default=None, ge=1, le=100_000)
@@ -43,8 +47,10 @@ class Lane(Frozen):
         if "suite" in data:
             if "task" in data:
                 raise ValueError("a lane has a suite or a task, not both")
+            if "validation" in data:
+                raise ValueError("validation: void beside a suite, which says it itself")
             try:
-                rest["task"] = load_suite(data["suite"]).task_of("train").model_dump()
+                rest |= suite_tasks(data["suite"])
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         task = rest.get("task", {})
@@ -60,10 +66,11 @@ class InLanes(Frozen):
     """What a training says of its tasks: one, or several in `lanes`.
 
     What lanes say themselves is refused beside them: another `task` than the first lane's, another number of `worlds`
-    than theirs together, `episode_steps` and `scene_count`.
+    than theirs together, `validation`, `episode_steps` and `scene_count`.
 
     Attributes:
         task: what is trained, where there are no `lanes`.
+        validation: where there are no lanes, what it is validated on; see `Lane`.
         lanes: tasks trained at once; the first one's contract is the policy's until it is exported for another. They
             all name goals or none does, and have the same front end and actions.
         worlds: simulated at once; with lanes, those of all together.
@@ -72,6 +79,7 @@ class InLanes(Frozen):
     """
 
     task: AudioGoalTask = AudioGoalTask()
+    validation: AudioGoalTask | None = None
     lanes: tuple[Lane, ...] = ()
     worlds: int = Field(default=64, ge=1, le=4096)
     episode_steps: int = Field(default=250, ge=1)
@@ -110,8 +118,37 @@ class InLanes(Frozen):
     @property
     def all_lanes(self) -> tuple[Lane, ...]:
         """The lanes; where none are given one of the task."""
-        alone = Lane(task=self.task, worlds=self.worlds, episode_steps=self.episode_steps, scene_count=self.scene_count)
-        return self.lanes or (alone,)
+        of_each = {name: getattr(self, name) for name in _OF_EACH_LANE}
+        return self.lanes or (Lane(task=self.task, worlds=self.worlds, **of_each),)
+
+
+def suite_tasks(name: str) -> dict[str, AudioGoalTask]:
+    """Return what a lane, or a training without lanes, says of a suite: `task`, and `validation` of one's own suite.
+
+    What a shipped name stands for never changes, so that a checkpoint needn't hold it; a file may, or be gone.
+
+    Raises:
+        ConfigError: no such suite.
+    """
+    suite = load_suite(name)
+    own = {} if name in presets.names("suites") else {"validation": suite.task_of("validation")}
+    return {"task": suite.task_of("train")} | own
+
+
+def first_tasks(config: dict[str, Any], where: str) -> dict[str, AudioGoalTask]:
+    """Return what a training's first lane says of its tasks, as `suite_tasks`; empty where nothing is said.
+
+    Args:
+        config: of a checkpoint, or `training` of a bundle's provenance.
+        where: what the user knows it as.
+
+    Raises:
+        ConfigError: a task isn't of this version's form.
+    """
+    inner = config.get("ppo", config)
+    first = (inner.get("lanes") or [inner])[0]
+    told = {name: first[name] for name in ("task", "validation") if first.get(name) is not None}
+    return {name: build(AudioGoalTask, task, f"{where}: {name}") for name, task in told.items()}
 
 
 def without_void(fields: dict[str, Any]) -> dict[str, Any]:
@@ -121,10 +158,14 @@ def without_void(fields: dict[str, Any]) -> dict[str, Any]:
 
 def lane_names(lanes: Sequence[Lane]) -> list[str]:
     """Return a name for each lane: its task's and its array's, numbered where that is another's too."""
+    return numbered(f"{lane.task.name} {lane.task.array}" for lane in lanes)
+
+
+def numbered(given: Iterable[str]) -> list[str]:
+    """Return names that differ: one that is given again gets a number, from 2 up."""
     names: list[str] = []
-    for lane in lanes:
-        name = own = f"{lane.task.name} {lane.task.array}"
-        number = 1
+    for own in given:
+        name, number = own, 1
         while name in names:
             number += 1
             name = f"{own} {number}"

@@ -41,3 +41,13 @@ class PpoConfig(InLanes):
         if self.worlds % 2:
             raise ValueError(f"worlds must be even, half of them make a batch; got {self.worlds}")
         return self
+
+    @model_validator(mode="after")
+    def _policy_learns(self) -> PpoConfig:
+        alone = self.critic_rollouts * self.worlds * self.steps
+        if self.frames <= alone:
+            raise ValueError(
+                f"frames must be over {alone}, of which the critic learns alone (critic_rollouts times worlds times "
+                f"steps); got {self.frames}"
+            )
+        return self

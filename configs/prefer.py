@@ -40,7 +40,8 @@ class PreferConfig(Frozen):
         worlds: simulated at once.
         scene_count: scenes drawn from; to trace a source's sound takes as long as a hundred steps.
         temperature: of the actions drawn; above 1 episodes of one start differ more.
-        episode_steps: episodes are cut here.
+        max_rounds: it ends after so many, whatever `minutes` and the clock say.
+        episode_steps: episodes are cut here, and one that is counts as failed; the task's own number where left out.
         kept_starts: of the newest rounds, from whose episodes pairs are drawn.
         beta: how far a pair's log odds are to move for its rank to count as learnt; larger moves less.
         hold: weight of the mean divergence from the untouched policy, nats a step.
@@ -60,7 +61,7 @@ class PreferConfig(Frozen):
     worlds: int = Field(default=32, ge=1, le=4096)
     scene_count: int = Field(default=200, ge=1, le=100_000)
     temperature: float = Field(default=1.0, gt=0, le=10.0)
-    episode_steps: int = Field(default=250, ge=1)
+    episode_steps: int | None = Field(default=None, ge=1)
     kept_starts: int = Field(default=256, ge=1)
     updates: int = Field(default=32, ge=1)
     batch_pairs: int = Field(default=16, ge=1, le=1024)

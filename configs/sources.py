@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phonotaxis.configs.base import Frozen
 from phonotaxis.configs.source_directivity import OmnidirectionalSource, SourceDirectivities
 
 MAX_DISTRACTORS = 7
+MAX_LEVEL_DB = 60.0  # of a distractor against the goal: beyond that one of them can't be heard at all
 WAYPOINT_M = 1.0
 
 
@@ -18,11 +19,11 @@ class Sources(Frozen):
 
     Attributes:
         plays: "loop" goes on and on; "once" ends with the recording, which begins with the episode.
-        starts_after_s: the goal is silent for so long, drawn from this range; seconds.
+        starts_after_s: the goal is silent for so long, drawn from this range; seconds. It ends before an episode must.
         stops_after_s: the goal falls silent after so long since the episode began, drawn from this range, as a
             telephone does; None goes on.
         distractors: how many other sources play all the time.
-        distractor_level_db: their level against the goal's, drawn from this range, dB.
+        distractor_level_db: their level against the goal's, drawn from this range, dB; -60 to 60.
         distractor_kinds: kinds of sound that they are drawn from; all but the goal's where it is empty.
         goal_kinds: kinds of sound that the goal is drawn from; all where it is empty.
         goal_speed_mps: the goal walks to and fro between its place and another of the scene; 0 stands still. Its
@@ -53,4 +54,16 @@ class Sources(Frozen):
             raise ValueError(f"starts_after_s must be at least 0, got {self.starts_after_s[0]:g}")
         if self.stops_after_s is not None and self.stops_after_s[0] < self.starts_after_s[1]:
             raise ValueError("stops_after_s must not begin before starts_after_s ends: the goal would never be heard")
+        if self.stops_after_s is not None and self.stops_after_s[1] <= self.starts_after_s[0]:
+            raise ValueError(
+                f"stops_after_s must end after starts_after_s begins, {self.starts_after_s[0]:g} s, got "
+                f"{self.stops_after_s[1]:g}: the goal would never be heard"
+            )
         return self
+
+    @field_validator("distractor_level_db")
+    @classmethod
+    def _audible(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if any(abs(level) > MAX_LEVEL_DB for level in value):
+            raise ValueError(f"expected levels from {-MAX_LEVEL_DB:g} to {MAX_LEVEL_DB:g} dB against the goal's")
+        return value

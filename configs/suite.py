@@ -8,6 +8,7 @@ sounds are drawn from is keyed by the split.
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -25,6 +26,7 @@ DEFAULT_SUITE = "audiogoal-v1"
 SCENE_SEEDS = {"train": (0, 1_000_000), "validation": (2_000_000, 3_000_000), "test": (3_000_000, 4_000_000)}
 # Of episodes. Training counts up from its own seed times a million, far below 2^40.
 EPISODE_SEEDS = {"train": (0, 2**40), "validation": (2**40, 2**41), "test": (2**41, 2**42)}
+_OWN_NAME = "give yours a name of its own, e.g. my-house-v1, under which its figures can't be taken for others'"
 # Of a task, what `task_of` fills in.
 _OF_SPLITS = {
     "scenes": ("first_seed", "count"),
@@ -146,9 +148,17 @@ def load_suite(name: str) -> Suite:
     """Load a suite by name, or your own by the path of its .yaml file.
 
     Raises:
-        ConfigError: no such suite, or not one.
+        ConfigError: no such suite, or not one; or another under the name of a shipped one.
     """
-    return presets.load("suites", name, Suite)
+    suite = presets.load("suites", name, Suite)
+    shipped = presets.names("suites")
+    if name not in shipped:
+        said = presets.read_yaml(Path(name))
+        if "like" in said and "name" not in said:
+            raise ConfigError(f"{name}: name: required beside `like`; {_OWN_NAME}")
+        if suite.name in shipped and suite != presets.load("suites", suite.name, Suite):
+            raise ConfigError(f"{name}: name: '{suite.name}' is a shipped suite, and this one is another; {_OWN_NAME}")
+    return suite
 
 
 def with_array(suite: Suite, array: str | None) -> Suite:

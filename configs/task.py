@@ -13,6 +13,7 @@ from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, Frozen, build
 from phonotaxis.configs.contract import (
+    Body,
     ContinuousActions,
     Contract,
     GoalSpec,
@@ -28,6 +29,8 @@ from phonotaxis.configs.randomisation import Randomisation
 from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.unit_variation import UnitVariation
 from phonotaxis.configs.vision import DepthNoise, Modality
+
+MAX_SOURCE_HEIGHT_M = 50.0  # no ceiling is so high
 
 
 def check_over_floor(what: str, z_m: float) -> None:
@@ -48,9 +51,14 @@ def is_one_scene(source: str) -> bool:
 
 
 class SceneSet(Frozen):
-    """Which scenes episodes are drawn from: `count` seeds of one source, from `first_seed` on.
+    """Which scenes episodes are drawn from.
 
-    Of a source that is one scene (`is_one_scene`) it is 1 where nothing is said.
+    Attributes:
+        source: of the scenes: a registered one, a preset of `configs/scenes`, or a file (docs/scenes.md).
+        first_seed: of the scenes of a source.
+        count: of scenes, with seeds from `first_seed` on; 1 where nothing is said of a source that is one scene
+            (`is_one_scene`).
+        options: of the source.
     """
 
     source: str = "apartment"
@@ -76,8 +84,15 @@ class SceneSet(Frozen):
 class SoundSet(Frozen):
     """Which sounds play: the procedural bank of a split, or the recordings of a folder.
 
-    `kinds` names the bank's kinds of sound; empty takes the split's own, of which no two splits share one. Recordings
-    have none.
+    Attributes:
+        split: of the bank, by which its sounds are drawn.
+        kinds: the bank's kinds of sound; empty takes the split's own, of which no two splits share one. Recordings have
+            none.
+        seed: of the bank's sounds.
+        instances_per_kind: how many sounds of each kind the bank makes.
+        folder: of recordings, which play instead of the bank's.
+        mean_level_db_spl: level of the goal, dB SPL at 1 m from it, on its axis.
+        level_range_db: an episode's level is drawn from the mean less to the mean plus so much, dB.
     """
 
     split: Literal["train", "validation", "test"] = "train"
@@ -102,16 +117,48 @@ class AudioGoalTask(Frozen):
     start. At least `out_of_sight_share` of the starts don't see the source from 0.5 m over the floor, in scenes that
     have such places: where 64 draws find none, as in one open room, the last is taken.
 
+    A step lasts one hop, `hop_samples / sample_rate_hz` seconds, so that the speeds of the body are `step_m` and
+    `turn_deg` over that: whoever changes rate or hop changes them too (docs/worlds.md, Rates and steps). Distances
+    between agent and source are those of the shortest walk.
+
     Attributes:
+        name: of the task; a policy's contract holds it. Tasks of suites have the suite's.
         goal: what names the goal to the policy: its sound's kind, a sentence, or `none`, zeros. With any of these the
             contract has the same input, so that one policy serves them all; with `absent` it has none.
+        array: the microphones: a preset of `configs/arrays`, or the path of a .yaml file.
+        sample_rate_hz: of the sound, samples a second.
+        hop_samples: new samples of a step.
+        window_samples: samples that a policy gets at a step, the hop's at their end.
+        camera: its image, lens, mount and range.
         modalities: the images an agent sees; depth is always among them.
         depth_noise: of the depth camera.
+        radius_m: of the body, a cylinder, metres.
+        height_m: of the body: it drives under nothing that is lower, metres.
         drive: how velocity setpoints are carried out.
+        actions: `discrete`: stop, forward, left, right; `continuous`: speed, turning rate and stop, for learners of
+            one's own: the project's trainings and the baselines take the discrete ones.
+        step_m: what forward covers in a step, metres; of continuous actions full speed.
+        turn_deg: what left and right turn in a step, degrees; of continuous actions the full turning rate.
+        max_steps: after so many an episode is truncated.
+        success_m: a stop nearer to the source is a success, metres.
+        success_reward: for such a stop.
+        step_reward: for each step.
+        progress_reward_per_m: for each metre that a step brings the agent nearer to the source.
+        scenes: which scenes there are.
+        sources_per_scene: places of sources in each scene, of which an episode takes one, and distractors others.
+        source_height_m: range of their heights over the floor, metres; at most 5 cm below the ceiling.
+        sounds: what plays.
+        min_distance_m: least distance from start to source, metres.
+        max_distance_m: greatest distance from start to source, metres.
+        out_of_sight_share: see above, 0 to 1.
+        response_s: length of impulse responses, seconds.
+        crossfade_s: time in which the response of the last pose gives way to this one's, seconds, at most a hop.
+        sources: when the goal is heard, how it moves, and what else plays.
         air: of the scenes.
         noise: around the robot and of it.
         unit: how microphones differ from the array's data sheet.
         randomise: what varies from one episode to the next.
+        front_end: what a policy makes of a window of sound before its network reads it.
     """
 
     name: str = "audiogoal"
@@ -169,8 +216,13 @@ class AudioGoalTask(Frozen):
 
     @field_validator("camera")
     @classmethod
-    def _camera_over_floor(cls, value: PinholeCamera) -> PinholeCamera:
+    def _camera_that_can_be(cls, value: PinholeCamera) -> PinholeCamera:
         check_over_floor("camera.mount_xyz_m", value.mount_xyz_m[2])
+        for axis, centre, size in (("cx", value.cx, value.width), ("cy", value.cy, value.height)):
+            if not 0.0 <= centre <= size:
+                raise ValueError(f"{axis} {centre:g} lies outside the image, which has {size} pixels there")
+        if any(abs(angle) > 2.0 * math.pi for angle in value.mount_rpy_rad):
+            raise ValueError(f"mount_rpy_rad: more than a whole turn; it is in radians, got {value.mount_rpy_rad}")
         return value
 
     @model_validator(mode="after")
@@ -192,6 +244,28 @@ class AudioGoalTask(Frozen):
         check_latency(self.drive.latency_s, period_s)
         if self.randomise.latency_s is not None:
             check_latency(self.randomise.latency_s.high, period_s)
+        return self
+
+    @model_validator(mode="after")
+    def _has_something_to_find(self) -> AudioGoalTask:
+        highest_m = self.source_height_m[1]
+        if highest_m > MAX_SOURCE_HEIGHT_M:
+            raise ValueError(f"source_height_m must end at {MAX_SOURCE_HEIGHT_M:g} m or lower, got {highest_m:g}")
+        if self.success_m >= self.max_distance_m:
+            raise ValueError(
+                f"success_m {self.success_m:g} must be under max_distance_m {self.max_distance_m:g}: every episode "
+                "would begin at its goal"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heard_in_time(self) -> AudioGoalTask:
+        longest_s, latest_s = self.max_steps * self.hop_samples / self.sample_rate_hz, self.sources.starts_after_s[1]
+        if latest_s >= longest_s:
+            raise ValueError(
+                f"sources.starts_after_s reaches {latest_s:g} s, an episode ends after {longest_s:g} s (max_steps): "
+                "there the goal would never be heard"
+            )
         return self
 
     @model_validator(mode="after")
@@ -240,8 +314,7 @@ class AudioGoalTask(Frozen):
         except ValueError as error:
             raise ConfigError(f"task {self.name}: {error}") from None
         period_s = self.hop_samples / self.sample_rate_hz
-        turn_rad = math.radians(self.turn_deg)
-        discrete = discrete_actions(self.step_m, turn_rad, period_s)
+        discrete = discrete_actions(self.step_m, math.radians(self.turn_deg), period_s)
         fields: dict[str, Any] = {
             "task": self.name,
             "sample_rate_hz": self.sample_rate_hz,
@@ -251,20 +324,25 @@ class AudioGoalTask(Frozen):
             "camera": self.camera,
             "view_deg": self.depth_noise.field_of_view_deg,
             "modalities": self.modalities,
-            "body": {
-                "radius_m": self.widest_radius_m,
-                "height_m": self.height_m,
-                "max_v_mps": self.step_m / period_s,
-                "max_w_radps": turn_rad / period_s,
-                "max_acceleration_mps2": self._middle("max_acceleration_mps2"),
-                "max_angular_acceleration_radps2": self._middle("max_angular_acceleration_radps2"),
-                "latency_s": self._middle("latency_s") or 0.0,
-            },
+            "body": self._body(period_s),
             "actions": discrete if self.actions == "discrete" else ContinuousActions(),
             "goal": None if self.goal == "absent" else GoalSpec(size=GOAL_SIZE, embedding=EMBEDDING),
             "front_end": self.front_end,
         }
-        return build(Contract, fields, f"task {self.name}, which covers step_m or turn_deg in {period_s:g} s")
+        return build(Contract, fields, f"task {self.name}")
+
+    def _body(self, period_s: float) -> Body:
+        """Return how the robot moves; its speeds follow from the steps."""
+        fields = {
+            "radius_m": self.widest_radius_m,
+            "height_m": self.height_m,
+            "max_v_mps": self.step_m / period_s,
+            "max_w_radps": math.radians(self.turn_deg) / period_s,
+            "max_acceleration_mps2": self._middle("max_acceleration_mps2"),
+            "max_angular_acceleration_radps2": self._middle("max_angular_acceleration_radps2"),
+            "latency_s": self._middle("latency_s") or 0.0,
+        }
+        return build(Body, fields, f"task {self.name}, which covers step_m or turn_deg in {period_s:g} s: body")
 
     def _middle(self, name: str) -> float | None:
         """Return a value of the drive: the middle of its range where it varies."""

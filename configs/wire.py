@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 MAX_HEADER_BYTES = 65_536
 MAX_PAYLOAD_BYTES = 16_777_216
+_ANOTHER_FOLDER = "set XDG_RUNTIME_DIR to a folder that is yours alone"
 _LENGTHS = struct.Struct("<II")
 
 
@@ -110,14 +112,51 @@ def array_from(header: dict[str, Any], payload: bytes, dtype: str, dimensions: i
 
 
 def runtime_folder() -> Path:
-    """Return the user's folder for sockets; a relative `XDG_RUNTIME_DIR` is none (XDG Base Directory Specification)."""
+    """Return the user's folder for sockets; a relative `XDG_RUNTIME_DIR` is none (XDG Base Directory Specification).
+
+    Raises:
+        WireError: it isn't this user's own, or others may write to it, who could put sockets of theirs in our place.
+    """
     named = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    return named if named.is_absolute() else Path(f"/tmp/phonotaxis-{os.getuid()}")
+    own = Path(f"/tmp/phonotaxis-{os.getuid()}")  # anybody may have made that, a link too
+    folder, given = (named, True) if named.is_absolute() else (own, False)
+    try:
+        found = os.stat(folder, follow_symlinks=given)
+    except FileNotFoundError:
+        return folder
+    except OSError as error:
+        raise WireError(f"{folder}: can't be looked at ({error.strerror or error}); {_ANOTHER_FOLDER}") from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise WireError(f"{folder}: sockets shall lie in it, and it is no folder; remove it, or {_ANOTHER_FOLDER}")
+    if found.st_uid != os.getuid():
+        raise WireError(f"{folder}: sockets shall lie in it, and it is another user's; {_ANOTHER_FOLDER}")
+    if found.st_mode & 0o022:
+        raise WireError(
+            f"{folder}: sockets shall lie in it, and others may write to it; chmod go-w {folder}, or {_ANOTHER_FOLDER}"
+        )
+    return folder
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter, and those above it that aren't there yet, whatever the umask is.
+
+    Raises:
+        PermissionError: it is there and open to others.
+        OSError: it can't be made.
+    """
+    for each in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        each.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        raise PermissionError(f"{folder}: open to other users; make it 0700 (chmod 700 {folder})")
 
 
 def socket_path(configured: str) -> Path:
-    """Return where the simulated robot listens; a relative path lies under the user's runtime folder."""
-    return runtime_folder() / configured
+    """Return where the simulated robot listens; a relative path lies under the user's runtime folder.
+
+    Raises:
+        WireError: that is needed, and not the user's alone.
+    """
+    return Path(configured) if Path(configured).is_absolute() else runtime_folder() / configured
 
 
 def connect(path: Path, role: str, timeout_s: float) -> socket.socket:
@@ -153,9 +192,10 @@ def listen(path: Path) -> socket.socket:
     Raises:
         WireError: the path is too long for a Unix socket (107 bytes), or the folder is open to others.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.parent.stat().st_mode & 0o077:
-        raise WireError(f"{path.parent}: open to other users; make it 0700 (chmod 700 {path.parent})")
+    try:
+        make_private(path.parent)
+    except PermissionError as error:
+        raise WireError(str(error)) from None
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -11,7 +11,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from phonotaxis.configs.wire import peer_is_self, runtime_folder
+from phonotaxis.configs.wire import WireError, make_private, peer_is_self, runtime_folder
 from phonotaxis.deploy.emergency_stop import robot_key
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ class ControlError(RuntimeError):
 
 
 def control_path(robot: RobotConfig) -> Path:
-    """Return where this robot's guardian listens, under `XDG_RUNTIME_DIR`."""
+    """Return where this robot's guardian listens, under `XDG_RUNTIME_DIR`.
+
+    Raises:
+        WireError: that folder isn't this user's alone.
+    """
     return runtime_folder() / "phonotaxis" / f"{robot_key(robot)}.guardian"
 
 
@@ -49,9 +53,7 @@ class Control:
         Raises:
             OSError: another guardian of this robot runs, or the folder is open to others.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.stat().st_mode & 0o077:
-            raise PermissionError(f"{path.parent} is open to other users; make it 0700 (chmod 700 {path.parent})")
+        make_private(path.parent)
         if _answers(path):
             raise FileExistsError(f"another guardian of this robot runs ({path}); end its run first")
         path.unlink(missing_ok=True)
@@ -155,9 +157,12 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
     Raises:
         NoGuardian: none of this robot runs.
         Refused: it says no, and why.
-        ControlError: it doesn't answer.
+        ControlError: it doesn't answer, or the folder of its socket isn't this user's alone.
     """
-    path = control_path(robot)
+    try:
+        path = control_path(robot)
+    except WireError as error:
+        raise ControlError(str(error)) from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
         link.settimeout(timeout_s)
         try:

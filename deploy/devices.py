@@ -79,6 +79,11 @@ class MicrophoneArrayDevice(Protocol):
     fault: str
 
     @property
+    def overflow(self) -> str:
+        """What the driver says it has thrown away lately, though sound comes; empty where it says nothing."""
+        ...
+
+    @property
     def device_rate_hz(self) -> int:
         """The rate at which the device itself runs, samples per second; its blocks have the policy's."""
         ...

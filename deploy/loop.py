@@ -141,6 +141,7 @@ class Loop:
             self._clearance_m = self._clearance(frame.depth_m)
             self._depth_ns = frame.capture_ns
         self._complain("microphones_device", self._sensors.microphones.fault, at_ns)
+        self._complain("microphones_overflow", self._sensors.microphones.overflow, at_ns)
         self._complain("camera_device", self._sensors.camera.fault, at_ns)
         for sample in self._sensors.odometry.unread() if self._sensors.odometry is not None else ():
             self._take_motion(sample, at_ns)

@@ -13,6 +13,9 @@ from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
 
 FULL_SCALE = 32_700  # a converter that clips stays within a few codes of its end
 CLIPPED_SHARE = 0.3  # of samples: a sine of twice full scale clips two thirds, loud speech some percent
+# A real converter is never still for so long: a microphone's own noise moves its last bit. For a shorter time it may be
+# a sound server that begins, or wakes a device.
+MUTE_S = 3.0
 FROZEN_FRAMES = 3
 FROZEN_M = 0.10  # driven, or FROZEN_RAD turned, while the image stays the same bit by bit
 FROZEN_RAD = 0.20
@@ -27,14 +30,18 @@ _PAIRS = 10_000  # that are enough to tell
 class AudioWatch:
     """Watches the microphones' channels. One that goes silent while others hear is dead; one at its end clips.
 
-    A channel must misbehave for `patience_ms` of sound, so that a bang or a digital pause is no fault.
+    A channel must misbehave for `patience_ms` of sound, so that a bang or a digital pause is no fault. All of them may
+    be still at once for `mute_s`, or for ever, as a simulated robot's may.
 
     Attributes:
         suspicious: the last block is to be believed only if the next ones are.
     """
 
-    def __init__(self, channels: list[int], sample_rate_hz: int, patience_ms: float) -> None:
+    def __init__(
+        self, channels: list[int], sample_rate_hz: int, patience_ms: float, mute_s: float | None = None
+    ) -> None:
         self.suspicious = False
+        self._mute = None if mute_s is None else int(mute_s * sample_rate_hz)
         self._channels = channels
         self._patience = int(patience_ms * 1e-3 * sample_rate_hz)
         self._constant = np.zeros(len(channels), dtype=np.int64)
@@ -49,6 +56,9 @@ class AudioWatch:
         self._constant = np.where(constant, self._constant + count, 0)
         self._clipped = np.where(clipped, self._clipped + count, 0)
         self.suspicious = bool(clipped.any() or (constant.any() and not constant.all()))
+        if self._mute is not None and self._constant.min() > self._mute:
+            self.suspicious = True
+            return "no channel hears anything, not even itself: is the array muted, or its gain or capture switch at 0?"
         dead = self._constant > self._patience
         if dead.any() and not dead.all():
             return f"channel {self._names(dead)} is dead"

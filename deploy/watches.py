@@ -5,7 +5,7 @@ from __future__ import annotations
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.channel_order import OrderWatch
-from phonotaxis.deploy.plausibility import AudioWatch, DepthWatch
+from phonotaxis.deploy.plausibility import MUTE_S, AudioWatch, DepthWatch
 from phonotaxis.deploy.timing import Timing
 
 
@@ -13,7 +13,7 @@ class Watches:
     """The watches of a run, made before its devices are opened: that takes some tenths of a second.
 
     Attributes:
-        audio: dead and clipping channels.
+        audio: dead and clipping channels, and a real array that is mute.
         order: exchanged and inverted ones.
         depth: frozen and noisy images.
         timing: capture times, and the drift of the converter's clock.
@@ -21,7 +21,8 @@ class Watches:
 
     def __init__(self, robot: RobotConfig, contract: Contract) -> None:
         rate_hz = robot.sample_rate_hz
-        self.audio = AudioWatch(list(robot.array.channel_map), rate_hz, robot.safety.audio_max_age_ms)
+        mute_s = MUTE_S if robot.devices.kind == "hardware" else None
+        self.audio = AudioWatch(list(robot.array.channel_map), rate_hz, robot.safety.audio_max_age_ms, mute_s)
         self.order = OrderWatch(robot.array, rate_hz)
         self.depth = DepthWatch()
         self.timing = Timing(robot, contract.body.max_w_radps)

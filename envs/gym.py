@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from phonotaxis.configs import presets
-from phonotaxis.configs.base import ConfigError, did_you_mean
+from phonotaxis.configs.base import ConfigError, build, did_you_mean
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.library import Library
@@ -45,12 +45,13 @@ def make_task(task: AudioGoalTask | str, actions: str | None = None, **overrides
 
     Args:
         task: a task, a preset's name, or a YAML file's path.
-        actions: "discrete" or "continuous"; None for the task's own.
+        actions: "discrete" or "continuous"; None for the task's own. A task that says continuous isn't made discrete;
+            discrete, which is what tasks say by default, gives way.
         **overrides: fields of the task.
 
     Raises:
-        ConfigError: no such task, or one whose actions are neither these nor the default.
-        ValueError: an override that isn't known or doesn't fit.
+        ConfigError: no such task, one whose actions are continuous where discrete ones are asked for, or an override
+            that isn't known or doesn't fit.
     """
     base = task if isinstance(task, AudioGoalTask) else presets.load("tasks", task, AudioGoalTask)
     if actions is None:
@@ -60,7 +61,7 @@ def make_task(task: AudioGoalTask | str, actions: str | None = None, **overrides
             f"actions: the task '{base.name}' says {base.actions}, the environment was asked for {actions}; leave "
             f"`actions` out of one of them, or make {_ID_OF[base.actions]}"
         )
-    return AudioGoalTask.model_validate(base.model_dump() | {"actions": actions} | overrides)
+    return build(AudioGoalTask, base.model_dump() | {"actions": actions} | overrides, f"task {base.name}")
 
 
 class AudioGoalVectorEnv(VectorEnv):
@@ -95,8 +96,8 @@ class AudioGoalVectorEnv(VectorEnv):
     Args:
         num_envs: number of worlds.
         task: an `AudioGoalTask`, a preset's name, or a YAML file's path.
-        actions: "discrete" or "continuous"; None for the task's own. The registered ids say one of them, and refuse a
-            task that says the other.
+        actions: "discrete" or "continuous"; None for the task's own. `AudioGoal-v0` says discrete, and so refuses a
+            task that says continuous; `AudioGoalContinuous-v0` says continuous, and makes any task so.
         threads: that the simulator may use.
         library: scenes to share with another environment of the same task.
         copy: hand out observations that are the caller's to keep. Without it they are the worlds' own arrays, to be
@@ -106,6 +107,7 @@ class AudioGoalVectorEnv(VectorEnv):
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
+    _world: World | None = None
 
     def __init__(
         self,
@@ -119,9 +121,10 @@ class AudioGoalVectorEnv(VectorEnv):
     ) -> None:
         self.num_envs = num_envs
         self.copy = copy
-        self.world = World(make_task(task, actions, **overrides), num_envs, threads, library)
-        self.single_observation_space = observation_space(self.world.contract)
-        self.single_action_space = action_space(self.world.contract)
+        self._world = World(make_task(task, actions, **overrides), num_envs, threads, library)
+        self._contract = self._world.contract
+        self.single_observation_space = observation_space(self._contract)
+        self.single_action_space = action_space(self._contract)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.Generator(np.random.PCG64()) for _ in range(num_envs)]
@@ -129,7 +132,18 @@ class AudioGoalVectorEnv(VectorEnv):
     @property
     def contract(self) -> Contract:
         """What the worlds show and take, with the microphones' places, rates and units: what a policy is built for."""
-        return self.world.contract
+        return self._contract
+
+    @property
+    def world(self) -> World:
+        """The simulator behind it, with what no policy sees: docs/worlds.md, "Truth"."""
+        return _open(self._world)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free worlds and threads."""
+        if self._world is not None:
+            self._world.close()
+        self._world = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -144,7 +158,7 @@ class AudioGoalVectorEnv(VectorEnv):
             ValueError: an unknown option, or a seed or option of the wrong shape, type or range.
         """
         options = options or {}
-        _known_options(options, ("reset_mask", "episode_seeds"))
+        known_options(options, ("reset_mask", "episode_seeds"))
         mask = _per_world(options, "reset_mask", np.bool_, self.num_envs)
         chosen = _per_world(options, "episode_seeds", np.integer, self.num_envs)
         if chosen is not None and chosen.min() < 0:
@@ -219,6 +233,13 @@ class AudioGoalVectorEnv(VectorEnv):
         }
 
 
+def _open(world: World | None) -> World:
+    """Return the worlds of an environment, which has none after `close`."""
+    if world is None:
+        raise ValueError("the environment is closed; make another")
+    return world
+
+
 def _read_only(array: np.ndarray) -> np.ndarray:
     """Return a view that can't be written to."""
     view = array.view()
@@ -226,7 +247,8 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _known_options(options: dict[str, Any], known: tuple[str, ...]) -> None:
+def known_options(options: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Refuse an option of a reset that isn't known, a `ValueError`."""
     for name in options:
         if name not in known:
             raise ValueError(f"unknown option '{name}'{did_you_mean(name, known)} (known: {', '.join(known)})")
@@ -243,8 +265,8 @@ def _per_world(options: dict[str, Any], name: str, kind: type, worlds: int) -> n
     return values
 
 
-def _episode_seed(options: dict[str, Any]) -> int | None:
-    """Return the seed of the episode that is named, or None where none is."""
+def episode_seed(options: dict[str, Any]) -> int | None:
+    """Return the seed of the episode that a single world's options name, or None; a `ValueError` for what is none."""
     seed = options.get("episode_seed")
     if seed is None:
         return None
@@ -255,22 +277,46 @@ def _episode_seed(options: dict[str, Any]) -> int | None:
 
 
 class AudioGoalEnv(gymnasium.Env[Any, Any]):
-    """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis."""
+    """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis.
+
+    Args:
+        render_mode: "rgb_array", or None.
+        **kwargs: `task`, `actions`, `threads`, `library` and single fields of the task, as of `AudioGoalVectorEnv`.
+
+    Raises:
+        ValueError: another render mode.
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    _world: World | None = None
 
     def __init__(self, render_mode: str | None = None, **kwargs: Any) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode: expected 'rgb_array' or None, got {render_mode!r}")
         self.render_mode = render_mode
         actions = kwargs.pop("actions", None)
         threads, library = kwargs.pop("threads", 1), kwargs.pop("library", None)
-        self.world = World(make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs), 1, threads, library)
-        self.observation_space = observation_space(self.world.contract)
-        self.action_space = action_space(self.world.contract)
+        task = make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs)
+        self._world = World(task, 1, threads, library)
+        self._contract = self._world.contract
+        self.observation_space = observation_space(self._contract)
+        self.action_space = action_space(self._contract)
 
     @property
     def contract(self) -> Contract:
         """What the world shows and takes, with the microphones' places, rates and units: what a policy is built for."""
-        return self.world.contract
+        return self._contract
+
+    @property
+    def world(self) -> World:
+        """The simulator behind it, with what no policy sees: docs/worlds.md, "Truth"."""
+        return _open(self._world)
+
+    def close(self) -> None:
+        """Free the world and its threads."""
+        if self._world is not None:
+            self._world.close()
+        self._world = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -280,8 +326,8 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
         Raises:
             ValueError: an unknown option, or a seed that is none.
         """
-        _known_options(options or {}, ("episode_seed",))
-        chosen = _episode_seed(options or {})
+        known_options(options or {}, ("episode_seed",))
+        chosen = episode_seed(options or {})
         super().reset(seed=seed)
         if seed is not None:  # the generator that world `seed` of a batch has
             self._np_random = np.random.Generator(np.random.PCG64(seed))

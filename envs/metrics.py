@@ -268,6 +268,27 @@ def by_sound(results: Sequence[EpisodeResult]) -> dict[str, list[EpisodeResult]]
     return found
 
 
+def over_trainings(runs: Sequence[Sequence[EpisodeResult]], seed: int = 0) -> dict[str, Estimate]:
+    """Estimate the mean over several trainings of the same kind; see `statistics.crossed_mean`.
+
+    Args:
+        runs: the same episodes, in the same order, of each training.
+        seed: of the bootstrap.
+
+    Returns:
+        Estimates by the names of those `METRICS` that single episodes have.
+
+    Raises:
+        ValueError: the episodes are not the same.
+    """
+    if len({tuple((result.scene, result.episode_seed) for result in run) for run in runs}) != 1:
+        raise ValueError("a mean over trainings needs the same episodes of each, in the same order")
+    found = [metric.name for metric in METRICS if metric.per_episode is not None]
+    if not any(result.sound_ended for run in runs for result in run):
+        found.remove("sws")
+    return {name: statistics.crossed_mean([values(run, name) for run in runs], seed) for name in found}
+
+
 def paired_difference(
     ours: Sequence[EpisodeResult], theirs: Sequence[EpisodeResult], name: str, seed: int = 0
 ) -> Estimate:

@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from phonotaxis.configs.contract import Contract
-from phonotaxis.envs.gym import AudioGoalVectorEnv
+from phonotaxis.envs.gym import AudioGoalVectorEnv, episode_seed, known_options
 
 
 class BatchVecEnv(VecEnv):
@@ -63,6 +63,31 @@ class StableBaselinesEnv(BatchVecEnv):
     def contract(self) -> Contract:
         """Of the worlds' task."""
         return self.envs.contract
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Set options of the next reset.
+
+        Args:
+            options: of the batch, as `AudioGoalVectorEnv.reset` takes them; or a list of one for each world, as
+                `AudioGoalEnv.reset` takes it.
+
+        Raises:
+            ValueError: a list that isn't such; the batch's own are looked at when it is reset.
+        """
+        super().set_options(self._together(options) if isinstance(options, list) else options)
+
+    def _together(self, options: list[dict[str, Any]]) -> dict[str, Any]:
+        """Turn options of each world into those of the batch."""
+        if len(options) != self.num_envs:
+            raise ValueError(f"options: expected one for each of {self.num_envs} worlds, got {len(options)}")
+        for each in options:
+            known_options(each, ("episode_seed",))
+        seeds = [episode_seed(each) for each in options]
+        if all(seed is None for seed in seeds):
+            return {}
+        if None in seeds:
+            raise ValueError("episode_seed: give one to every world, or to none")
+        return {"episode_seeds": np.array(seeds)}
 
     def reset(self) -> VecEnvObs:
         """Begin new episodes in every world, with the seeds given to `seed` if any.

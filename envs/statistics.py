@@ -77,6 +77,38 @@ def mean(samples: Sequence[float] | np.ndarray, seed: int = 0, resamples: int = 
     return bootstrap(samples, lambda drawn: drawn.mean(axis=-1), seed, resamples)
 
 
+def crossed_mean(
+    samples: Sequence[Sequence[float]] | np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """Estimate a mean over trainings and episodes, each training having run the same episodes.
+
+    Both are resampled with replacement, independently of each other (the pigeonhole bootstrap, Owen 2007), so that the
+    interval says how much the value would vary over other trainings and other episodes. Few trainings make it too
+    narrow, three by up to a fifth.
+
+    Args:
+        samples: float [trainings, episodes].
+        seed: as of `bootstrap`.
+        resamples: how many.
+
+    Raises:
+        ValueError: no samples, or some that are not finite.
+    """
+    table = np.asarray(samples, dtype=np.float64)
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
+        raise ValueError(f"expected finite samples [trainings, episodes], got {list(table.shape)}")
+    rng = np.random.Generator(np.random.PCG64(seed))
+    at_once, parts = max(1, CHUNK // table.size), []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        # How often each training and each episode was drawn.
+        trainings, episodes = (rng.multinomial(size, np.full(size, 1.0 / size), count) / size for size in table.shape)
+        parts.append(np.einsum("kt,te,ke->k", trainings, table, episodes, optimize=True))
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    low, high = np.quantile(np.concatenate(parts), [tail, 1.0 - tail])
+    return Estimate(float(table.mean()), float(low), float(high))
+
+
 def median(samples: Sequence[float] | np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Estimate a median; see `bootstrap`."""
     return bootstrap(samples, lambda drawn: np.median(drawn, axis=-1), seed, resamples)

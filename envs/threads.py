@@ -44,6 +44,12 @@ class Crew:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, "phonotaxis-worlds") if threads > 1 else None
 
+    def close(self) -> None:
+        """Send the threads home; what is shared out afterwards, who asks does alone."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
     def share(self, work: Callable[[np.ndarray], None], numbers: np.ndarray) -> None:
         """Do some work for numbers, int [k]; it is called with each share of them, perhaps in several threads.
 

@@ -70,9 +70,11 @@ class World:
     ) -> None:
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         self.task = task
         self.num_worlds = num_worlds
-        self.threads = max(1, min(threads, cores()))
+        self.threads = min(threads, cores())
         self.contract: Contract = task.contract()
         self.library = library if library is not None else Library(task)
         self.crew = Crew(self.threads)
@@ -127,6 +129,12 @@ class World:
             self._leave(int(world))
         coming = self._draw(chosen, np.asarray(seeds)[order])
         self.crew.share(lambda share: self._enter(share, coming), chosen)
+
+    def close(self) -> None:
+        """End all episodes: threads go home, and a library that others share may drop what these held."""
+        for world in range(self.num_worlds):
+            self._leave(world)
+        self.crew.close()
 
     def _leave(self, world: int) -> None:
         """Give back what a world's episode holds."""

@@ -30,11 +30,12 @@ _JOBS: dict[str, tuple[str, str]] = {
     "dev": ("dev", "test and change phonotaxis"),
 }
 DEVICES = "devices"  # as the extra that brings them
-_DEVICE_MODULES = {
-    "pyaudio": "PyAudio",
-    "pulsectl": "pulsectl",
-    "gi": "PyGObject (GStreamer)",
+_HEADERS = {  # of the system, which a package is built against where it has no wheel, by module
+    "pyaudio": ("portaudio19-dev",),
+    "gi": ("libgirepository1.0-dev", "libcairo2-dev"),
 }
+_TYPELIBS = ("Gst", "GstApp")
+_TYPELIB_PACKAGES = ("gir1.2-gstreamer-1.0", "gir1.2-gst-plugins-base-1.0")
 _DEVICE_PROGRAMS = {"pactl": "pulseaudio-utils", "gst-inspect-1.0": "gstreamer1.0-tools"}
 
 # Imports each module by itself and tells which failed and how; a child's crash can't take doctor along.
@@ -100,10 +101,12 @@ def examine(import_packages: bool = True) -> Report:
     """
     failures: dict[str, str] = {}
     if import_packages:
-        wanted = {state.module for extra in ("", "train", "bench") for state in states(extra) if state.installed}
+        wanted = {
+            state.module for extra in ("", "train", "bench", DEVICES) for state in states(extra) if state.installed
+        }
         failures = failed_imports(sorted(module for module in wanted if module))
     jobs = {name: _job(name, extra, meaning, failures) for name, (extra, meaning) in _JOBS.items()}
-    jobs[DEVICES] = _devices_job()
+    jobs[DEVICES] = _devices_job(failures, import_packages)
     return Report(_facts(), jobs)
 
 
@@ -141,18 +144,27 @@ def _problem(state: State, failures: dict[str, str]) -> str:
     return f"{state.name} {state.installed} can't be imported ({failure})" if failure else ""
 
 
-def _devices_job() -> Job:
-    modules = [name for name in _DEVICE_MODULES if importlib.util.find_spec(name) is None]
+def _devices_job(failures: dict[str, str], import_packages: bool) -> Job:
+    job = _job(DEVICES, DEVICES, "live microphones and cameras", failures)
     programs = [name for name in _DEVICE_PROGRAMS if shutil.which(name) is None]
-    problems = [f"{_DEVICE_MODULES[name]} is missing" for name in modules]
-    problems += [f"{name} is missing" for name in programs]
     packages = [_DEVICE_PROGRAMS[name] for name in programs]
-    packages += ["portaudio19-dev"] if "pyaudio" in modules else []
-    packages += ["libgirepository1.0-dev", "libcairo2-dev", "gir1.2-gstreamer-1.0"] if "gi" in modules else []
+    wrong = [state for state in states(DEVICES) if _problem(state, failures)]
+    packages += [header for state in wrong for header in _HEADERS.get(state.module or "", ())]
+    typelibs = ""
+    if import_packages and any(state.module == "gi" and state not in wrong for state in states(DEVICES)):
+        typelibs = _typelib_problem()
+        packages += _TYPELIB_PACKAGES if typelibs else ()
+    problems = [*job.problems, *(f"{name} is missing" for name in programs), *filter(None, [typelibs])]
     remedies = [f"sudo apt-get install {' '.join(packages)}"] if packages else []
-    wheels = [{"pyaudio": "pyaudio", "pulsectl": "pulsectl", "gi": "'PyGObject<3.52'"}[name] for name in modules]
-    remedies += [f"pip install {' '.join(wheels)}"] if wheels else []
-    return Job(DEVICES, "live microphones and cameras", tuple(problems), " && ".join(remedies))
+    return Job(DEVICES, job.meaning, tuple(problems), " && ".join([*remedies, *filter(None, [job.remedy])]))
+
+
+def _typelib_problem() -> str:
+    """Say what PyGObject lacks of GStreamer, which is data of the system that no package of Python's brings."""
+    done = _python("import gi, sys\nfor name in sys.argv[1:]: gi.require_version(name, '1.0')", *_TYPELIBS)
+    return (
+        "" if done.returncode == 0 else f"GStreamer can't be loaded ({(done.stderr.splitlines() or ['no word'])[-1]})"
+    )
 
 
 def _facts() -> dict[str, Figure]:

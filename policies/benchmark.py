@@ -161,10 +161,16 @@ def compare(
         seed: of what baselines draw.
 
     Raises:
-        ConfigError: a contestant can't see or do what the task has, or is called like a baseline.
+        ConfigError: a contestant can't see or do what the task has, or is called like a baseline; or actions are
+            continuous, which baselines don't take.
     """
     for name, contestant in contestants.items():
         check_contract(name, contestant.contract, test.contract())
+    if with_baselines and test.actions != "discrete":
+        raise ConfigError(
+            f"{test.name}: actions are {test.actions}, and baselines choose among discrete ones; measure your policy "
+            "without them (--no-baselines, with_baselines=False), or say `actions: discrete`"
+        )
     taken = sorted(contestants.keys() & baselines(training, lambda told: StopRule()).keys()) if with_baselines else []
     if taken:
         raise ConfigError(f"{', '.join(taken)}: the name of a baseline; give the policy another")

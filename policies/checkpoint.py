@@ -28,6 +28,7 @@ from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.front_end import fill_in
+from phonotaxis.configs.imitation import fill_in_noise
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.policy import Policy
 
@@ -241,6 +242,7 @@ def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Ch
         modules.setdefault(module, {})[rest] = value
     stored = facts["optimizer"]
     fill_in(facts["config"])
+    fill_in_noise(facts["config"])
     return Checkpoint(
         contract=Contract.from_json(json.dumps(facts["contract"]), where),
         policy_config=build(PolicyConfig, facts["policy_config"], where),

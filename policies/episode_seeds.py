@@ -29,3 +29,12 @@ def evaluation_seeds(split: SplitName, seed: int, episodes: int) -> range:
     """
     first = EPISODE_SEEDS[split][0] + seed % _SEEDINGS * _STRIDE
     return range(first, first + episodes)
+
+
+def selection_seeds(episodes: int) -> range:
+    """Return the seeds of the validation episodes by which a training chooses what it keeps.
+
+    They are of validation's range but above those of all its evaluations: what chose can't measure.
+    """
+    first = EPISODE_SEEDS["validation"][0] + _SEEDINGS * _STRIDE
+    return range(first, first + episodes)

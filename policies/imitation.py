@@ -16,6 +16,7 @@ import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import lane_names
+from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -25,6 +26,7 @@ from phonotaxis.policies.checkpoint import (
 )
 from phonotaxis.policies.chunks import ChunkBuffer, with_goal_noise
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
+from phonotaxis.policies.divergence import DivergedError, check_finite
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
@@ -49,7 +51,7 @@ class Progress:
         lanes: the same by lane's task and array.
         expert_share: probability of the expert's action in the last round.
         losses: means of the last round by name.
-        validation: the last SPL on validation episodes by task's name; empty before the first.
+        validation: the last SPL on validation episodes, see `Validation.measure`; empty before the first.
     """
 
     seconds: float
@@ -68,7 +70,8 @@ class ImitationTrainer:
 
     A round collects one chunk per world in a process of its own while the learner takes its gradient steps; both see
     the weights and the buffer as the round before left them, so a training of `max_frames` is the same to the last bit
-    whenever it is run on one machine. One of `minutes` isn't, for learning rate and expert's share follow the clock.
+    whenever it is run on one machine, and keeps the same weights as its best. One of `minutes` isn't, for learning
+    rate, expert's share and validations follow the clock.
     The process is spawned: a script that trains needs the usual `if __name__ == "__main__":`.
 
     Args:
@@ -107,6 +110,7 @@ class ImitationTrainer:
         self.validation: dict[str, float] = {}
         self.best = -1.0
         self._validated_at = 0.0
+        self._validated_round = 0
         self._validator: Validation | None = None
 
     def resume(self) -> None:
@@ -130,6 +134,7 @@ class ImitationTrainer:
         if has_checkpoint(self.out / BEST):  # may have been written just before a kill
             self.best = max(self.best, float(load_checkpoint(self.out / BEST).counters.get("best_spl", -1.0)))
         self._validated_at = float(saved.counters.get("validated_at_s", self.seconds))
+        self._validated_round = int(saved.counters.get("validated_round", self.rounds))
 
     def start_from(self, other: Policy) -> None:
         """Begin with the weights of another policy, of the same network but for any task it fits.
@@ -142,7 +147,8 @@ class ImitationTrainer:
             other: the policy.
 
         Raises:
-            CheckpointError: its weights don't fit, or they were learnt behind another front end.
+            CheckpointError: its weights don't fit, or they were learnt behind another front end, or in a network that
+                computes otherwise with them.
         """
         theirs, own = other.contract.front_end, self.policy.contract.front_end
         if theirs != own:
@@ -156,6 +162,11 @@ class ImitationTrainer:
             raise CheckpointError(
                 f"the given weights {'are' if told else 'are not'} of a policy that can be told what to find; say "
                 f"`goal: {'none' if told else 'absent'}` of the task in your --config, or begin without --weights"
+            )
+        if unlike := _unlike(self.policy.config, other.config):
+            raise CheckpointError(
+                f"the given weights are a network's that computes otherwise; name it under `policy:` in your --config: "
+                f"{unlike}"
             )
         new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
         given = {name: value for name, value in other.state_dict().items() if not name.startswith(_KNOB)}
@@ -184,6 +195,7 @@ class ImitationTrainer:
             "episodes": self._episodes,
             "best_spl": self.best,
             "validated_at_s": self._validated_at,
+            "validated_round": self._validated_round,
         }
         return Checkpoint(
             contract=self.policy.contract,
@@ -200,10 +212,10 @@ class ImitationTrainer:
         What was found is saved at once: who is killed and goes on must not put a worse one in its place.
         """
         if self._validator is None:
-            self._validator = Validation([lane.task for lane in self.config.all_lanes], self.config.validation_episodes)
+            self._validator = Validation(self.config.all_lanes, self.config.validation_episodes)
         checkpoint = self._checkpoint()
         self.validation = self._validator.measure(lambda contract: checkpoint.policy(contract=contract))
-        self._validated_at = self.seconds
+        self._note_validation()
         score = float(np.mean(list(self.validation.values())))
         if score > self.best:
             self.best = score
@@ -226,6 +238,9 @@ class ImitationTrainer:
 
         Returns:
             The averaged policy.
+
+        Raises:
+            DivergedError: what is learnt isn't finite; nothing of that was saved.
         """
         config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
         saved_at, rounds_before = self.seconds, self.rounds
@@ -245,14 +260,17 @@ class ImitationTrainer:
                 self._take(pending.result())
                 self.seconds += time.monotonic() - began
                 if validated:  # the next is due so long after this one, however long this one took
-                    self._validated_at = self.seconds
+                    self._note_validation()
                 if self.seconds - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = self.seconds
                 if on_progress is not None:
                     on_progress(self._progress(expert_share, losses))
-            if self.config.validate_every_minutes > 0 and self._validated_at < self.seconds:
+            if self.config.validate_every_minutes > 0 and self._validated_round < self.rounds:
                 self.validate()
+        except DivergedError:
+            rounds_before = self.rounds  # what was saved before stands
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             if self.rounds > rounds_before:  # a task that can't begin must not take the folder
@@ -260,8 +278,16 @@ class ImitationTrainer:
         return self.average
 
     def _validation_is_due(self) -> bool:
-        every_s = 60.0 * self.config.validate_every_minutes
-        return every_s > 0 and self.seconds - self._validated_at >= every_s
+        config = self.config
+        if config.max_frames is None:
+            since_minutes = (self.seconds - self._validated_at) / 60.0
+        else:  # no clock decides which weights are the best
+            since_frames = (self.rounds - self._validated_round) * self._frames_per_round
+            since_minutes = since_frames / config.max_frames * config.minutes
+        return 0 < config.validate_every_minutes <= since_minutes
+
+    def _note_validation(self) -> None:
+        self._validated_at, self._validated_round = self.seconds, self.rounds
 
     def _weights(self) -> dict[str, np.ndarray]:
         # copies, since they are pickled in another thread while this one already changes the weights
@@ -301,7 +327,9 @@ class ImitationTrainer:
         losses = imitation_losses(single(output), chunk, self.config.task)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.gradient_norm)
+        found = {f"the loss in {name}": float(value.detach()) for name, value in losses._asdict().items()}
+        check_finite(found | {"the gradient's norm": float(norm)}, self.config.learning_rate)
         self.optimizer.step()
         self.updates += 1
         decay = min(self.config.average_decay, self.updates / (self.updates + 10.0))
@@ -325,3 +353,13 @@ class ImitationTrainer:
             losses=losses,
             validation=self.validation,
         )
+
+
+def _unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
+    """Return the other's settings that differ, of those that change what is computed but no weight's shape."""
+    compared = {"senses": sorted(own.senses) != sorted(other.senses)}
+    if own.fusion == "attention" or own.memory == "transformer":
+        compared["attention_heads"] = own.attention_heads != other.attention_heads
+    if other.map_cells:  # a map may be new
+        compared["map_cells"] = own.map_cells != other.map_cells
+    return {name: getattr(other, name) for name, differs in compared.items() if differs}

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from phonotaxis.configs.prefer import Manners
-from phonotaxis.configs.suite import EPISODE_SEEDS
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.benchmark import Arena
+from phonotaxis.policies.episode_seeds import selection_seeds
 from phonotaxis.policies.evaluate import contestant
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.preferences import discomfort
@@ -67,8 +67,7 @@ class KnobValidation:
     """
 
     def __init__(self, task: AudioGoalTask, episodes: int, manners: Manners) -> None:
-        first = EPISODE_SEEDS["validation"][0]
-        self.arena = Arena(task, range(first, first + episodes), threads=1)
+        self.arena = Arena(task, selection_seeds(episodes), threads=1)
         self._manners = manners
         self._without: Episodes | None = None  # the policy beneath stays, so once is enough
 

@@ -19,9 +19,16 @@ def of_few_scenes(task: AudioGoalTask, count: int | None) -> AudioGoalTask:
 def kept_library(task: AudioGoalTask, store: str | None = None) -> Library:
     """Make a library with room for every scene of a task and every place in it where something sounds, up to a bound.
 
+    Where sources walk each of their way-points is such a place, and how many there are is known when they have been
+    drawn: there it is the bound.
+
     Args:
         task: with as many scenes as are to be met again and again.
         store: folder in which sound fields outlive the training; None for none.
     """
-    places = task.scenes.count * (task.sources_per_scene + task.sources.distractors)
-    return Library(task, min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=store)
+    sources = task.sources
+    places = task.scenes.count * (task.sources_per_scene + sources.distractors)
+    walks = max(sources.goal_speed_mps, sources.distractor_speed_mps) > 0.0
+    return Library(
+        task, MOST_FIELDS if walks else min(places, MOST_FIELDS), min(task.scenes.count, MOST_SCENES), store=store
+    )

@@ -20,6 +20,7 @@ from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.envs.sb3 import make_sb3
 from phonotaxis.policies.benchmark import told
 from phonotaxis.policies.checkpoint import Checkpoint, save_checkpoint
+from phonotaxis.policies.divergence import check_finite
 from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
@@ -65,6 +66,7 @@ def tune(
     Raises:
         CheckpointError: the checkpoint's network doesn't fit the tasks.
         ConfigError: the policy has a head of preferences, which holds for the policy that it was learnt beside.
+        DivergedError: weights that aren't finite; they are not saved.
     """
     if start.policy_config.caution:
         raise ConfigError("the policy has learnt preferences already; tune first, then `phonotaxis prefer`")
@@ -77,16 +79,16 @@ def tune(
     learner = RecurrentPPO(
         RecurrentPolicy, env, learning_rate=config.learning_rate, n_steps=config.steps, n_epochs=config.epochs,
         batch_size=config.worlds // 2 * config.steps, gamma=config.discount, gae_lambda=config.gae_lambda,
-        clip_range=config.clip, ent_coef=config.entropy, target_kl=config.target_kl / _SB3_KL, seed=config.seed,
-        device="cpu", policy_kwargs={"policy": policy}, verbose=0,
+        clip_range=config.clip, ent_coef=config.entropy, target_kl=config.target_kl / _SB3_KL,
+        seed=_seed(start, config) % 2**32, device="cpu", policy_kwargs={"policy": policy}, verbose=0,
     )  # fmt: skip
     watch = _Watch(policy, start, config, out, on_progress)
     try:
         learner.learn(config.frames, callback=watch)
     finally:
+        env.close()
         if watch.rollouts:
             watch.save()
-        env.close()
     return policy.eval()
 
 
@@ -151,7 +153,13 @@ class _Watch(BaseCallback):
         self.model.lr_schedule = lambda remaining: rate
 
     def save(self) -> None:
-        """Write a checkpoint; a kill at any byte leaves the previous one."""
+        """Write a checkpoint; a kill at any byte leaves the previous one.
+
+        Raises:
+            DivergedError: there are weights that aren't finite.
+        """
+        largest = torch.stack([weight.detach().abs().max() for weight in self._policy.parameters()]).max()
+        check_finite({"the largest weight": float(largest)}, self._config.learning_rate)
         self._saved_at = time.monotonic()
         config = {"task": self._config.task.model_dump(mode="json"), "ppo": self._config.model_dump(mode="json")}
         counters = {**self._start.counters, _FRAMES: self._start.counters.get(_FRAMES, 0) + self.num_timesteps}

@@ -20,6 +20,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from phonotaxis.policies.divergence import DivergedError, check_finite
 from phonotaxis.policies.draws import Draw, draw_episodes
 from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_head import Comfort, KnobValidation
@@ -59,8 +60,9 @@ class PreferenceTrainer:
     """Trains a policy's head of preferences; all else of the policy stays as it is.
 
     Draws are keyed by seed, round and episode, and what is learnt by seed and round, so a training is the same to the
-    last bit whenever it is run for the same number of rounds on one machine. One that is resumed forgets the
-    episodes it had drawn, and draws new ones.
+    last bit whenever it is run for the same number of rounds on one machine. Which head is kept is so too where
+    `max_rounds` says when it ends; else validations follow the clock. One that is resumed forgets the episodes it had
+    drawn, and draws new ones.
 
     The head that is learnt is measured now and then on the validation split, and the best is kept: the one with the
     least discomfort of those that succeed as often as caution 0, less a tolerance (see `kept_head`). Where none is
@@ -73,7 +75,7 @@ class PreferenceTrainer:
         out: folder for checkpoints; None writes none.
         counters: of the training before.
         fields: folder in which traced sound fields are kept for the next training; None for none.
-        validation: the task of the validation split; None for what `validation_task` makes of `task`.
+        validation: that of the suite's validation split, if it is known; see `validation_task`.
 
     Attributes:
         head: being trained.
@@ -113,7 +115,7 @@ class PreferenceTrainer:
         self.kept = copy.deepcopy(head) if config.validations else head
         self.comfort: Comfort | None = None
         self.measured: Comfort | None = None
-        self.validation = validation or validation_task(task)
+        self.validation = validation_task(task, validation)
         self._validation = KnobValidation(self.validation, config.validation_episodes, config.manners)
         self.counters = _begun(counters or {})
         if config.validations and base.config.caution:
@@ -140,6 +142,7 @@ class PreferenceTrainer:
         if saved.optimizer is None or "prefer" not in saved.config:
             raise CheckpointError(f"{out}: not of a training by preferences; `phonotaxis prefer RUN --out` begins one")
         config = build(PreferConfig, saved.config["prefer"] | changes, str(out))
+        check_bound(config, changes)
         task = build(AudioGoalTask, saved.config["task"], str(out))
         of_validation = saved.config.get("validation")
         validation = None if of_validation is None else build(AudioGoalTask, of_validation, str(out))
@@ -161,13 +164,16 @@ class PreferenceTrainer:
         return self._share_at(float(self.counters["prefer_seconds"]), int(self.counters["prefer_rounds"]))
 
     def _share_at(self, seconds: float, rounds: int) -> float:
-        done = seconds / (60.0 * self.config.minutes)
         if self.config.max_rounds is not None and seconds >= 0.0:
-            done = max(done, rounds / self.config.max_rounds)
-        return min(1.0, done)
+            return min(1.0, rounds / self.config.max_rounds)
+        return min(1.0, seconds / (60.0 * self.config.minutes))
 
     def run(self, on_progress: Callable[[PreferProgress], None] | None = None) -> Policy:
-        """Train to the end, and write checkpoints on the way and at the end, however it comes."""
+        """Train to the end, and write checkpoints on the way and at the end, however it comes.
+
+        Raises:
+            DivergedError: what is learnt isn't finite; nothing of that was saved.
+        """
         world = self._worlds()
         saved_at, rounds_before = float(self.counters["prefer_seconds"]), self.counters["prefer_rounds"]
         try:
@@ -185,6 +191,9 @@ class PreferenceTrainer:
                     on_progress(self._progress())
             if self.config.validations and self.counters["prefer_validated_round"] < self.counters["prefer_rounds"]:
                 self.validate()
+        except DivergedError:
+            rounds_before = self.counters["prefer_rounds"]  # what was saved before stands
+            raise
         finally:
             if self.counters["prefer_rounds"] > rounds_before:  # what can't begin must not take the folder
                 self.save()
@@ -216,7 +225,7 @@ class PreferenceTrainer:
 
     def _worlds(self) -> World:
         config = self.config
-        steps = min(self.task.max_steps, config.episode_steps)
+        steps = min(self.task.max_steps, config.episode_steps or self.task.max_steps)
         task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})
         library = kept_library(task, self._fields)
         return World(task, min(config.worlds, config.starts * config.draws), library=library)
@@ -262,7 +271,9 @@ class PreferenceTrainer:
             losses = preference_losses(self.head, chosen, config.beta, config.hold)
             self.optimizer.zero_grad(set_to_none=True)
             losses.total.backward()
-            torch.nn.utils.clip_grad_norm_(self.head.parameters(), config.gradient_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.head.parameters(), config.gradient_norm)
+            found = {"the loss": float(losses.total.detach()), "the gradient's norm": float(norm)}
+            check_finite(found, config.learning_rate)
             self.optimizer.step()
             for name, value in losses._asdict().items():
                 total[name] = total.get(name, 0.0) + float(value.detach()) / config.updates
@@ -274,6 +285,16 @@ class PreferenceTrainer:
         seconds, frames = float(self.counters["prefer_seconds"]), int(self.counters["prefer_frames"])
         found = {} if self.measured is None else self.measured.counters("")
         return PreferProgress(self.share, seconds, frames, values, found)
+
+
+def check_bound(config: PreferConfig, changes: dict[str, float | int]) -> None:
+    """Refuse minutes that would do nothing.
+
+    Raises:
+        ConfigError: they are among the changes, and the training ends after `max_rounds`.
+    """
+    if "minutes" in changes and config.max_rounds is not None:
+        raise ConfigError(f"the training ends after max_rounds, {config.max_rounds}; leave --minutes or max_rounds out")
 
 
 def with_knob(base: Policy) -> Policy:

@@ -102,9 +102,11 @@ class RecurrentPolicy(RecurrentMultiInputActorCriticPolicy):
         super().__init__(
             observation_space, action_space, lr_schedule, net_arch=[], ortho_init=False,
             features_extractor_class=_Senses, features_extractor_kwargs={"policy": policy},
-            lstm_hidden_size=policy.mind.state_size, shared_lstm=True, enable_critic_lstm=False, **options,
+            lstm_hidden_size=1, shared_lstm=True, enable_critic_lstm=False, **options,
         )  # fmt: skip
+        # Their LSTM is thrown away: as large as the state, a map's too, it would take four times its square.
         self.lstm_actor = _MemoryAsLstm(policy.mind)
+        self.lstm_hidden_state_shape = (1, 1, policy.mind.state_size)
         self.action_net, self.value_net = policy.heads.action, policy.heads.value
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
 

@@ -12,8 +12,9 @@ from phonotaxis.envs.sb3 import BatchVecEnv
 
 
 class SeveralTasks(BatchVecEnv):
-    """Batches of worlds one after the other, whose observations and actions have the same shapes.
+    """Batches of worlds, whose observations and actions have the same shapes, among each other.
 
+    The worlds of each batch are spread evenly: RecurrentPPO's minibatches are neighbours, and shall be of every task.
     Every `info` has `lane`, the number of the batch that the world is of.
 
     Args:
@@ -30,28 +31,32 @@ class SeveralTasks(BatchVecEnv):
                 raise ValueError(f"batch {number} has other observations or actions than the first")
         self.batches = list(batches)
         self.render_mode = None
-        self._cuts = np.cumsum([batch.num_envs for batch in batches])[:-1]
+        sizes = [batch.num_envs for batch in batches]
+        self._cuts = np.cumsum(sizes)[:-1]
+        places = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
+        self._order = np.argsort(places, kind="stable")  # of the worlds, batch by batch
         super().__init__(sum(batch.num_envs for batch in batches), first.observation_space, first.action_space)
 
     def reset(self) -> VecEnvObs:
         """Begin new episodes everywhere; returns observations by name, float32 [worlds, ...]."""
         observations = [batch.reset() for batch in self.batches]
-        self.reset_infos = [
-            {"lane": number} for number, batch in enumerate(self.batches) for _ in range(batch.num_envs)
-        ]
-        return _joined(observations)
+        lanes = [number for number, batch in enumerate(self.batches) for _ in range(batch.num_envs)]
+        self.reset_infos = [{"lane": lanes[world]} for world in self._order]
+        return self._joined(observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Hand every batch its own of the actions [worlds, ...]."""
-        for batch, own in zip(self.batches, np.split(actions, self._cuts)):
+        in_turn = np.empty_like(actions)
+        in_turn[self._order] = actions
+        for batch, own in zip(self.batches, np.split(in_turn, self._cuts)):
             batch.step_async(own)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Act; as each batch does, one after the other."""
         steps = [batch.step_wait() for batch in self.batches]
         infos = [info | {"lane": number} for number, step in enumerate(steps) for info in step[3]]
-        rewards, done = (np.concatenate([step[part] for step in steps]) for part in (1, 2))
-        return _joined([step[0] for step in steps]), rewards, done, infos
+        rewards, done = (np.concatenate([step[part] for step in steps])[self._order] for part in (1, 2))
+        return self._joined([step[0] for step in steps]), rewards, done, [infos[world] for world in self._order]
 
     def close(self) -> None:
         """Close the batches."""
@@ -61,10 +66,9 @@ class SeveralTasks(BatchVecEnv):
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Return an attribute of each world's batch."""
         values = [value for batch in self.batches for value in batch.get_attr(attr_name)]
-        return [values[index] for index in self._get_indices(indices)]
+        return [values[self._order[index]] for index in self._get_indices(indices)]
 
-
-def _joined(observations: Sequence[VecEnvObs]) -> VecEnvObs:
-    by_name = [part for part in observations if isinstance(part, dict)]
-    assert len(by_name) == len(observations)
-    return {name: np.concatenate([part[name] for part in by_name]) for name in by_name[0]}
+    def _joined(self, observations: Sequence[VecEnvObs]) -> VecEnvObs:
+        by_name = [part for part in observations if isinstance(part, dict)]
+        assert len(by_name) == len(observations)
+        return {name: np.concatenate([part[name] for part in by_name])[self._order] for name in by_name[0]}

@@ -8,10 +8,12 @@ import numpy as np
 
 from phonotaxis.configs import presets
 from phonotaxis.configs.contract import Contract
-from phonotaxis.configs.suite import EPISODE_SEEDS, load_suite
+from phonotaxis.configs.lanes import Lane, numbered
+from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import spl
 from phonotaxis.policies.benchmark import Arena
+from phonotaxis.policies.episode_seeds import selection_seeds
 from phonotaxis.policies.evaluate import contestant, unseen
 from phonotaxis.policies.policy import Policy
 
@@ -21,24 +23,27 @@ BEST = "best"  # folder beside the checkpoints of a training, a training's folde
 
 
 class Validation:
-    """The same episodes of every task's validation split, run whenever it is asked.
+    """The same episodes of every lane's validation task, run whenever it is asked.
 
-    A task of a suite's train split is validated on that suite's validation split, whatever its array; any other on
-    what `unseen` makes of it.
+    Lanes whose validation tasks differ in their arrays alone share that of the first.
 
     Args:
-        tasks: of a training's lanes.
+        lanes: of a training.
         episodes: of each task.
     """
 
-    def __init__(self, tasks: Sequence[AudioGoalTask], episodes: int) -> None:
-        by_name = {task.name: task for task in reversed(tasks)}  # the first of each name
-        first = EPISODE_SEEDS["validation"][0]
-        seeds = range(first, first + episodes)
-        self._arenas = {name: Arena(validation_task(by_name[name]), seeds, threads=1) for name in sorted(by_name)}
+    def __init__(self, lanes: Sequence[Lane], episodes: int) -> None:
+        tasks: list[AudioGoalTask] = []
+        for lane in lanes:
+            found = validation_task(lane.task, lane.validation)
+            if not any(found == task.model_copy(update={"array": found.array}) for task in tasks):
+                tasks.append(found)
+        seeds = selection_seeds(episodes)
+        names = numbered(task.name for task in tasks)
+        self._arenas = {name: Arena(task, seeds, threads=1) for name, task in zip(names, tasks)}
 
     def measure(self, policy_for: Callable[[Contract], Policy]) -> dict[str, float]:
-        """Return by task's name the mean success weighted by path length.
+        """Return by task's name, numbered where it is another's too, the mean success weighted by path length.
 
         Args:
             policy_for: builds the policy for a task's contract.
@@ -50,14 +55,18 @@ class Validation:
         return found
 
 
-def validation_task(task: AudioGoalTask) -> AudioGoalTask:
+def validation_task(task: AudioGoalTask, of_suite: AudioGoalTask | None = None) -> AudioGoalTask:
     """Return the task with the scenes and sounds of the validation split.
 
     Of a suite's task, that is the suite's own, without what a lane changes of it for the sake of learning, but as the
-    policy hears and sees it.
+    policy hears and sees it. Of any other it is what `unseen` makes of it.
+
+    Args:
+        task: of a training.
+        of_suite: that of a suite's validation split; None finds it by the task's name where that is a shipped one's.
     """
-    if task.name not in presets.names("suites"):
+    if of_suite is None and task.name not in presets.names("suites"):
         return unseen(task, "validation")
     perceived = {name: getattr(task, name) for name in _PERCEIVED}
-    found = load_suite(task.name).task_of("validation").model_copy(update=perceived)
+    found = (of_suite or load_suite(task.name).task_of("validation")).model_copy(update=perceived)
     return found.model_copy(update={"goal": "absent"}) if task.goal == "absent" else found

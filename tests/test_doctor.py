@@ -33,6 +33,7 @@ def test_this_environment_can_train_and_drive() -> None:
     assert report.jobs["train"].problems == ()
     assert report.jobs["train"].remedy == ""
     assert report.jobs["robot"].ready
+    assert report.jobs["devices"].problems == ()
     assert report.facts["cores"].value >= 1
     assert "CPU" in report.facts["engines"].value
 
@@ -59,6 +60,31 @@ def test_what_is_installed_but_broken_is_found(monkeypatch: pytest.MonkeyPatch) 
     assert len(problems) == 1
     assert problems[0].startswith("soundfile ")
     assert problems[0].endswith("can't be imported (OSError: no libsndfile)")
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"), [(None, "pyaudio is missing"), ("0.2.11", "pyaudio 0.2.11 is installed, >=0.2.13 is needed")]
+)
+def test_devices_are_judged_by_version_like_other_jobs(
+    monkeypatch: pytest.MonkeyPatch, installed: str | None, said: str
+) -> None:
+    """JetPack 6 brings a PyAudio that is too old, and an older environment has no soxr."""
+    replace_state(monkeypatch, "pyaudio", installed, False)
+    job = doctor.examine(import_packages=False).jobs["devices"]
+    assert job.problems == (said,)
+    assert job.remedy.startswith("sudo apt-get install portaudio19-dev && pip install ")
+    assert job.remedy.endswith("[devices]'")
+    replace_state(monkeypatch, "soxr", None, False)
+    assert doctor.examine(import_packages=False).jobs["devices"].problems == ("soxr is missing",)
+
+
+def test_a_gstreamer_without_its_introspection_data_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "failed_imports", lambda modules: {})
+    monkeypatch.setattr(doctor, "_TYPELIBS", ("Gst", "NoSuchLibrary"))
+    job = doctor.examine().jobs["devices"]
+    assert len(job.problems) == 1
+    assert job.problems[0].startswith("GStreamer can't be loaded (ValueError: Namespace NoSuchLibrary not available")
+    assert job.remedy == "sudo apt-get install gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0"
 
 
 def test_imports_are_tried_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

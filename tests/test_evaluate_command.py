@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -110,6 +111,54 @@ def test_every_other_policy_is_compared_with_pair_by_pair(
     assert not [name for name in figures if name.startswith("deaf.") and "_over_" in name]
     assert cli.run(["evaluate"]) == 0
     assert "learnt minus deaf, paired: Success 75 [" in capsys.readouterr().out
+
+
+def test_who_chooses_or_looks_at_failures_is_shown_the_validation_split(repository: Path) -> None:
+    """Test is the default, and asked last, once."""
+    page = (repository / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    shown = [line for line, _ in command.COMMAND.examples] + re.findall(r"^phonotaxis evaluate .*", page, re.MULTILINE)
+    to_choose_by = [line for line in shown if any(f"--{what}" in line for what in ("also", "failures", "by-sound"))]
+    assert len(to_choose_by) >= 6
+    assert all("--split validation" in line for line in to_choose_by)
+
+
+def test_the_seeds_of_a_training_are_measured_and_their_mean(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, Path, float | None]] = []
+
+    def loaded(name: str, path: Path, contract: Contract, caution: float | None, split: str) -> str:
+        asked.append((name, path, caution))
+        return name
+
+    def known(suite: Suite, those: dict[str, str], *_: object) -> Evaluation:
+        good = dict(zip(those, (10, 5, 0, 20)))
+        results = {name: [result(number, number < good[name]) for number in range(20)] for name in those}
+        follower = [result(number, False) for number in range(20)]
+        return Evaluation(results | {"follower": follower}, (), tuple(those))
+
+    monkeypatch.setattr(contestants, "contestant_of", loaded)
+    monkeypatch.setattr(benchmark, "evaluate_suite", known)
+    for name in ("seed-10", "seed-9", "seed-11", "seed-notes"):
+        (tmp_path / name).mkdir()
+    line = ["evaluate", str(tmp_path), "--also", "deaf=runs/deaf", "--caution", "0.5"]
+    assert cli.run([*line, "--json"]) == 0
+    seeds = [(f"seed_{number}", tmp_path / f"seed-{number}", 0.5) for number in (9, 10, 11)]
+    assert asked == [*seeds, ("deaf", Path("runs/deaf"), None)]
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert [figures[f"{name}.success"]["value"] for name in ("seed_9", "seed_10", "seed_11")] == [0.5, 0.25, 0.0]
+    assert figures["seeds_mean.success"]["value"] == 0.25  # deaf isn't one of them
+    low, high = figures["seeds_mean.success"]["interval"]
+    assert low < 0.05 < 0.4 < high
+    assert figures["seed_9.spl_over_follower"]["value"] == 0.5
+    assert figures["seed_9.spl_over_deaf"]["value"] == -0.5
+    monkeypatch.setenv("COLUMNS", "160")
+    assert cli.run(line) == 0
+    out = capsys.readouterr().out
+    assert "25 [" in next(row for row in out.splitlines() if row.startswith("seeds_mean  "))
+    assert "seed_9 minus follower, paired: Success 50 [" in out
+    assert cli.run(["evaluate", str(tmp_path), "--suite", "own"]) == 1
+    assert "holds several; name one:" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.usefixtures("asked")

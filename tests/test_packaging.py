@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -60,8 +61,12 @@ def test_every_data_file_is_shipped(repository: Path, pyproject: str) -> None:
         assert shipped or file.name == "py.typed", f"{file} is in no package-data"
 
 
-def test_version_is_said_the_same_twice(pyproject: str) -> None:
+def test_version_and_licence_are_said_the_same_everywhere(pyproject: str, repository: Path) -> None:
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
     assert f'version = "{phonotaxis.__version__}"' in pyproject
+    assert citation["version"] == phonotaxis.__version__
+    assert f'license = "{citation["license"]}"' in pyproject
+    assert (citation["cff-version"], citation["title"]) == ("1.2.0", "phonotaxis")
 
 
 def test_installed_metadata_is_that_of_the_checkout(pyproject: str) -> None:

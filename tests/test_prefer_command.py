@@ -16,6 +16,7 @@ from phonotaxis import cli
 from phonotaxis.commands import prefer
 from phonotaxis.commands.tradeoff import cautions_of
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.suite import load_suite
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
@@ -52,6 +53,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command += ["--config", str(folder / "small.yaml"), "--out", str(folder / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
+    told = process.stderr.readline()
+    assert told.startswith("learning preferences on audiogoal-v1: respeaker_usb_v2, a body 0.36 m wide"), told
     first = process.stderr.readline()  # it is told of a round once that is saved
     assert first.startswith("learning preferences: "), first + process.stderr.read()
     assert "frames/s" in first
@@ -96,6 +99,28 @@ def test_what_would_undo_a_training_is_refused(
 ) -> None:
     assert cli.run(["prefer", "--out", str(killed), *words]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_knob_is_learnt_on_what_the_policy_was_trained_on_unless_it_is_said(tmp_path: Path) -> None:
+    """The suite's validation split goes with it, be it one's own."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("like: semantic-v1\nname: quiet-v1\nvalidation: {scene_count: 7}\n")
+    own = load_suite(str(mine))
+    trained = ImitationConfig.model_validate({"lanes": [{"suite": str(mine)}, {"suite": "audiogoal-v1"}]})
+    found = prefer._tasks(None, trained.model_dump(mode="json"), Path("runs/a"))
+    assert found == (own.task_of("train"), own.task_of("validation"))
+    assert prefer._tasks(str(mine), {}, Path("runs/a")) == found
+    assert prefer._tasks("audiogoal-v1", trained.model_dump(mode="json"), Path("runs/a"))[0].name == "audiogoal-v1"
+    assert prefer._tasks(None, None, Path("a.onnx"))[0].name == "audiogoal-v1"
+
+
+def test_minutes_that_would_do_nothing_are_refused(
+    killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bounded.yaml").write_text("max_rounds: 7\n")
+    command = ["prefer", str(killed.parent / "base"), "--config", str(tmp_path / "bounded.yaml"), "--minutes", "3"]
+    assert cli.run([*command, "--out", str(tmp_path / "out")]) == 1
+    assert "ends after max_rounds, 7; leave --minutes or max_rounds out" in capsys.readouterr().err
 
 
 def test_what_comes_next_names_the_suite_of_the_training() -> None:

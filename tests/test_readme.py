@@ -1,4 +1,4 @@
-"""The README's promises: its Python runs, its commands exist, its links lead somewhere."""
+"""The README's promises, and some of the documents': Python runs, commands exist, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -35,20 +35,65 @@ def test_the_readme_has_the_blocks_it_is_tested_for() -> None:
     assert sum(line.startswith("phonotaxis ") for line in SHELL_LINES) >= 8
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
-def test_python_blocks_run(block: str, tmp_path: Path) -> None:
-    for long, short in SHORTER.items():
-        block = block.replace(long, short)
+def blocks_of(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / document).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", block],
-        cwd=tmp_path,
+        [sys.executable, *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         env=environment,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
+def test_python_blocks_run(block: str, tmp_path: Path) -> None:
+    for long, short in SHORTER.items():
+        block = block.replace(long, short)
+    run(tmp_path, "-c", block)
+
+
+def test_a_model_of_ones_own_is_measured_as_the_document_says(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "{name: tiny-v1, like: audiogoal-v1, train: {scene_count: 1, instances_per_kind: 1}, "
+        "validation: {scene_count: 1, instances_per_kind: 1}, task: {max_steps: 3, response_s: 0.05, "
+        "min_distance_m: 1.5, sources_per_scene: 1, scenes: {source: empty_room}}}"
+    )
+    (block,) = blocks_of("benchmark.md")
+    smaller = {
+        '"audiogoal-v1"': '"tiny.yaml"',
+        "policy_kwargs=": "n_steps=4, batch_size=4, n_epochs=1, policy_kwargs=",
+        "1_000_000": "4",
+        '"validation")': '"validation", episodes=2, threads=1)',
+    }
+    for long, short in smaller.items():
+        assert block.count(long) == 1
+        block = block.replace(long, short)
+    assert re.fullmatch(r"(-?\d\.\d\d \[-?\d\.\d\d, -?\d\.\d\d\] ?){2}\n", run(tmp_path, "-c", block))
+
+
+def test_a_scene_source_of_ones_own_is_known_in_python_and_on_the_command_line(tmp_path: Path) -> None:
+    source, script = blocks_of("scenes.md")
+    (tmp_path / "ward.py").write_text(source)
+    (tmp_path / "mine.py").write_text(script)
+    ask = """
+import ward, phonotaxis.envs.gym as gym
+env = gym.AudioGoalEnv(scenes={"source": "ward", "options": {"rooms": 2}}, response_s=0.05, sources_per_scene=1)
+names = set()
+for seed in range(6):
+    env.reset(seed=seed)
+    names.add(env.world.library.scenes[env.world.episodes[0].scene].name)
+assert len(names) > 1, names
+"""
+    run(tmp_path, "-c", ask)
+    assert '"rooms"' in run(tmp_path, "mine.py", "scene", "show", "ward", "--seed", "3", "--json")
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL_LINES if line.startswith("phonotaxis ")])

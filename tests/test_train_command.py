@@ -105,14 +105,17 @@ def test_resume_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("words", "said"),
     [
         (["--config", "all_suites", "--suite", "semantic-v1"], "--config has lanes; name suites there"),
-        (["--config", "bounded.yaml", "--minutes", "3"], "ends after max_frames, 1,600; leave --minutes or max_frames"),
+        (
+            ["--config", "bounded.yaml", "--minutes", "3"],
+            "ends after max_frames, 160,000; leave --minutes or max_frames",
+        ),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("bounded.yaml").write_text("max_frames: 1600\n")
+    Path("bounded.yaml").write_text("max_frames: 160000\n")
     assert cli.run(["train", *words, "--out", str(tmp_path / "out")]) == 1
     assert said in capsys.readouterr().err
 
@@ -186,15 +189,37 @@ def test_export_where_no_training_is(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_suite_is_trained_on_its_train_split(tmp_path: Path) -> None:
     from phonotaxis.commands import train
+    from phonotaxis.configs.lanes import suite_tasks
     from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
 
     suite = load_suite("audiogoal-v1")
-    task = train.task_of("audiogoal-v1")
-    settings = train.settings(None, tmp_path / "new", False, {"minutes": 3.0, "task": task})
-    assert settings.task == task == suite.task_of("train")
+    tasks = suite_tasks("audiogoal-v1")
+    settings = train.settings(None, tmp_path / "new", False, {"minutes": 3.0} | tasks)
+    assert settings.task == tasks["task"] == suite.task_of("train")
     assert settings.task.scenes.first_seed == SCENE_SEEDS["train"][0]
     assert settings.task.sounds.split == "train"
     assert settings.minutes == 3.0
+
+
+def test_a_suite_of_ones_own_takes_the_place_of_what_a_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's task and what that is validated on, both."""
+    from phonotaxis.configs.suite import load_suite
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    config, mine = tmp_path / "small.yaml", tmp_path / "mine.yaml"
+    config.write_text(SMALL + "validation: {scenes: {count: 3}}\n")
+    mine.write_text("like: audiogoal-v1\nname: quiet-v1\nvalidation: {scene_count: 7}\n")
+    begun: list[ImitationTrainer] = []
+    monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: begun.append(trainer))
+    for number, suite in enumerate((str(mine), "semantic-v1")):
+        command = ["train", "--config", str(config), "--suite", suite, "--out", str(tmp_path / str(number))]
+        assert cli.run(command) == 0
+    assert [trainer.config.task for trainer in begun] == [
+        load_suite(suite).task_of("train") for suite in (str(mine), "semantic-v1")
+    ]
+    assert [trainer.config.validation for trainer in begun] == [load_suite(str(mine)).task_of("validation"), None]
 
 
 def test_a_training_goes_on_with_its_own_task(
@@ -229,6 +254,22 @@ def test_several_seeds_are_trained_and_gone_on_with(tmp_path: Path, capsys: pyte
     for number in (3, 4):
         saved = load_checkpoint(tmp_path / "several" / f"seed-{number}" / BEST)
         assert saved.config["seed"] == number
+
+
+@pytest.mark.parametrize(("option", "seeds"), [([], [5, 6]), (["--seed", "0"], [0, 1])])
+def test_several_seeds_begin_with_that_of_the_configuration(
+    option: list[str], seeds: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phonotaxis.policies.imitation import ImitationTrainer
+
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL + "seed: 5\n")
+    begun: list[ImitationTrainer] = []
+    monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: begun.append(trainer))
+    command = ["train", "--config", str(config), "--seeds", "2", "--out", str(tmp_path / "out"), *option]
+    assert cli.run(command) == 0
+    assert [trainer.config.seed for trainer in begun] == seeds
+    assert [str(trainer.out) for trainer in begun] == [str(tmp_path / "out" / f"seed-{seed}") for seed in seeds]
 
 
 def test_several_seeds_go_on_as_the_advice_says(

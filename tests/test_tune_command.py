@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from phonotaxis import cli
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
+from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies import checkpoint, ppo
 
 
@@ -21,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[PpoConfig]:
         seen.append(config)
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: None)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
     return seen
 
 
@@ -36,12 +40,57 @@ def test_a_training_is_not_overwritten(
 
 def test_options_come_before_the_configuration_and_that_before_defaults(asked: list[PpoConfig], tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
-    config.write_text("seed: 7\nframes: 640\n")
+    config.write_text("seed: 7\nframes: 64000\n")
     command = ["tune", "runs/a", "--out", str(tmp_path / "out")]
-    for words in ([], ["--config", str(config)], ["--config", str(config), "--seed", "3", "--frames", "64"]):
+    for words in ([], ["--config", str(config)], ["--config", str(config), "--seed", "3", "--frames", "9000"]):
         assert cli.run([*command, *words]) == 0
-    assert [(each.seed, each.frames) for each in asked] == [(0, 200_000), (7, 640), (3, 64)]
+    assert [(each.seed, each.frames) for each in asked] == [(0, 200_000), (7, 64_000), (3, 9_000)]
     assert {each.task.name for each in asked} == {"audiogoal-v1"}
+
+
+def test_as_many_frames_as_the_critic_alone_takes_are_refused(
+    asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["tune", "runs/a", "--out", str(tmp_path / "out"), "--frames", "8192"]) == 1
+    assert "frames must be over 8192, of which the critic learns alone" in capsys.readouterr().err
+    assert not asked
+
+
+OWN = AudioGoalTask(array="respeaker_6mic", radius_m=0.2)
+
+
+@pytest.mark.parametrize(
+    ("trained", "options", "name", "said"),
+    [
+        (
+            {"task": OWN},
+            "",
+            "audiogoal",
+            "tuning on audiogoal: respeaker_6mic, a body 0.4 m wide and 0.6 m high, 0.25 m",
+        ),
+        ({"task": OWN, "lanes": [Lane(task=OWN), Lane(task=AudioGoalTask())]}, "", "audiogoal", "respeaker_6mic"),
+        ({"task": OWN, "ppo": {"lanes": [Lane(task=OWN)]}}, "", "audiogoal", "respeaker_6mic"),
+        ({"task": OWN}, "--suite semantic-v1", "semantic-v1", "tuning on semantic-v1: respeaker_usb_v2"),
+        ({"task": OWN}, "--config mine.yaml", "named", "tuning on named: respeaker_usb_v2"),
+        (
+            {"task": {"colour": "blue"}},
+            "",
+            None,
+            "runs/a: can't take over the task that it was trained on; name a --suite",
+        ),
+    ],
+)
+def test_a_policy_is_tuned_on_what_it_was_trained_on_unless_it_is_said(
+    trained: dict[str, Any], options: str, name: str | None, said: str, asked: list[PpoConfig], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("task: {name: named}\n")
+    config = json.loads(json.dumps(trained, default=lambda part: part.model_dump(mode="json")))
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config=config))
+    assert cli.run(["tune", "runs/a", *options.split()]) == (0 if name else 1)
+    assert said in capsys.readouterr().err
+    assert [each.task.name for each in asked] == ([name] if name else [])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ They are resampled only where the device can't do the policy's rate; the count o
 PortAudio is a poor witness of faults. When the sound server dies, or the array is unplugged, callbacks cease
 and nothing else happens; `stop_stream` then never returns. So the age of the last callback is watched, and the
 device is opened anew, with a PortAudio of its own, until it is there again. Where a sound server stands between,
-it may go on with another source instead; `sound_server` watches that, and what comes from there is not taken.
+it may go on with another source instead; `sound_server` watches that, and what comes from there is not taken: neither
+from a stream that was moved nor from one that is opened anew and records elsewhere than the first one did.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from phonotaxis.deploy.jetson.resampling import Resampler, other_rates_hz
 SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
 FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
 RETRY_S = 0.25
+OVERFLOW_TOLD_NS = 10_000_000_000  # once in so long: a computer that is too busy loses samples many times a second
 _QUEUED_S = 60.0  # of sound: a stalled loop shows as age, not as lost memory
 
 
@@ -39,6 +41,7 @@ class LiveMicrophones:
         device_rate_hz: at which the device runs.
         lost: samples (at the policy's rate) that never came, found by their arrival or by a restart of the device.
         restarts: of the device.
+        overflows: callbacks before which PortAudio says that samples were thrown away; how many it doesn't say.
         fault: why there is no sound now; empty where there is.
     """
 
@@ -58,12 +61,14 @@ class LiveMicrophones:
         self._next = 0  # sample of the device
         self._delivered = 0  # samples at the policy's rate
         self.lost, self.restarts, self.fault = 0, 0, ""
+        self.overflows = self._overflowed_ns = 0
         self._closing = threading.Event()
         self._audio: Any = None
         self._stream: Any = None
         self._server: sound_server.StreamWatch | None = None
-        self._moved = ""
+        self._moved = self._source = ""
         self._generation = 0
+        self._believed = True  # it is known where the stream records, or that this can't be known
         self._heard_ns, self._opened_at = now_ns(), 0
         sound_server.load()  # before sound flows
         self._open()
@@ -90,14 +95,15 @@ class LiveMicrophones:
                         input=True,
                         input_device_index=card.index,
                         frames_per_buffer=max(1, round(self._block_s * rate_hz)),
-                        stream_callback=self._callback_of(self._generation, pyaudio.paContinue),
+                        stream_callback=self._callback_of(self._generation),
                     ),
                 )
         except (OSError, ValueError) as error:
             audio.terminate()
             raise DeviceError(
-                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at {self._rates_hz[0]} Hz "
-                f"({error.args[0]}); correct sample_rate_hz and the array, or close the program that holds it"
+                f"'{self._name}' can't deliver {self._channels} channels of 16 bit at "
+                f"{self.device_rate_hz or self._rates_hz[0]} Hz ({_words(error)}); correct sample_rate_hz and the "
+                "array, or close the program that holds it"
             ) from None
         except DeviceError:
             audio.terminate()
@@ -137,7 +143,11 @@ class LiveMicrophones:
         self._clock, self._heard_ns, self._opened_at = ArrivalClock(self.device_rate_hz), at_ns, self._next
 
     def _watch_server(self) -> None:
-        """Take nothing more from this stream once it is another device's."""
+        """Take nothing more from this stream once it is another device's.
+
+        Raises:
+            DeviceError: it is from the start.
+        """
         generation, self._moved = self._generation, ""
 
         def leave(why: str) -> None:
@@ -146,25 +156,42 @@ class LiveMicrophones:
                 self._moved = self.fault = why
 
         self._server = sound_server.StreamWatch(leave)
+        source = self._server.source
+        self._source = self._source or source
+        if source and source != self._source:
+            self._moved = (
+                f"the sound server records from '{source}', it began with '{self._source}': is the array gone? Where "
+                "it has another name now, start the run anew"
+            )
+            raise DeviceError(self._moved)
 
-    def _callback_of(self, generation: int, go_on: int) -> Any:
+    def _callback_of(self, generation: int) -> Any:
+        import pyaudio
+
         def callback(data: bytes, frames: int, times: Any, status: int) -> tuple[None, int]:
             if generation == self._generation:
-                self._take(data, frames, now_ns())
-            return None, go_on
+                at_ns = now_ns()
+                if status & pyaudio.paInputOverflow:
+                    self.overflows, self._overflowed_ns = self.overflows + 1, at_ns
+                self._take(data, frames, at_ns)
+            return None, pyaudio.paContinue
 
         return callback
 
     def _take(self, data: bytes, frames: int, at_ns: int) -> None:
         self._heard_ns = at_ns
         self._next += self._clock.arrive(self._next + frames, at_ns)
+        if self._believed:
+            self._deliver(data)
+        self._next += frames
+
+    def _deliver(self, data: bytes) -> None:
         samples = np.ascontiguousarray(np.frombuffer(data, dtype=np.int16).reshape(-1, self._channels).T)
         if self._resampler is None:
             self._put(samples, self._next)
         else:
             for resampled, first_sample in self._resampler.take(samples, self._next):
                 self._put(resampled, first_sample)
-        self._next += frames
 
     def _flush(self) -> None:
         """Deliver what is still in the resampler, by the clock that it came by."""
@@ -186,6 +213,16 @@ class LiveMicrophones:
         told = f"the microphones run at {self.device_rate_hz} Hz"
         return told if self._resampler is None else f"{told}, resampled to {self._rate_hz} Hz by soxr"
 
+    @property
+    def overflow(self) -> str:
+        """What PortAudio says it has thrown away in the last seconds; empty where it says nothing."""
+        if not self.overflows or now_ns() - self._overflowed_ns > OVERFLOW_TOLD_NS:
+            return ""
+        return (
+            f"PortAudio has thrown away samples, {self.overflows} time(s) so far: this computer is too busy; end what "
+            "else runs here, or raise devices.microphones.block_ms"
+        )
+
     def _keep_open(self) -> None:
         while not self._closing.wait(RETRY_S):
             silent_ns = now_ns() - self._heard_ns
@@ -198,14 +235,17 @@ class LiveMicrophones:
         self.fault = self.fault or f"no sound from '{self._name}' for {silent_ns * 1e-9:.1f} s"
         self._drop()
         before = self._heard_ns, self._next, self._opened_at
+        self._believed = False
         try:
             self._open()
+            self._watch_server()
         except DeviceError as error:
+            self._drop()
             self.fault = str(error)
             self._heard_ns, self._next, self._opened_at = before  # still silent: try again
             return
         self.restarts += 1
-        self._watch_server()
+        self._believed = True
 
     def _drop(self) -> None:
         """Let go of the stream without `stop_stream`, which hangs where the source was removed."""
@@ -233,6 +273,11 @@ class LiveMicrophones:
             self._closing.set()
             self._watch.join(5.0)
             self._drop()
+
+
+def _words(error: Exception) -> str:
+    """Return what PyAudio says: its OSError is (number, text), its ValueError (text, number)."""
+    return str(getattr(error, "strerror", None) or error.args[0])
 
 
 def _rates_hz(config: Microphones, rate_hz: int) -> list[int]:

@@ -95,7 +95,7 @@ def choose(cards: list[SoundCard], name: str, channels: int) -> SoundCard:
         listed = ", ".join(f"'{card.name}'" for card in cards) or "none at all"
         raise DeviceError(
             f"no microphone array '{name}'{did_you_mean(name, [card.name for card in cards])} (there is {listed}); "
-            "plug it in, or correct devices.microphones.device; `phonotaxis devices` lists them"
+            "plug it in, or correct devices.microphones.device; `phonotaxis devices list` shows them"
         )
     fitting = [card for card in named if card.channels >= channels]
     if not fitting:

@@ -28,9 +28,10 @@ class SimulatedSensors:
         device_rate_hz: of its microphones, which is the policy's.
         rate_told: empty; nothing is resampled.
         fault: empty; a robot that has gone is an error.
+        overflow: empty; the wire loses nothing.
     """
 
-    rate_told = fault = ""
+    rate_told = fault = overflow = ""
 
     def __init__(self, link: socket.socket, robot: RobotConfig) -> None:
         self._link = link

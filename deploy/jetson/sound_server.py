@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 LOOK_S = 0.5  # a change is reported at once; the look in between finds the end of this watch
+GONE = "a source that has gone"
 PROCESS_ID = "application.process.id"
 
 
@@ -22,6 +23,9 @@ class StreamWatch:
     """Watches the newest recording of this process until it is moved, the server goes, or the watch is closed.
 
     It watches nothing where this process records past the server, or where there is none.
+
+    Attributes:
+        source: the name of the source that it began with; empty where that isn't known.
     """
 
     def __init__(self, moved: Callable[[str], None]) -> None:
@@ -34,11 +38,14 @@ class StreamWatch:
         self._closing = threading.Event()
         self._server = _connect()
         self._thread: threading.Thread | None = None
+        self.source = ""
         recording = _newest(self._server)
         if recording is None:
             self._disconnect()
             return
         self._recording, self._source = recording
+        with contextlib.suppress(*_server_errors()):
+            self.source = self._source_name(self._source)
         self._thread = threading.Thread(target=self._run, name="stream-watch", daemon=True)
         self._thread.start()
 
@@ -49,14 +56,14 @@ class StreamWatch:
 
     def _run(self) -> None:
         try:
-            name = self._source_name(self._source)
             self._server.event_mask_set("source_output", "source")
             self._server.event_callback_set(_stop_listening)
             while not self._closing.is_set():
                 source = _source_of(self._server, self._recording)
                 if source is not None and source != self._source:
                     now = self._source_name(source)
-                    self._moved(f"the sound server moved the recording from '{name}' to '{now}': is the array gone?")
+                    before, now = self.source or GONE, now or GONE
+                    self._moved(f"the sound server moved the recording from '{before}' to '{now}': is the array gone?")
                     return
                 self._server.event_listen(LOOK_S)
         except _server_errors():
@@ -65,12 +72,13 @@ class StreamWatch:
             self._disconnect()
 
     def _source_name(self, index: int) -> str:
+        """Return a source's name, which stays when it is plugged in anew; empty where it has gone."""
         import pulsectl
 
         try:
             return str(self._server.source_info(index).name)
         except pulsectl.PulseIndexError:
-            return "a source that has gone"
+            return ""
 
     def _disconnect(self) -> None:
         server, self._server = self._server, None

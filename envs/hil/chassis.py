@@ -72,6 +72,7 @@ class Chassis:
         self._odometers = odometers or (lambda at_ns: (0.0, 0.0))
         self._lock = threading.Lock()
         self._master = self._slave = -1
+        self._on = True
         self._reset()
         self.events: list[WheelEvent] = []
         self.arrivals: list[tuple[int, float, float]] = []
@@ -109,6 +110,11 @@ class Chassis:
             self._master = self._slave = -1
             self._feedback_ns = None
 
+    def switch(self, on: bool) -> None:
+        """Cut its power, or give it back: then it knows nothing any more. The port on the computer's side stays."""
+        self._reset()
+        self._on = on
+
     def _run(self) -> None:
         while not self._closing.is_set():
             with self._lock:
@@ -125,6 +131,8 @@ class Chassis:
             self._watch(time.monotonic_ns())
 
     def _take(self, data: bytes) -> None:
+        if not self._on:
+            return
         at_ns = time.monotonic_ns()
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -160,6 +168,8 @@ class Chassis:
             self.events.append(WheelEvent(at_ns, v, w, cause))
 
     def _watch(self, at_ns: int) -> None:
+        if not self._on:
+            return
         if not self._fired and at_ns - self._fed_ns > self.dead_man_ms * 1e6:
             self._fired = True
             self._turn_wheels(at_ns, 0.0, 0.0, "dead_man")

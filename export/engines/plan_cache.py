@@ -1,4 +1,6 @@
-"""The cache of TensorRT's plans. A plan is code, so it is read from one folder only, which this user alone owns.
+"""The cache of TensorRT's plans, and of the timings of its builds.
+
+A plan is code, so it is read from one folder only, which this user alone owns.
 
 A file holds, in this order: `MAGIC`; the length of the key (4 bytes, little-endian) and the key, canonical JSON of all
 that the content is bound to; SHA-256 of the content; the content. Its name is the key's hash. It is used only where
@@ -20,7 +22,8 @@ from phonotaxis.paths import cache_dir
 
 MAGIC = b"phonotaxis-plan-1\n"
 MAX_BYTES = 1 << 30  # plans of our policies have a few megabytes
-KEPT = 8  # newest files; older ones go
+KEPT = 8  # plans that were used last, and as many timings; others go
+TIMING = "timing"  # in the key of what isn't a plan, but the timings of builds
 _MAX_KEY_BYTES = 65_536
 
 Key = Mapping[str, str | int]
@@ -35,10 +38,10 @@ class PlanCache:
 
     def path(self, key: Key) -> Path:
         """Return where a key's file lies."""
-        return self.folder / f"{hashlib.sha256(_text(key)).hexdigest()[:32]}.plan"
+        return self.folder / f"{hashlib.sha256(_text(key)).hexdigest()[:32]}.{TIMING if TIMING in key else 'plan'}"
 
     def load(self, key: Key) -> tuple[bytes | None, str]:
-        """Read a file if it can be trusted and is the one asked for.
+        """Read a file if it can be trusted and is the one asked for; it counts as used now.
 
         Returns:
             The content, or None and the reason in words; an absent file has an empty reason.
@@ -63,10 +66,14 @@ class PlanCache:
                 return None, "the kept plan is no plain file of a plan's size"
             if reason := _not_ours(found):
                 return None, f"the kept plan is {reason}"
-            return unpack(file.read(MAX_BYTES + 1), key)
+            content, reason = unpack(file.read(MAX_BYTES + 1), key)
+            if content is not None:
+                with contextlib.suppress(OSError):  # a service may only read its folder
+                    os.utime(file.fileno())
+            return content, reason
 
     def store(self, key: Key, content: bytes) -> Path:
-        """Write a file so that a crash leaves the old one or the new one, then drop all but the newest few.
+        """Write a file so that a crash leaves the old one or the new one, then drop all but those used last.
 
         Raises:
             OSError: the folder can't be made or written; nothing is left behind.
@@ -76,12 +83,12 @@ class PlanCache:
             os.chmod(self.folder, 0o700)
         path = self.path(key)
         replace_file(path, pack(key, content))
-        self._prune()
+        self._prune(path.suffix)
         return path
 
-    def _prune(self) -> None:
+    def _prune(self, suffix: str) -> None:
         aged = []
-        for path in self.folder.glob("*.plan"):
+        for path in self.folder.glob(f"*{suffix}"):
             with contextlib.suppress(OSError):  # another process dropped it meanwhile
                 aged.append((path.stat().st_mtime_ns, path))
         for _, path in sorted(aged, reverse=True)[KEPT:]:

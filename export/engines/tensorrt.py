@@ -15,7 +15,7 @@ from phonotaxis.export.engines import EngineError, Say
 from phonotaxis.export.engines.buffers import Buffers
 from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cuda import Cuda
-from phonotaxis.export.engines.plan_cache import PlanCache
+from phonotaxis.export.engines.plan_cache import TIMING, PlanCache
 from phonotaxis.export.engines.tensorrt_build import Log, Shapes, build_plan, made
 
 _DTYPES = {"FLOAT": "float32", "INT32": "int32", "INT64": "int64", "UINT8": "uint8", "BOOL": "bool"}
@@ -145,12 +145,13 @@ class TensorRtEngine:
         return engine
 
     def _built(self, bundle: Bundle, key: dict[str, str | int]) -> bytes:
-        timing = {"timing": 1} | {name: value for name, value in key.items() if name != "bundle_sha256"}
+        timing = {TIMING: 1} | {name: value for name, value in key.items() if name != "bundle_sha256"}
         begun_s = time.monotonic()
         built = build_plan(bundle.data, self._inputs, self._shapes, self._cache.load(timing)[0] or b"", self._say)
         self._say(f"built in {time.monotonic() - begun_s:.0f} s, {len(built.plan) / 1e6:.1f} MB")
         try:
-            self._cache.store(timing, built.timing_cache)
+            if built.timing_cache:
+                self._cache.store(timing, built.timing_cache)
             path = self._cache.store(key, built.plan)
             self._say(f"kept as {path}")
         except OSError as error:

@@ -38,7 +38,7 @@ class Built:
 
     Attributes:
         plan: serialised engine.
-        timing_cache: what was learnt on the way about the device's kernels; makes the next build fast.
+        timing_cache: what was learnt on the way about the device's kernels; makes the next build fast. May be empty.
     """
 
     plan: bytes = field(repr=False)
@@ -137,8 +137,7 @@ def build_plan(
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 stays fp32: TF32 has 10 bits of mantissa
     config.progress_monitor = Progress(say)
-    cache = config.create_timing_cache(timing_cache)
-    config.set_timing_cache(cache, False)
+    _begin_timings(config, timing_cache)
     profile = builder.create_optimization_profile()
     for spec in inputs:
         one, largest = (trt.Dims([batch, *spec.shape]) for batch in (1, shapes.largest))
@@ -149,7 +148,15 @@ def build_plan(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise EngineError(f"TensorRT can't build this policy{log.last()}")
-    return Built(_bytes(plan), _bytes(config.get_timing_cache().serialize()))
+    timings = config.get_timing_cache()
+    return Built(_bytes(plan), _bytes(None if timings is None else timings.serialize()))
+
+
+def _begin_timings(config: trt.IBuilderConfig, kept: bytes) -> None:
+    """Give the builder the timings that were kept, or none where they are damaged or another device's."""
+    cache = config.create_timing_cache(kept)
+    if cache is None or not config.set_timing_cache(cache, False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _bytes(memory: Any) -> bytes:

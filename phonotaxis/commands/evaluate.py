@@ -71,7 +71,8 @@ def evaluate(
     Every policy gets the same episodes, so that differences are paired. Success is to stop within 1 m of the
     source by the shortest walk; SPL weighs it by the length of the way (Anderson et al. 2018). Results of baselines
     are kept in the cache and taken from there until suite or code change. docs/benchmark.md says what each suite and
-    figure is.
+    figure is. The folder of a `train --seeds` is measured seed by seed, with their mean (`seeds_mean`), whose interval
+    resamples seeds and episodes; paired differences are the first seed's.
     """
     from rich.console import Console
 
@@ -155,6 +156,8 @@ def _on_own_task(
     from phonotaxis.policies.checkpoint import load_checkpoint
     from phonotaxis.policies.evaluate import evaluate_checkpoint, trained_tasks
 
+    if policy is not None and seeds_of(policy):
+        raise ConfigError(f"--suite own takes one training, {policy} holds several; name one: {seeds_of(policy)[0]}")
     if policy is None or policy.suffix == ".onnx":
         raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
     if split == "train":
@@ -183,18 +186,32 @@ def _contestants(
     policy: Path | None, also: Sequence[str], contract: Contract, caution: float | None = None,
     split: SplitName = "test",
 ) -> dict[str, Contestant]:  # fmt: skip
-    """Load the policies by name; `caution` is of the first one."""
+    """Load the policies by name; `caution` is of the first one, and of all seeds of a training."""
     from phonotaxis.commands.contestants import contestant_of
     from phonotaxis.configs.base import ConfigError
 
-    paths = {} if policy is None else {OURS: policy}
+    paths = {} if policy is None else {_seed_name(seed): seed for seed in seeds_of(policy)} or {OURS: policy}
+    turns = dict.fromkeys(paths, caution)
     for pair in also:
         name, separator, path = pair.partition("=")
         if not separator or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in paths:
             raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
         paths[name] = Path(path)
-    turns = {OURS: caution}
     return {name: contestant_of(name, path, contract, turns.get(name), split) for name, path in paths.items()}
+
+
+def seeds_of(folder: Path) -> list[Path]:
+    """Return the trainings that `train --seeds` left in a folder, by number; none for the folder of one training."""
+    from phonotaxis.policies.checkpoint import has_checkpoint
+
+    if has_checkpoint(folder):
+        return []
+    found = [path for path in folder.glob("seed-*") if path.name.removeprefix("seed-").isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("seed-")))
+
+
+def _seed_name(folder: Path) -> str:
+    return folder.name.replace("-", "_")
 
 
 def _count(evaluation: Evaluation) -> int:
@@ -205,15 +222,16 @@ COMMAND = Command(
     "evaluate",
     evaluate,
     (
-        ("phonotaxis evaluate runs/train", "audiogoal-v1, beside the baselines"),
-        ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the file that drives the robot"),
-        ("phonotaxis evaluate runs/a --also b=runs/b --no-baselines", "two policies on the same episodes"),
-        ("phonotaxis evaluate --suite semantic-v1 --episodes 100", "the shipped policy, in a hurry"),
-        ("phonotaxis evaluate runs/train --no-baselines --failures failures.png", "look at what went wrong"),
-        ("phonotaxis evaluate --suite audiogoal-hard-v2 --by-sound", "which kinds of sound it finds, and which not"),
-        ("phonotaxis evaluate runs/train --array matrix_voice", "the same weights behind other microphones"),
+        ("phonotaxis evaluate runs/train --split validation", "audiogoal-v1, beside the baselines; to choose by"),
+        ("phonotaxis evaluate policy.onnx --suite audiogoal-hard-v1 --json", "the test split, last and once"),
+        ("phonotaxis evaluate runs/a --also b=runs/b --split validation", "two policies on the same episodes"),
+        ("phonotaxis evaluate runs/three --split validation", "the seeds of a `train --seeds 3`, and their mean"),
+        ("phonotaxis evaluate --suite semantic-v1 --split validation --episodes 100", "the shipped one, in a hurry"),
+        ("phonotaxis evaluate runs/train --split validation --failures failures.png", "look at what went wrong"),
+        ("phonotaxis evaluate --suite semantic-v1 --split validation --by-sound", "which kinds of sound it finds"),
+        ("phonotaxis evaluate runs/train --split validation --array uma8", "the same weights, other microphones"),
         ("phonotaxis evaluate runs/train --sounds recordings/", "recordings in the place of generated sounds"),
         ("phonotaxis evaluate --suite semantic-v1 --baselines-only", "what there is to be better than"),
-        ("phonotaxis evaluate runs/train --suite own", "the training's own map, array and sounds"),
+        ("phonotaxis evaluate runs/train --suite own --split validation", "the training's own map, array and sounds"),
     ),
 )

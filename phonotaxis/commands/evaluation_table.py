@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phonotaxis.policies.benchmark import Evaluation
 
 OURS, RIVALS = "learnt", ("follower", "keyword")
+SEED, SEEDS_MEAN = "seed_", "seeds_mean"  # of the names of one training's seeds, and their mean
 _SHARES = ("success", "spl", "softspl", "sna", "reach", "stop_precision", "sws")
 _REST = (
     "distance_to_goal_m", "collisions_per_m", "time_to_goal_s", "bearing_error_deg_in_sight",
@@ -32,13 +33,13 @@ def evaluation_figures(evaluation: Evaluation) -> dict[str, Figure]:
     """Return every metric of every policy as `policy.metric`, and what ours is ahead of each rival, paired.
 
     Rivals are the follower, the keyword search and every other policy: `learnt.success_over_follower`,
-    `learnt.spl_over_deaf`.
+    `learnt.spl_over_deaf`. Of several seeds of a training ours is the first, and `seeds_mean` their mean.
     """
     from phonotaxis.envs.metrics import BY_NAME
 
     figures = {"episodes": Figure(max(len(results) for results in evaluation.results.values()))}
-    for policy in evaluation.results:
-        for name, estimate in evaluation.summary(policy).items():
+    for policy, summary in _summaries(evaluation).items():
+        for name, estimate in summary.items():
             unit = BY_NAME[name].unit if BY_NAME[name].unit in _UNITS else ""
             figures[f"{policy}.{name}"] = Figure(estimate.value, unit, (estimate.low, estimate.high))
     for ours, other in _pairs(evaluation):
@@ -101,7 +102,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print two tables for people, a row for each policy, and what ours is ahead of its rivals; 95 % intervals."""
     from phonotaxis.envs.metrics import BY_NAME
 
-    summaries = {policy: evaluation.summary(policy) for policy in evaluation.results}
+    summaries = _summaries(evaluation)
     for names in (_SHARES, _REST):
         shown = [name for name in names if any(name in summary for summary in summaries.values())]
         _print_table(summaries, shown, console)
@@ -128,12 +129,27 @@ def _print_table(summaries: dict[str, dict[str, Estimate]], names: list[str], co
             digits = 0 if share else _DIGITS.get(name, 1)
             cell = summary[name].text(digits, 100.0 if share else 1.0) if name in summary else "–"
             cells.append(cell if console.width >= _WIDE else cell.replace(" [", "\n[", 1))
-        table.add_row(policy, *map(escape, cells), style="bold" if policy == OURS else None)
+        table.add_row(policy, *map(escape, cells), style="bold" if policy in (OURS, SEEDS_MEAN) else None)
     console.print(table)
     console.print()
 
 
+def _summaries(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
+    """Return the metrics of each policy, and before those the mean of several seeds of one training."""
+    from phonotaxis.envs.metrics import over_trainings
+
+    seeds = [name for name in evaluation.contestants if name.startswith(SEED)] if _ours(evaluation) != OURS else []
+    mean = {SEEDS_MEAN: over_trainings([evaluation.results[name] for name in seeds])} if len(seeds) > 1 else {}
+    return mean | {policy: evaluation.summary(policy) for policy in evaluation.results}
+
+
+def _ours(evaluation: Evaluation) -> str:
+    first = next(iter(evaluation.contestants), OURS)
+    return first if first.startswith(SEED) else OURS
+
+
 def _pairs(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Return ours with each of its rivals: none where ours wasn't measured."""
-    rivals = [name for name in evaluation.results if name in (*RIVALS, *evaluation.contestants) and name != OURS]
-    return [(OURS, rival) for rival in rivals if OURS in evaluation.results]
+    """Return ours, or the first seed of it, with each of its rivals: none where ours wasn't measured."""
+    ours = _ours(evaluation)
+    rivals = [name for name in evaluation.results if name in (*RIVALS, *evaluation.contestants) and name != ours]
+    return [(ours, rival) for rival in rivals if ours in evaluation.results]

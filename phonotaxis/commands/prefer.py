@@ -11,15 +11,18 @@ from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress
-
-DEFAULT_SUITE = "audiogoal-v1"
 
 
 def prefer(
     start: TrainingOrBundle = None,
     suite: Annotated[
-        str | None, typer.Option(help="Whose train split is run, audiogoal-v1 without; see `evaluate --help`.")
+        str | None,
+        typer.Option(
+            help="Whose train split is run; without, START's own task, of several the first, or else audiogoal-v1; "
+            "see `evaluate --help`."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/prefer"),
     minutes: Annotated[
@@ -45,14 +48,16 @@ def prefer(
     nothing, and the command says so.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.commands.tune import described
     from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.curves import Curves
 
     take_interrupts()  # a batch system's too
     trainer = _resumed(start, suite, config, seed, minutes, out, fields) if resume else _begun(
-        start, suite or DEFAULT_SUITE, config, seed, minutes, out, fields
+        start, suite, config, seed, minutes, out, fields
     )  # fmt: skip
+    say(f"learning preferences on {described(trainer.task)}")
     last: list[PreferProgress] = []
     try:
         with ProgressBar("learning preferences") as bar, Curves(out / "tensorboard") as curves:
@@ -76,31 +81,32 @@ def prefer(
 
 
 def _begun(
-    start: Path | None, suite: str, config: str | None, seed: int | None, minutes: float | None, out: Path,
+    start: Path | None, suite: str | None, config: str | None, seed: int | None, minutes: float | None, out: Path,
     fields: Path | None,
 ) -> PreferenceTrainer:  # fmt: skip
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.prefer import PreferConfig
-    from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.benchmark import told
     from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
-    from phonotaxis.policies.prefer import PreferenceTrainer
+    from phonotaxis.policies.prefer import PreferenceTrainer, check_bound
 
     if has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     base = PreferConfig() if config is None else presets.load("training", config, PreferConfig)
     settings = build(PreferConfig, base.model_dump() | _given(seed, minutes), "command line")
-    chosen, where = policy_or_shipped(start), load_suite(suite)
-    task, validation = where.task_of("train"), where.task_of("validation")
+    check_bound(settings, _given(None, minutes))
+    chosen = policy_or_shipped(start)
     if chosen.suffix == ".onnx":
         from phonotaxis.export.bundle import read_bundle
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(chosen)
+        task, validation = _tasks(suite, bundle.provenance.get("training"), chosen)
         policy = restored_policy(bundle, told(task.contract(), bundle.contract))
         return PreferenceTrainer(policy, task, settings, out, fields=fields, validation=validation)
     saved = load_checkpoint(chosen)
+    task, validation = _tasks(suite, saved.config, chosen)
     policy = saved.policy(contract=told(task.contract(), saved.contract))
     return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation)
 
@@ -116,6 +122,15 @@ def _resumed(
         if value is not None:
             raise ConfigError(f"--resume goes on with what is in OUT; leave {name} out")
     return PreferenceTrainer.resumed(out, _given(None, minutes), fields)
+
+
+def _tasks(suite: str | None, training: object, start: Path) -> tuple[AudioGoalTask, AudioGoalTask | None]:
+    """Return what is run, and the suite's validation task where it is known; see `tune.own_tasks`."""
+    from phonotaxis.commands.tune import own_tasks
+    from phonotaxis.configs.lanes import suite_tasks
+
+    found = own_tasks(training, start) if suite is None else suite_tasks(suite)
+    return found["task"], found.get("validation")
 
 
 def _suite_file(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,9 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="How long to train; without, what --config says, or else 20.", min=0.01)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random; without, what --config says, or else 0.", min=0)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
     weights: Annotated[
         Path | None,
@@ -56,12 +59,13 @@ def train(
     measures the policy alone. Ctrl-C or SIGTERM at any time leaves a checkpoint, and --resume goes on from it.
     """
     from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.lanes import suite_tasks
     from phonotaxis.policies.checkpoint import has_checkpoint
 
     if resume and weights is not None and seeds == 1:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     other = None if weights is None else _policy_of(weights)
-    changes: dict[str, Any] = {"minutes": minutes, "seed": seed, "task": task_of(suite)}
+    changes: dict[str, Any] = {"minutes": minutes, "seed": seed} | ({} if suite is None else suite_tasks(suite))
     if other is not None and config is None:
         changes["policy"] = other.config.model_copy(update={"caution": False})
     if other is not None and other.config.caution:
@@ -73,14 +77,15 @@ def train(
         figures = {}
         given = {"config": config, "suite": suite, "minutes": minutes, "seed": seed, "weights": weights}
         again = how_to_go_on(out, {"seeds": seeds} | given | {"fields": fields})
-        for number in range(seed or 0, (seed or 0) + seeds):
+        first = _first_seed(config) if seed is None else seed
+        for number in range(first, first + seeds):
             folder, own = out / f"seed-{number}", changes | {"seed": number}
             begun = resume and has_checkpoint(folder)
             name, changed = (None, {"minutes": minutes}) if begun else (config, own)
             chosen = settings(name, folder, begun, changed)
             found = _train(chosen, folder, begun, other, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
-    _say_what_next(folder, suite or suite_of(chosen.task))
+    _say_what_next(out, folder, suite or suite_of(chosen.task))
     emit("train", figures, json)
 
 
@@ -122,6 +127,14 @@ def _train(
     return _figures(last[-1], trainer.validation) if last else {}
 
 
+def _first_seed(name: str | None) -> int:
+    """Return the seed of a configuration; that of the defaults where none is named."""
+    from phonotaxis.configs import presets
+    from phonotaxis.configs.imitation import ImitationConfig
+
+    return (ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)).seed
+
+
 def _policy_of(source: Path) -> Policy:
     """Read the network of a training's folder, or of a bundle."""
     from phonotaxis.export.bundle import read_bundle
@@ -131,24 +144,19 @@ def _policy_of(source: Path) -> Policy:
     return restored_policy(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source).policy()
 
 
-def _say_what_next(out: Path, suite: str) -> None:
+def _say_what_next(out: Path, last: Path, suite: str) -> None:
+    """Say what to do with what was trained in `last`, which is `out` or, of several seeds, a folder in it."""
     from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.validation import BEST
 
-    best = out / BEST
-    chosen = best if has_checkpoint(best) else out
+    best = last / BEST
+    chosen = best if has_checkpoint(best) else last
     kept = f"; the best on validation is in {best}" if chosen is best else ""
+    measured = chosen if last == out else out
     say(
-        f"wrote {out}{kept}; next: `phonotaxis evaluate {chosen} --suite {suite} --split validation`, "
+        f"wrote {out}{kept}; next: `phonotaxis evaluate {measured} --suite {suite} --split validation`, "
         f"`phonotaxis export {chosen}`"
     )
-
-
-def task_of(suite: str | None) -> AudioGoalTask | None:
-    """Return the task of a suite's train split; None without a suite."""
-    from phonotaxis.configs.suite import load_suite
-
-    return None if suite is None else load_suite(suite).task_of("train")
 
 
 def suite_of(task: AudioGoalTask) -> str:
@@ -181,20 +189,23 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     else:
         base = ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)
-    if "task" in given and base.lanes:
-        raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
+    if "task" in given:
+        if base.lanes:
+            raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
+        given = {"validation": None} | given  # what a file says of validation holds for its own task
     if "minutes" in given and base.max_frames is not None:
         raise ConfigError(f"the training ends after max_frames, {base.max_frames:,}; leave --minutes or max_frames out")
     return build(ImitationConfig, without_void(base.model_dump()) | given, "command line")
 
 
 def _figures(progress: Progress, validation: dict[str, float]) -> dict[str, Figure]:
+    named = {re.sub("[- ]", "_", name): value for name, value in validation.items()}
     return {
         "duration": Figure(progress.seconds, "s"),
         "frames": Figure(progress.frames),
         "episodes": Figure(progress.episodes),
         "success_while_training": Figure(progress.success),
-    } | {f"validation_spl_{name.replace('-', '_')}": Figure(value) for name, value in validation.items()}
+    } | {f"validation_spl_{name}": Figure(value) for name, value in named.items()}
 
 
 COMMAND = Command(

@@ -11,6 +11,7 @@ from phonotaxis.commands.command import Command, Json, say
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.ppo import PpoProgress
 
 DEFAULT_SUITE = "audiogoal-v1"
@@ -21,8 +22,9 @@ def tune(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Whose train split rewards it, audiogoal-v1 without; see `evaluate --help`. Several at once "
-            "are `lanes` of --config, as in a training."
+            help="Whose train split rewards it; without, the task of --config, or else START's own, of several the "
+            "first, or else audiogoal-v1; see `evaluate --help`. Several at once are `lanes` of --config, as in a "
+            "training."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/tuned"),
@@ -50,9 +52,8 @@ def tune(
     from phonotaxis.commands.train import suite_of
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
-    from phonotaxis.configs.lanes import without_void
+    from phonotaxis.configs.lanes import suite_tasks, without_void
     from phonotaxis.configs.ppo import PpoConfig
-    from phonotaxis.configs.suite import load_suite
     from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
     from phonotaxis.policies.ppo import tune as run
@@ -66,10 +67,14 @@ def tune(
     given: dict[str, Any] = {
         name: value for name, value in (("seed", seed), ("frames", frames)) if value is not None
     }  # fmt: skip
-    if suite is not None or "task" not in base.model_fields_set:
-        given["task"] = load_suite(suite or DEFAULT_SUITE).task_of("train").model_dump()
-    settings = build(PpoConfig, without_void(base.model_dump()) | given, "command line")
     saved = load_checkpoint(start)
+    if suite is not None:
+        given |= {"validation": None} | suite_tasks(suite)
+    elif "task" not in base.model_fields_set:
+        given |= own_tasks(saved.config, start)
+    settings = build(PpoConfig, without_void(base.model_dump()) | given, "command line")
+    for lane in settings.all_lanes:
+        say(f"tuning on {described(lane.task)}")
     last: list[PpoProgress] = []
     try:
         with ProgressBar("tuning") as bar:
@@ -94,11 +99,39 @@ def tune(
     emit("tune", figures, json)
 
 
+def own_tasks(training: object, start: Path) -> dict[str, AudioGoalTask]:
+    """Return what a policy was trained on as `suite_tasks` does, of several tasks the first.
+
+    Args:
+        training: the configuration that its training left behind; where it names no task it is audiogoal-v1.
+        start: the policy, for the user.
+
+    Raises:
+        ConfigError: its task isn't of this version's form.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.lanes import first_tasks, suite_tasks
+
+    try:
+        own = first_tasks(training, str(start)) if isinstance(training, dict) else {}
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\n{start}: can't take over the task that it was trained on; name a --suite"
+        ) from None
+    return own or suite_tasks(DEFAULT_SUITE)
+
+
+def described(task: AudioGoalTask) -> str:
+    """Say which task it is, with which array and body."""
+    body = f"a body {2.0 * task.radius_m:g} m wide and {task.height_m:g} m high"
+    return f"{task.name}: {task.array}, {body}, {task.step_m:g} m and {task.turn_deg:g} degrees a step"
+
+
 COMMAND = Command(
     "tune",
     tune,
     (
-        ("phonotaxis tune runs/train --out runs/tuned", "go on by reinforcement on audiogoal-v1"),
+        ("phonotaxis tune runs/train --out runs/tuned", "go on by reinforcement on the training's own task"),
         ("phonotaxis tune runs/train --suite audiogoal-hard-v1 --frames 500000", "on another suite, for longer"),
     ),
     needs_arguments=True,

@@ -133,6 +133,26 @@ def test_what_a_file_can_not_be_like_is_said(tmp_path: Path, said: str, message:
         load_suite(str(own))
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("{like: audiogoal-v1, task: {max_steps: 9}}", "own.yaml: name: required beside `like`; give yours a name"),
+        ("{name: audiogoal-v1, like: audiogoal-v1, task: {max_steps: 9}}", "name: 'audiogoal-v1' is a shipped suite"),
+        ("{name: semantic-v1, like: audiogoal-v1}", "'semantic-v1' is a shipped suite, and this one is another"),
+    ],
+)
+def test_a_shipped_suites_name_is_not_for_another(tmp_path: Path, said: str, message: str) -> None:
+    """Else figures of an easier task would bear the name of the benchmark's."""
+    own = tmp_path / "own.yaml"
+    own.write_text(said)
+    with pytest.raises(ConfigError, match=message):
+        load_suite(str(own))
+
+
+def test_a_copy_of_a_shipped_suite_is_that_suite(suite: Suite) -> None:
+    assert load_suite(str(presets.PRESETS / "suites" / f"{suite.name}.yaml")) == suite
+
+
 def test_recordings_take_the_place_of_sounds_alone() -> None:
     suite = load_suite("audiogoal-robot-v1")
     plain, recorded = suite.task_of("test"), suite.task_of("test", "recordings")

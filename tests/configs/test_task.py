@@ -16,8 +16,9 @@ from phonotaxis.configs.base import ConfigError, Frozen, build
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.suite import Suite
-from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 
 
 def task(**fields: Any) -> AudioGoalTask:
@@ -34,6 +35,17 @@ def task(**fields: Any) -> AudioGoalTask:
         ({"modalities": ["depth", "colour"]}, r"modalities\.1: .*'depth', 'semantic' or 'color'"),
         ({"depth_noise": {"min_range_m": 10.0}}, "depth_noise leaves no range: camera 0.1 to 10 m, noise 10.0 to None"),
         ({"camera": {"mount_xyz_m": [0.1, 0.0, -0.2]}}, "mount_xyz_m is at z = -0.2 m, below the floor: heights"),
+        ({"camera": {"cx": -1.0}}, "camera: .*cx -1 lies outside the image, which has 64 pixels there"),
+        ({"camera": {"cy": 64.5}}, "camera: .*cy 64.5 lies outside the image"),
+        ({"camera": {"mount_rpy_rad": [0.0, 15.0, 0.0]}}, "mount_rpy_rad: more than a whole turn; it is in radians"),
+        ({"source_height_m": [100.0, 200.0]}, "source_height_m must end at 50 m or lower, got 200"),
+        ({"success_m": 3.0, "max_distance_m": 3.0}, "success_m 3 must be under max_distance_m 3: every episode would"),
+        (
+            {"max_steps": 10, "sources": {"starts_after_s": [0.0, 2.5]}},
+            r"starts_after_s reaches 2.5 s, an episode ends after 2.5 s \(max_steps\): there the goal would",
+        ),
+        ({"sources": {"stops_after_s": [0.0, 0.0]}}, "stops_after_s must end after starts_after_s begins, 0 s, got 0"),
+        ({"sources": {"distractor_level_db": [1e9, 1e9]}}, "distractor_level_db: .*levels from -60 to 60 dB"),
         ({"randomise": {"diffuse_noise_dba": 40}}, "needs noise.diffuse_dba"),
         ({"randomise": {"absorption_scale": [0.5, 20]}}, "absorption_scale: .*must lie within 0 to 10 times"),
         ({"unit": {"clip_below_full_scale_db": 50.0}}, "clip_below_full_scale_db: .*less than or equal to 40"),
@@ -104,18 +116,18 @@ def test_images_stand_in_the_contract_in_one_order() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"sample_rate_hz": 8000}, r"task mine, .*front_end.high_hz .* exceeds half the sample rate"),
+        ({"sample_rate_hz": 8000}, r"^task mine: .*front_end.high_hz .* exceeds half the sample rate"),
         (
             {"step_m": 1.0, "hop_samples": 2000},
-            r"task mine, .*turn_deg in 0.125 s: body\.max_v_mps: .*less than or equal to 5, got 8\.0",
+            r"task mine, .*turn_deg in 0.125 s: body: max_v_mps: .*less than or equal to 5, got 8\.0",
         ),
         (
             {"window_samples": 200, "hop_samples": 200, "crossfade_s": 0.01, "step_m": 0.01, "turn_deg": 1.0},
-            r"task mine, .*front_end.n_fft .* exceeds window_samples 200",
+            r"^task mine: .*front_end.n_fft .* exceeds window_samples 200",
         ),
         (
             {"hop_samples": 1_000_000, "window_samples": 1_000_000},
-            r"task mine, .*: hop_samples: .*less than or equal to",
+            r"^task mine: hop_samples: .*less than or equal to",
         ),
     ],
 )
@@ -123,6 +135,20 @@ def test_what_no_policy_can_be_told_is_said_of_the_task(fields: dict[str, Any], 
     mine = task(name="mine", **fields)
     with pytest.raises(ConfigError, match=said):
         mine.contract()
+
+
+@pytest.mark.parametrize("model", [AudioGoalTask, SceneSet, SoundSet, Sources])
+def test_every_field_is_explained(model: type[Frozen]) -> None:
+    explained = re.findall(r"^    (?:    )?([a-z_]+): ", str(model.__doc__), re.MULTILINE)
+    assert [name for name in explained if name in model.model_fields] == list(model.model_fields)
+
+
+def test_the_default_world_at_another_rate_is_as_fast(repository: Path) -> None:
+    page = (repository / "docs" / "worlds.md").read_text(encoding="utf-8")
+    (block,) = [each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "sample_rate_hz" in each]
+    slower, usual = task(**yaml.safe_load(block)).contract(), task().contract()
+    assert slower.sample_rate_hz == 8000
+    assert (slower.body, slower.control_period_s) == (usual.body, usual.control_period_s)
 
 
 def test_an_array_below_the_floor_is_refused_and_one_on_it_is_not(tmp_path: Path) -> None:
@@ -169,7 +195,7 @@ def test_where_the_drive_varies_the_contract_states_the_middle_and_the_widest_bo
 
 def test_the_example_of_the_documentation_is_a_task(repository: Path) -> None:
     page = (repository / "docs" / "worlds.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    block = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)[0]
     shown = task(**yaml.safe_load(block))
     assert len(shown.randomise.ranges()) >= 8
     plain = AudioGoalTask()

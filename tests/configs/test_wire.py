@@ -107,6 +107,60 @@ def test_a_folder_open_to_others_is_refused(tmp_path: Path) -> None:
         wire.listen(folder / "robot.sock")
 
 
+def test_folders_above_a_socket_are_private_whatever_the_umask_is(tmp_path: Path) -> None:
+    """A umask of 002, as Ubuntu's users have it, would make them open to a group, and the next run refuse them."""
+    before = os.umask(0o002)
+    try:
+        wire.listen(tmp_path / "run" / "phonotaxis" / "robot.sock").close()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "run", tmp_path / "run" / "phonotaxis")] == [
+        0o700,
+        0o700,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [("writable", "others may write to it; chmod go-w"), ("file", "it is no folder"), ("foreign", "another user's")],
+)
+def test_a_runtime_folder_that_is_not_this_users_alone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, said: str
+) -> None:
+    folder = tmp_path / "run"
+    folder.touch() if made == "file" else folder.mkdir()
+    folder.chmod(0o775 if made == "writable" else 0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    if made == "foreign":
+        monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(wire.WireError, match=f"run: sockets shall lie in it, and .*{said}.*set XDG_RUNTIME_DIR"):
+        wire.socket_path("phonotaxis/robot.sock")
+    assert wire.socket_path("/abs/robot.sock") == Path("/abs/robot.sock")
+
+
+def test_a_runtime_folder_may_be_readable_and_a_link_of_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o755)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "link"))
+    assert wire.runtime_folder() == tmp_path / "link"
+
+
+def test_the_folder_for_want_of_one_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has put it there can lay it anew."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: os.stat("/").st_uid + 4_000_000)
+    folder = wire.runtime_folder()
+    folder.symlink_to("/tmp")
+    try:
+        with pytest.raises(wire.WireError, match="it is no folder"):
+            wire.runtime_folder()
+    finally:
+        folder.unlink()
+
+
 def test_nobody_listening_says_what_to_start(tmp_path: Path) -> None:
     with pytest.raises(wire.WireError, match="simulated_robot"):
         wire.connect(tmp_path / "absent.sock", "sensors", 1.0)

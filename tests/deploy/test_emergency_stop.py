@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from phonotaxis import cli
 from phonotaxis.configs.robot import RobotConfig, load_robot
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
@@ -127,6 +128,19 @@ def test_the_latch_is_where_every_process_finds_it(robot: RobotConfig, monkeypat
     monkeypatch.setenv("XDG_RUNTIME_DIR", "run")
     assert latch_path(robot).is_absolute()
     assert control_path(robot).is_absolute()
+
+
+def test_a_stop_is_latched_though_the_folder_of_sockets_is_open_to_others(
+    robot: RobotConfig, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "open"))
+    assert cli.run(["robot", "stop"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "open: sockets shall lie in it, and others may write to it" in said
+    assert "the emergency stop is latched for the next run" in said
+    assert EmergencyStop(latch_path(robot)).reason
 
 
 def test_the_latch_outlives_a_cut_of_the_power(robot: RobotConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,15 +252,19 @@ def test_a_drive_that_never_reports_its_wheels_is_told_of_once_until_it_does(mon
     assert len(told) == 2
 
 
-def test_the_loop_looks_for_odometry_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_looks_for_odometry_and_lost_samples_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
     guardian = Telling()
-    deaf = SimpleNamespace(read_block=lambda timeout_s: None, rate_told="", fault="")
+    deaf = SimpleNamespace(read_block=lambda timeout_s: None, rate_told="", fault="", overflow="samples are lost")
     devices = SimpleNamespace(microphones=deaf, camera=SimpleNamespace(unread=list, fault=""), odometry=None)
     guardian.failure, guardian.sensors = None, lambda *told: None  # type: ignore[attr-defined]
     loop = Loop(guardian, guardian, devices, guardian, guardian, load_robot("simulated"), guardian, arm=False)  # type: ignore[arg-type]
     monkeypatch.setattr("phonotaxis.deploy.loop.ODOMETRY_GRACE_NS", -NS_PER_S)
     loop.until(now_ns() + 20_000_000)
-    assert [event.split(":")[0] for event in guardian.events] == ["warning odometry_fault"]
+    assert sorted(event.split(":")[0] for event in guardian.events) == [
+        "warning microphones_overflow_fault",
+        "warning odometry_fault",
+    ]
+    assert "samples are lost" in loop.summary.faults
 
 
 def test_what_the_guardian_has_forgotten_is_said_in_the_log() -> None:

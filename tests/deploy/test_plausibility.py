@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.contract import ContinuousActions
+from phonotaxis.configs.devices import HardwareDevices
+from phonotaxis.configs.robot import load_robot
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.deploy.agreement import Agreement
 from phonotaxis.deploy.arrival import ArrivalClock
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.plausibility import TORN_SHARE, AudioWatch, DepthWatch, torn_share
+from phonotaxis.deploy.plausibility import MUTE_S, TORN_SHARE, AudioWatch, DepthWatch, torn_share
 from phonotaxis.deploy.ramp import Ramp
+from phonotaxis.deploy.watches import Watches
 from phonotaxis.envs.world import World
 
 MS = 1_000_000
@@ -49,6 +52,29 @@ def test_a_dead_or_clipping_channel_is_noticed_after_its_patience() -> None:
     for change in (unmapped, digital_silence):
         watch = AudioWatch([1, 2, 3, 4], 16000, 250.0)
         assert all(watch(_block(change)) == "" and not watch.suspicious for _ in range(100))
+
+
+def test_an_array_that_is_mute_is_a_fault_of_hardware_alone(toy: Any) -> None:
+    """Behind a muted card a policy would search in silence; a simulated world may be silent for ever."""
+
+    def mute(samples: np.ndarray) -> None:
+        samples[1:5] = 3
+
+    contract = toy.contract()
+    robot = load_robot("simulated")
+    camera = {"pipeline": "videotestsrc"}
+    devices = HardwareDevices(camera=camera, drive={"kind": "ros2"})  # type: ignore[arg-type]
+    simulated = Watches(robot, contract).audio
+    real = Watches(robot.model_copy(update={"devices": devices}), contract).audio
+    blocks = [_block(mute)] * int(MUTE_S * 100)
+    for block in blocks:
+        assert real(block) == simulated(block) == ""
+        assert not real.suspicious
+    assert real(blocks[0]).startswith("no channel hears anything")
+    assert real.suspicious
+    assert simulated(blocks[0]) == ""
+    assert real(_block()) == ""
+    assert not real.suspicious
 
 
 def test_an_image_that_stays_while_the_robot_moves_is_frozen() -> None:

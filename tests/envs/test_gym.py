@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -212,6 +215,7 @@ def test_a_tasks_actions_are_kept_and_an_id_that_says_others_is_refused(
         assert isinstance(AudioGoalVectorEnv(2, tasks[kind]).single_action_space, space)
     with pytest.raises(ConfigError, match=f"says continuous, the environment was asked for discrete; .*make {IDS[1]}"):
         gymnasium.make(IDS[0], task=tasks["continuous"])
+    assert isinstance(gymnasium.make(IDS[1], task=tasks["discrete"]).action_space, kinds["continuous"])
     own = AudioGoalTask.model_validate(make_task(response_s=0.1).model_dump())  # as suites and checkpoints give it
     for env_id, space in zip(IDS, kinds.values()):
         assert isinstance(gymnasium.make(env_id, task=own).action_space, space)
@@ -315,8 +319,43 @@ def test_gymnasiums_statistics_wrapper_counts_episodes(envs: AudioGoalVectorEnv)
 def test_overrides_and_presets(library: Library) -> None:
     env = AudioGoalEnv(task=library.task, turn_deg=15.0)
     assert env.world.contract.actions.setpoints[2][1] * 0.25 == pytest.approx(np.radians(15.0))
-    with pytest.raises(ValueError, match="turn_degrees"):
+    with pytest.raises(ConfigError, match="^task audiogoal: turn_degrees: unknown key; did you mean 'turn_deg'"):
         AudioGoalEnv(task=library.task, turn_degrees=15.0)
+    with pytest.raises(ConfigError, match="^task audiogoal: turn_deg: .*less than or equal to 90, got 400.0$"):
+        gymnasium.make(IDS[0], task=library.task, turn_deg=400.0)
+
+
+def test_what_a_world_can_not_be_made_with_is_refused(task: AudioGoalTask, library: Library) -> None:
+    with pytest.raises(ValueError, match="render_mode: expected 'rgb_array' or None, got 'xyz'"):
+        AudioGoalEnv(task=task, library=library, render_mode="xyz")
+    for threads in (0, -5):
+        with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
+            AudioGoalVectorEnv(2, task, threads=threads, library=library)
+
+
+def test_closing_frees_worlds_and_threads(task: AudioGoalTask) -> None:
+    library = Library(task)
+
+    def workers() -> int:
+        return sum(thread.name.startswith("phonotaxis-worlds") for thread in threading.enumerate())
+
+    before = workers()
+    envs, alone = AudioGoalVectorEnv(4, task, threads=2, library=library), AudioGoalEnv(task=task, library=library)
+    envs.reset(seed=0)
+    alone.reset(seed=0)
+    held = weakref.ref(envs.world)
+    assert workers() == before + (envs.world.threads > 1)
+    assert any(library._field_slots.users)
+    for each in (envs, alone):
+        each.close()
+        each.close()  # may be called again
+        assert each.contract == task.contract()
+        with pytest.raises(ValueError, match="the environment is closed; make another"):
+            each.reset()
+    assert workers() == before
+    assert not any(library._field_slots.users)  # who shares the library may drop them
+    gc.collect()
+    assert held() is None
 
 
 def test_the_picture_shows_depth(task: AudioGoalTask, library: Library) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +121,27 @@ def test_what_was_not_measured_is_absent() -> None:
     )
     assert summary["sws"].value == pytest.approx(1 / 3)
     assert summary["bearing_error_rad"].value == pytest.approx(0.2)
+
+
+def test_the_benchmarks_page_defines_every_metric(repository: Path) -> None:
+    page = (
+        (repository / "docs" / "benchmark.md").read_text(encoding="utf-8").replace("`…_out", "`bearing_error_deg_out")
+    )
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert {metric.name for metric in metrics.METRICS} <= {name for row in rows for name in row.split("`")[1::2]}
+
+
+def test_the_mean_of_trainings_is_over_both() -> None:
+    runs = [
+        [result(episode_seed=number, **({} if number < good else FAILURE)) for number in range(20)] for good in (5, 15)
+    ]
+    found = metrics.over_trainings(runs)
+    assert found["success"].value == 0.5
+    assert found["success"].low < 0.25 < 0.75 < found["success"].high  # wider than what differs between trainings
+    assert "stop_precision" not in found  # has no value of a single episode
+    assert "sws" not in found
+    with pytest.raises(ValueError, match="the same episodes"):
+        metrics.over_trainings([runs[0], runs[1][:5]])
 
 
 def test_a_paired_difference_wants_the_same_episodes() -> None:

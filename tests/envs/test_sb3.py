@@ -110,6 +110,31 @@ def test_episodes_can_be_named(envs: StableBaselinesEnv, task: AudioGoalTask) ->
     assert not np.array_equal(observations["depth"][0], observations["depth"][1])
 
 
+def test_options_of_each_world_are_heard(envs: StableBaselinesEnv) -> None:
+    envs.set_options([{"episode_seed": 5}, {"episode_seed": 6}, {"episode_seed": 5}])
+    observations = envs.reset()
+    assert isinstance(observations, dict)
+    assert [episode.seed for episode in envs.envs.world.episodes if episode is not None] == [5, 6, 5]
+    envs.set_options([{}, {}, {}])
+    envs.reset()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([{"episode_seed": 5}], "expected one for each of 3 worlds, got 1"),
+        ([{"episode_seed": 5}, {}, {}], "give one to every world, or to none"),
+        ([{"episode_sed": 5}, {}, {}], "did you mean 'episode_seed'"),
+        ([{"episode_seed": -1}] * 3, "episode_seed: expected a whole number"),
+    ],
+)
+def test_options_that_not_every_world_can_have_are_refused(
+    envs: StableBaselinesEnv, options: list[dict[str, int]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.set_options(options)
+
+
 def test_observations_that_the_next_step_overwrites_are_refused(make_task: Callable[..., AudioGoalTask]) -> None:
     with pytest.raises(ValueError, match="copy=True"):
         make_sb3(1, task=make_task(), copy=False)

@@ -53,6 +53,26 @@ def test_pairing_removes_what_both_share() -> None:
     assert alone.high - alone.low > 10.0 * (paired.high - paired.low)
 
 
+def test_an_interval_over_trainings_and_episodes_is_that_of_both() -> None:
+    rng = np.random.default_rng(5)
+    trainings, episodes = rng.normal(0.0, 1.0, (30, 1)), rng.normal(0.0, 3.0, (1, 400))
+    table = 2.0 + trainings + episodes
+    estimate = statistics.crossed_mean(table)
+    half = 1.96 * np.sqrt(trainings.var() / 30 + episodes.var() / 400)
+    assert estimate.value == pytest.approx(table.mean())
+    assert (estimate.low, estimate.high) == pytest.approx((table.mean() - half, table.mean() + half), abs=0.08 * half)
+    only_episodes = statistics.mean(table.mean(axis=0))
+    assert only_episodes.high - only_episodes.low < 0.75 * (estimate.high - estimate.low)
+    assert statistics.crossed_mean(table) == estimate
+    assert statistics.crossed_mean(np.ones((3, 5))) == Estimate(*[pytest.approx(1.0)] * 3)
+
+
+@pytest.mark.parametrize("samples", [[1.0, 2.0], [[]], [[1.0, np.nan]]])
+def test_a_table_that_is_none_is_refused(samples: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"finite samples \[trainings, episodes\]"):
+        statistics.crossed_mean(np.array(samples))
+
+
 def test_a_ratio_is_that_of_the_sums() -> None:
     # 3 successes of 4 stops; with 20 copies of the 5 episodes the interval narrows about 0.75.
     few = statistics.ratio([1, 1, 1, 0, 0], [1, 1, 1, 1, 0])

@@ -26,6 +26,7 @@ BuilderFlag = enum.Enum("BuilderFlag", ["TF32"])
 Dims = list
 builds = 0  # plans built so far
 warning = ""  # said while a plan is deserialised
+TIMINGS = b"timings"  # what it takes back of an earlier build, beside nothing
 
 
 class ILogger:
@@ -42,7 +43,7 @@ class _Timing:
         self.content = content
 
     def serialize(self) -> bytes:
-        return self.content or b"timings"
+        return self.content or TIMINGS
 
 
 class _Config:
@@ -56,10 +57,12 @@ class _Config:
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag)
 
-    def create_timing_cache(self, content: bytes) -> _Timing:
-        return _Timing(content)
+    def create_timing_cache(self, content: bytes) -> _Timing | None:
+        return None if content == b"damaged" else _Timing(content)
 
     def set_timing_cache(self, cache: _Timing, ignore_mismatch: bool) -> bool:
+        if cache.content not in (b"", TIMINGS):
+            return False  # of another device, and nothing is set
         self.timing = cache
         return True
 

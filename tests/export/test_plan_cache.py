@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phonotaxis.export.engines.plan_cache import KEPT, MAGIC, PlanCache, pack, unpack
+from phonotaxis.export.engines.plan_cache import KEPT, MAGIC, TIMING, PlanCache, pack, unpack
 
 KEY = {"bundle_sha256": "ab", "tensorrt": "10.3.0", "device": "Orin", "compute_capability": "8.7"}
 
@@ -101,6 +101,20 @@ def test_a_crash_while_writing_leaves_the_old_one(cache: PlanCache, monkeypatch:
         cache.store(KEY, b"a newer plan")
     assert cache.load(KEY) == (b"a plan", "")
     assert len(list(cache.folder.iterdir())) == 1
+
+
+def test_what_is_used_is_kept_and_timings_displace_no_plan(cache: PlanCache) -> None:
+    used = cache.store({**KEY, "number": 0}, b"a plan")
+    for number in range(1, KEPT):
+        os.utime(cache.store({**KEY, "number": number}, b"a plan"), ns=(number, number))
+    os.utime(used, ns=(0, 0))  # the oldest, but in use
+    assert cache.load({**KEY, "number": 0})[0] == b"a plan"
+    cache.store({**KEY, "number": KEPT}, b"a plan")
+    for number in range(KEPT + 1):
+        cache.store({**KEY, TIMING: number}, b"timings")
+    assert cache.load({**KEY, "number": 0})[0] == b"a plan"
+    assert cache.load({**KEY, "number": 1})[0] is None
+    assert len(list(cache.folder.glob("*.plan"))) == len(list(cache.folder.glob("*.timing"))) == KEPT
 
 
 def test_only_the_newest_are_kept(cache: PlanCache) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.export.bundle import Bundle, open_bundle, seal
 from phonotaxis.export.engines import DeadlineError, EngineError, open_engine
 from phonotaxis.export.engines.check import zero_inputs
-from phonotaxis.export.engines.plan_cache import PlanCache
+from phonotaxis.export.engines.plan_cache import MAGIC, PlanCache
 
 Driver = ctypes.CDLL
 
@@ -130,6 +131,28 @@ def test_a_plan_that_tensorrt_refuses_is_rebuilt(gpu: Driver, tiny_bundle: Bundl
     told: list[str] = []
     open_engine(tiny_bundle, "tensorrt", say=told.append)
     assert "doesn't take the kept plan (the plan has a wrong magic number)" in told[0]
+
+
+@pytest.mark.parametrize("kept", [b"of another device", b"damaged"])
+def test_timings_that_tensorrt_refuses_are_begun_anew(gpu: Driver, tiny_bundle: Bundle, kept: bytes) -> None:
+    open_engine(tiny_bundle, "tensorrt")
+    (timings,) = PlanCache().folder.glob("*.timing")
+    content = timings.read_bytes()
+    key = json.loads(content[len(MAGIC) + 4 :].split(b"}")[0] + b"}")
+    for plan in PlanCache().folder.glob("*.plan"):
+        plan.unlink()
+    assert PlanCache().store(key, kept) == timings
+    open_engine(tiny_bundle, "tensorrt")
+    assert _builds() == 2
+    assert timings.read_bytes() == content
+
+
+def test_a_build_without_timings_keeps_its_plan(
+    gpu: Driver, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["tensorrt"]._Config, "get_timing_cache", lambda self: None)
+    open_engine(tiny_bundle, "tensorrt")
+    assert [path.suffix for path in PlanCache().folder.iterdir()] == [".plan"]
 
 
 def test_a_cache_that_cant_be_written_costs_a_build_each_time(

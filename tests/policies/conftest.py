@@ -67,10 +67,11 @@ def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> 
             "batch_chunks": 4,
             "buffer_frames": 1024,
             "episode_steps": 20,
-            "max_frames": 3 * 24,
         }
         if "lanes" in changes:
             fields = {name: value for name, value in fields.items() if name not in ("task", "worlds", "episode_steps")}
-        return ImitationConfig(**(fields | changes))
+        config = ImitationConfig(**(fields | changes))
+        of_rounds = {"max_frames": 3 * config.worlds * config.chunk}
+        return config if "max_frames" in changes else config.model_copy(update=of_rounds)
 
     return make

@@ -15,6 +15,7 @@ from phonotaxis.configs import presets as arrays
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.world import World
 from phonotaxis.policies import baseline_store, benchmark
 from phonotaxis.policies.baseline_store import BaselineStore, code_digest
 from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
@@ -239,6 +240,24 @@ def test_a_policy_for_something_else_is_refused_by_name(
 
 def test_a_policy_without_goal_or_with_other_steps_is_taken(make_task: MakeTask) -> None:
     check_contract("learnt", make_task().contract(), make_task(goal="none", step_m=0.1).contract())
+
+
+def test_baselines_of_continuous_actions_are_refused_and_ones_own_policy_is_measured(make_task: MakeTask) -> None:
+    """They would give actions that the world doesn't take."""
+
+    class Stop:
+        def begin(self, worlds: np.ndarray) -> None:
+            pass
+
+        def decide(self, world: World) -> np.ndarray:
+            return np.ones((world.num_worlds, 3))
+
+    task = make_task(actions="continuous", max_steps=5)
+    mine = {"mine": Contestant(task.contract(), lambda world: Stop())}
+    with pytest.raises(ConfigError, match="audiogoal: actions are continuous, and baselines .*--no-baselines"):
+        compare(task, task, SEEDS, mine)
+    found = compare(task, task, SEEDS[:2], mine, with_baselines=False, worlds=2, threads=1)
+    assert [result.steps for result in found.results["mine"]] == [1, 1]
 
 
 def test_a_policy_is_not_called_like_a_baseline(task: AudioGoalTask) -> None:

@@ -150,4 +150,4 @@ def test_other_trainings_say_that_the_knob_comes_last(make_task: MakeTask, tiny:
         ImitationConfig(task=task, policy=tiny.model_copy(update={"caution": True}))
     start = Checkpoint(policy.contract, policy.config, {"policy": policy.state_dict()})
     with pytest.raises(ConfigError, match="tune first, then `phonotaxis prefer`"):
-        tune(start, PpoConfig(task=task, worlds=4, steps=8, frames=32), tmp_path)
+        tune(start, PpoConfig(task=task, worlds=4, steps=8), tmp_path)

@@ -104,6 +104,17 @@ def test_random_states_of_older_checkpoints_are_left_unread(tmp_path: Path) -> N
     assert load_checkpoint(tmp_path).counters == {"rounds": 1}
 
 
+@pytest.mark.parametrize(
+    ("config", "noise"),
+    [({"expert_until": 0.3}, 0.0), ({"expert_until": 0.3, "goal_noise": 0.5}, 0.5), ({"ppo": {}}, None)],
+)
+def test_a_training_of_before_goals_were_noisy_goes_on_without(
+    tmp_path: Path, config: dict[str, object], noise: float | None
+) -> None:
+    save_checkpoint(tmp_path, _checkpoint(_policy(), config=config))
+    assert load_checkpoint(tmp_path).config.get("goal_noise") == noise
+
+
 def test_the_average_is_preferred(tmp_path: Path) -> None:
     policy, average = _policy(0), _policy(1)
     checkpoint = _checkpoint(policy)

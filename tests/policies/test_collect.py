@@ -15,7 +15,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs import library
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.expert import WRONG_STOP_REGRET
-from phonotaxis.policies.kept_library import of_few_scenes
+from phonotaxis.policies.kept_library import MOST_FIELDS, kept_library, of_few_scenes
 from phonotaxis.policies.policy import Policy
 
 MakeConfig = Callable[..., ImitationConfig]
@@ -152,6 +152,21 @@ def test_a_lane_by_its_suites_name() -> None:
     assert drawn.first_seed == lane.task.scenes.first_seed
     with pytest.raises(ValueError, match="did you mean 'audiogoal-v1'"):
         Lane.model_validate({"suite": "audiogoal-v2"})
+
+
+@pytest.mark.parametrize(
+    ("sources", "fields"),
+    [
+        ({}, 3),
+        ({"distractors": 2}, 9),
+        ({"goal_speed_mps": 0.5}, MOST_FIELDS),
+        ({"distractor_speed_mps": 0.5}, MOST_FIELDS),
+    ],
+)
+def test_all_places_of_a_task_are_kept(make_task: MakeTask, sources: dict[str, float], fields: int) -> None:
+    """Where sources walk, way-points too, and nobody knows how many."""
+    task = make_task("apartment", 3, sources=sources)
+    assert kept_library(task).max_fields == fields
 
 
 def test_a_lane_is_a_suites_task_but_for_what_it_changes() -> None:

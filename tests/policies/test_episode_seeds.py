@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from phonotaxis.configs.suite import EPISODE_SEEDS
+from phonotaxis.configs.suite import EPISODE_SEEDS, load_suite
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies import evaluate
-from phonotaxis.policies.episode_seeds import LANES, evaluation_seeds, first_seed
+from phonotaxis.policies.episode_seeds import LANES, evaluation_seeds, first_seed, selection_seeds
 
 A_LANES_EPISODES = 1_000_000
 
@@ -34,6 +34,14 @@ def test_an_evaluation_has_no_episode_of_another_split(split: Literal["validatio
     assert len(seeds) == 200
     assert first <= seeds[0] < seeds[-1] < end
     assert not set(seeds) & set(evaluation_seeds(split, seed + 1, 200))
+
+
+def test_no_evaluation_measures_on_the_episodes_that_chose_what_a_training_keeps() -> None:
+    seeds, (first, end) = selection_seeds(1000), EPISODE_SEEDS["validation"]
+    assert len(seeds) == 1000
+    assert first <= seeds[0] < seeds[-1] < end
+    assert load_suite("audiogoal-v1").seeds("validation", 1_000_000)[-1] < seeds[0]
+    assert all(evaluation_seeds("validation", seed, 1_000_000)[-1] < seeds[0] for seed in (0, 1, 7, 999_999, 2**40))
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import CheckpointError, has_checkpoint, load_checkpoint
 from phonotaxis.policies.collect import Collector
+from phonotaxis.policies.divergence import DivergedError
 from phonotaxis.policies.imitation import NEW_MAP, ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
 from phonotaxis.policies.policy import Policy
@@ -140,6 +145,77 @@ def test_weights_of_another_network_are_refused(make_config: MakeConfig, tmp_pat
     larger = config.policy.model_copy(update={"memory_size": 2 * config.policy.memory_size})
     with pytest.raises(CheckpointError, match=r"other sizes.*'memory_size': \d+\}"):
         ImitationTrainer(config.model_copy(update={"policy": larger})).start_from(load_checkpoint(tmp_path).policy())
+
+
+@pytest.mark.parametrize(
+    ("network", "setting", "fits"),
+    [
+        ({}, {"senses": ("audio",)}, False),
+        ({"fusion": "attention"}, {"attention_heads": 1}, False),
+        ({"memory": "transformer"}, {"attention_heads": 1}, False),
+        ({"map_cells": 6}, {"map_cells": 8}, False),
+        ({}, {"senses": ("depth", "audio"), "attention_heads": 1}, True),  # in another order, and nothing attends
+    ],
+)
+def test_weights_of_a_network_that_computes_otherwise_are_refused(
+    make_config: MakeConfig, network: dict[str, Any], setting: dict[str, Any], fits: bool
+) -> None:
+    """Their shapes are the same, and nothing else would tell."""
+    config = make_config()
+    theirs = config.policy.model_copy(update=network)
+    trainer = ImitationTrainer(config.model_copy(update={"policy": theirs.model_copy(update=setting)}))
+    other = Policy(config.task.contract(), theirs)
+    if fits:
+        trainer.start_from(other)
+        return
+    with pytest.raises(CheckpointError, match=f"computes otherwise; name it under `policy:`.*{next(iter(setting))}"):
+        trainer.start_from(other)
+
+
+def test_numbers_that_are_not_finite_are_not_learnt_from(make_config: MakeConfig) -> None:
+    trainer = ImitationTrainer(make_config())
+    chunk = Collector(trainer.config, trainer.policy).collect(1.0).chunk
+    trainer.buffer.add(chunk._replace(bearing_rad=torch.full_like(chunk.bearing_rad, torch.nan)))
+    before = weights(trainer.policy)
+    with pytest.raises(DivergedError, match=r"the loss in bearing is nan.*learning_rate under 0\.001"):
+        trainer._learn()
+    assert all(torch.equal(before[name], value) for name, value in trainer.policy.state_dict().items())
+
+
+def test_what_diverged_takes_no_good_checkpoints_place(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(self: ImitationTrainer) -> dict[str, float]:
+        raise DivergedError("the loss is nan")
+
+    def take(self: ImitationTrainer, collected: None) -> None:
+        self.rounds += 1
+
+    monkeypatch.setattr(imitation, "ProcessPoolExecutor", lambda *rest, **more: ThreadPoolExecutor(1))
+    monkeypatch.setattr(imitation, "collect_round", lambda *rest: None)
+    monkeypatch.setattr(ImitationTrainer, "_take", take)
+    monkeypatch.setattr(ImitationTrainer, "_learn", diverge)
+    trainer = ImitationTrainer(make_config(), tmp_path)
+    trainer.save()
+    with pytest.raises(DivergedError):
+        trainer.run()
+    assert trainer.rounds == 1
+    assert [place.name for place in tmp_path.iterdir()] == ["checkpoint-000001"]
+
+
+def test_frames_that_are_collected_before_anything_is_learnt_are_too_few(make_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match="max_frames must be over 24, the first round.*got 24"):
+        make_config(max_frames=24)
+    assert make_config(max_frames=25).max_frames == 25
+
+
+@pytest.mark.parametrize("name", ["success_reward", "step_reward", "progress_reward_per_m"])
+def test_lanes_are_rewarded_alike(make_config: MakeConfig, name: str) -> None:
+    """One value is learnt of them all, by the first lane's rewards."""
+    task = make_config().task
+    other = task.model_copy(update={name: 0.5})
+    with pytest.raises(ValueError, match=rf"lanes\.1: its task\.{name} is 0\.5, that of the first lane"):
+        make_config(lanes=(Lane(task=task), Lane(task=other)))
 
 
 def test_weights_that_are_told_a_goal_fit_no_task_without_one(make_config: MakeConfig, tmp_path: Path) -> None:

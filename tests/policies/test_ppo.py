@@ -19,6 +19,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.sb3 import make_sb3
 from phonotaxis.policies.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
+from phonotaxis.policies.divergence import DivergedError
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.ppo import PpoProgress, tune
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy
@@ -28,8 +29,14 @@ MakeTask = Callable[..., AudioGoalTask]
 
 
 def _config(task: AudioGoalTask, **changes: Any) -> PpoConfig:
-    fields = {"task": task, "worlds": 4, "steps": 8, "frames": 3 * 32, "epochs": 1, "critic_rollouts": 1}
+    alone = int(changes.get("frames", 96) > 32)  # rollouts of the critic, of which there must be more
+    fields = {"task": task, "worlds": 4, "steps": 8, "frames": 3 * 32, "epochs": 1, "critic_rollouts": alone}
     return PpoConfig.model_validate(fields | changes)
+
+
+def _stop_at_the_second(progress: PpoProgress) -> None:
+    if progress.frames > 32:
+        raise KeyboardInterrupt
 
 
 def _start(task: AudioGoalTask, tiny: PolicyConfig) -> Checkpoint:
@@ -71,7 +78,9 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
     task, told = make_task(), list[PpoProgress]()
     start = _start(task, tiny)
     before = {name: value.clone() for name, value in start.modules["policy"].items()}
-    only_critic = tune(start, _config(task, frames=32), tmp_path / "a", told.append)
+    with pytest.raises(KeyboardInterrupt):
+        tune(start, _config(task), tmp_path / "a", _stop_at_the_second)
+    only_critic = load_checkpoint(tmp_path / "a").policy()
     changed = {name for name, value in only_critic.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"heads.value.weight", "heads.value.bias"}
     tuned = tune(start, _config(task), tmp_path / "b", told.append)
@@ -90,9 +99,11 @@ def test_the_critic_learns_faster_while_it_learns_alone(
     task = make_task()
     start = _start(task, tiny)
     before = start.modules["policy"]["heads.value.bias"].clone()
-    alone = tune(start, _config(task, frames=32), tmp_path / "a").state_dict()["heads.value.bias"]
+    with pytest.raises(KeyboardInterrupt):
+        tune(start, _config(task), tmp_path / "a", _stop_at_the_second)
+    alone = load_checkpoint(tmp_path / "a").modules["policy"]["heads.value.bias"]
     assert 1e-3 < float(torch.abs(alone - before)) < 5e-3
-    together = tune(start, _config(task, frames=32, critic_rollouts=0), tmp_path / "b").state_dict()["heads.value.bias"]
+    together = tune(start, _config(task, frames=32), tmp_path / "b").state_dict()["heads.value.bias"]
     assert 1e-6 < float(torch.abs(together - before)) < 2e-4
 
 
@@ -107,15 +118,24 @@ def test_what_was_trained_without_a_goal_is_tuned_where_one_is_and_the_other_way
 
 
 def test_a_tuning_that_is_gone_on_with_adds_up_and_meets_other_episodes(
-    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_task()
-    tune(_start(task, tiny), _config(task, frames=32, critic_rollouts=0), tmp_path / "a")
+    seeds: list[int] = []
+    real = RecurrentPPO.set_random_seed
+
+    def note(self: RecurrentPPO, seed: int) -> None:
+        seeds.append(seed)
+        real(self, seed)
+
+    monkeypatch.setattr(RecurrentPPO, "set_random_seed", note)
+    tune(_start(task, tiny), _config(task, frames=32), tmp_path / "a")
     once = load_checkpoint(tmp_path / "a")
-    again = tune(once, _config(task, frames=32, critic_rollouts=0), tmp_path / "b")
+    again = tune(once, _config(task, frames=32), tmp_path / "b")
     fresh = dataclasses.replace(once, counters={})
-    other = tune(fresh, _config(task, frames=32, critic_rollouts=0), tmp_path / "c")
+    other = tune(fresh, _config(task, frames=32, seed=2**32 + 1), tmp_path / "c")
     assert load_checkpoint(tmp_path / "b").counters["ppo_frames"] == 64
+    assert seeds == [0, 32, 1]  # its draws are others too, and numpy takes 32 bits
     assert any(not torch.equal(value, other.state_dict()[name]) for name, value in again.state_dict().items())
 
 
@@ -126,7 +146,7 @@ def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path)
 
 
 def test_several_tasks_step_as_each_does_alone(make_task: MakeTask, tiny: PolicyConfig) -> None:
-    """Worlds of two arrays beside each other: what each gives alone, and infos that name the lane."""
+    """Worlds of two arrays among each other: what each gives alone, and infos that name the lane."""
     tasks = make_task(max_steps=3), make_task(array="respeaker_6mic", max_steps=3)
 
     def batches() -> list[FeatureEnv]:
@@ -136,17 +156,76 @@ def test_several_tasks_step_as_each_does_alone(make_task: MakeTask, tiny: Policy
     together, alone = SeveralTasks(batches()), batches()
     expected = [batch.reset() for batch in alone]
     seen = together.reset()
+    mixed = [1, 0, 2]  # the world of the first stands between the two of the second
     for name in seen:
-        np.testing.assert_array_equal(seen[name], np.concatenate([part[name] for part in expected]))
+        np.testing.assert_array_equal(seen[name], np.concatenate([part[name] for part in expected])[mixed])
     for _ in range(4):
-        features, rewards, done, infos = together.step(np.array([1, 2, 3]))
+        features, rewards, done, infos = together.step(np.array([2, 1, 3]))
         steps = [alone[0].step(np.array([1])), alone[1].step(np.array([2, 3]))]
         for name in features:
-            np.testing.assert_array_equal(features[name], np.concatenate([step[0][name] for step in steps]))
-        np.testing.assert_array_equal(rewards, np.concatenate([step[1] for step in steps]))
-        np.testing.assert_array_equal(done, np.concatenate([step[2] for step in steps]))
-        assert [info["lane"] for info in infos] == [0, 1, 1]
+            np.testing.assert_array_equal(features[name], np.concatenate([step[0][name] for step in steps])[mixed])
+        np.testing.assert_array_equal(rewards, np.concatenate([step[1] for step in steps])[mixed])
+        np.testing.assert_array_equal(done, np.concatenate([step[2] for step in steps])[mixed])
+        assert [info["lane"] for info in infos] == [1, 0, 1]
+    assert [info["lane"] for info in together.reset_infos] == [1, 0, 1]
+    assert together.get_attr("contract") == [alone[lane].get_attr("contract")[0] for lane in (1, 0, 1)]
     together.close()
+
+
+def test_neighbours_are_of_every_task(make_task: MakeTask) -> None:
+    """RecurrentPPO's minibatches are half of the worlds, one beside the other, from anywhere on."""
+    together = SeveralTasks([make_sb3(count, task=make_task()) for count in (6, 2, 4)])
+    together.reset()
+    lanes = [info["lane"] for info in together.reset_infos]
+    for first in range(12):
+        half = [lanes[(first + number) % 12] for number in range(6)]
+        assert [half.count(lane) for lane in range(3)] == [3, 1, 2], lanes
+    together.close()
+
+
+def test_no_memory_of_theirs_is_as_large_as_the_state(
+    make_task: MakeTask, tiny: PolicyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map is a part of the state: an LSTM of its size would have thousands of times its weights."""
+    sizes: list[int] = []
+
+    class Noted(torch.nn.LSTM):
+        def __init__(self, features: int, size: int, **more: Any) -> None:
+            sizes.append(size)
+            super().__init__(features, size, **more)
+
+    task = make_task()
+    policy = Policy(task.contract(), tiny.model_copy(update={"map_cells": 5})).eval()
+    env = FeatureEnv(make_sb3(2, seed=5, task=task), policy)
+    monkeypatch.setattr(torch.nn, "LSTM", Noted)
+    learner = RecurrentPPO(RecurrentPolicy, env, n_steps=8, batch_size=16, policy_kwargs={"policy": policy})
+    assert sizes == [1]
+    seen = env.reset()
+    assert isinstance(seen, dict)
+    _, state = learner.predict(seen, episode_start=np.ones(2))
+    assert state is not None
+    assert [part.shape for part in state] == [(1, 2, policy.mind.state_size)] * 2
+    env.close()
+
+
+def test_weights_that_diverged_are_not_saved(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(self: RecurrentPPO) -> None:
+        with torch.no_grad():
+            next(iter(self.policy.parameters())).fill_(torch.nan)
+
+    task = make_task()
+    monkeypatch.setattr(RecurrentPPO, "train", diverge)
+    with pytest.raises(DivergedError, match="the largest weight is nan.*learning_rate under 5e-05"):
+        tune(_start(task, tiny), _config(task), tmp_path)
+    assert not has_checkpoint(tmp_path)
+
+
+def test_frames_of_which_the_critic_alone_learns_are_too_few(make_task: MakeTask) -> None:
+    with pytest.raises(ValueError, match="frames must be over 64, of which the critic learns alone.*got 64"):
+        _config(make_task(), frames=64, critic_rollouts=2)
+    assert _config(make_task(), frames=65, critic_rollouts=2).frames == 65
 
 
 def test_other_observations_are_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:

@@ -14,11 +14,20 @@ from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.world import World
-from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from phonotaxis.policies import prefer
+from phonotaxis.policies.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from phonotaxis.policies.divergence import DivergedError
 from phonotaxis.policies.draws import STOP, draw_episodes
 from phonotaxis.policies.evaluate import contestant
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress, with_knob
+from phonotaxis.policies.preferences import preference_losses
 from phonotaxis.policies.tradeoff import TRAITS, measure_tradeoff
 
 pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.timeout(func_only=True)]
@@ -117,6 +126,38 @@ def test_a_resumed_training_goes_on_where_it_was(task: AudioGoalTask, tiny: Poli
     assert after.optimizer is not None
     assert before.optimizer is not None
     assert after.optimizer["state"][0]["step"] == before.optimizer["state"][0]["step"] + CONFIG.updates
+
+
+def test_episodes_are_as_long_as_the_tasks_unless_it_is_said(task: AudioGoalTask, tiny: PolicyConfig) -> None:
+    """One that is cut short would count as failed, and the knob learn not to take its time."""
+    for config, steps in ((CONFIG, 10), (CONFIG.model_copy(update={"episode_steps": None}), task.max_steps)):
+        assert PreferenceTrainer(_base(task, tiny), task, config)._worlds().task.max_steps == steps
+    assert PreferConfig().episode_steps is None
+
+
+def test_where_rounds_end_a_training_no_clock_does(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    bounded = CONFIG.model_copy(update={"max_rounds": 8, "minutes": 1.0, "validations": 2})
+    trainer = PreferenceTrainer(_base(task, tiny), task, bounded, tmp_path)
+    trainer.counters |= {"prefer_seconds": 1e6, "prefer_rounds": 3}
+    assert trainer.share == 3 / 8
+    assert not trainer._validation_is_due()
+    trainer.counters["prefer_rounds"] = 4
+    assert trainer._validation_is_due()
+    trainer.save()
+    with pytest.raises(ConfigError, match="ends after max_rounds, 8; leave --minutes or max_rounds out"):
+        PreferenceTrainer.resumed(tmp_path, {"minutes": 3.0})
+
+
+def test_what_diverged_is_not_saved(
+    task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = PreferenceTrainer(_base(task, tiny), task, CONFIG, tmp_path)
+    before = {name: value.clone() for name, value in _head(trainer.policy).items()}
+    monkeypatch.setattr(prefer, "preference_losses", lambda *rest: preference_losses(*rest[:2], float("nan"), 1.0))
+    with pytest.raises(DivergedError, match=r"the loss is nan.*learning_rate under 0\.001"):
+        trainer.run()
+    assert all(torch.equal(value, before[name]) for name, value in _head(trainer.policy).items())
+    assert not has_checkpoint(tmp_path)
 
 
 def test_only_a_training_by_preferences_is_resumed(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -10,16 +9,75 @@ from typing import Literal
 import pytest
 import torch
 
+from phonotaxis.configs.base import build
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import Lane, suite_tasks, without_void
 from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
 from phonotaxis.envs.library import load_sounds
 from phonotaxis.envs.sounds import KINDS_OF
+from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import load_checkpoint
 from phonotaxis.policies.evaluate import unseen
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.validation import BEST, Validation, validation_task
 
 MakeConfig = Callable[..., ImitationConfig]
+
+
+class _Clock:
+    """A tenth of a second for each round."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+def test_where_frames_end_a_training_rounds_say_when_it_is_validated(make_config: MakeConfig, tmp_path: Path) -> None:
+    """However fast the machine is, the same weights are the best."""
+    config = make_config(max_frames=100 * 24, minutes=10.0, validate_every_minutes=2.5)
+    trainer, due = ImitationTrainer(config, tmp_path), list[int]()
+    for trainer.rounds in range(1, 101):
+        trainer.seconds += 1000.0 / trainer.rounds
+        if trainer._validation_is_due():
+            due.append(trainer.rounds)
+            trainer._note_validation()
+    assert due == [25, 50, 75, 100]
+    trainer.save()
+    trainer.rounds = 120
+    again = ImitationTrainer(config, tmp_path)
+    again.resume()
+    assert again._validated_round == 100
+
+
+def test_tasks_of_one_name_are_validated_each_and_arrays_of_one_task_once(make_config: MakeConfig) -> None:
+    task = make_config().task
+    far = task.model_copy(update={"success_m": 2.0})
+    lanes = [Lane(task=each) for each in (task, task.model_copy(update={"array": "respeaker_6mic"}), far)]
+    lanes += [Lane.model_validate({"suite": "audiogoal-v1", **more}) for more in ({}, {"changes": {"step_reward": 0}})]
+    arenas = Validation(lanes, 3)._arenas
+    assert list(arenas) == ["audiogoal", "audiogoal 2", "audiogoal-v1"]
+    assert [arena.task.success_m for arena in arenas.values()] == [1.0, 2.0, 1.0]
+    assert arenas["audiogoal"].task.array == task.array
+    assert len({tuple(arena.seeds) for arena in arenas.values()}) == 1
+
+
+def test_a_suite_of_ones_own_is_validated_as_it_says(tmp_path: Path) -> None:
+    """Also when a checkpoint goes on, and its file is gone."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("like: audiogoal-v1\nname: quiet-v1\nvalidation: {scene_count: 7, instances_per_kind: 3}\n")
+    expected = load_suite(str(mine)).task_of("validation")
+    in_lanes = ImitationConfig.model_validate({"lanes": [{"suite": str(mine), "array": "respeaker_6mic"}]})
+    alone = ImitationConfig.model_validate(suite_tasks(str(mine)))
+    saved = [without_void(config.model_dump(mode="json")) for config in (in_lanes, alone)]
+    mine.unlink()
+    for config, array in zip((build(ImitationConfig, each, "checkpoint") for each in saved), ("respeaker_6mic", None)):
+        (arena,) = Validation(config.all_lanes, 3)._arenas.values()
+        assert arena.task == expected.model_copy(update={"array": array or expected.array})
+        assert arena.task.scenes.count == 7
+    with pytest.raises(ValueError, match="validation: void beside a suite"):
+        Lane.model_validate({"suite": "audiogoal-v1", "validation": {}})
 
 
 @pytest.mark.parametrize("name", ["audiogoal-v1", "semantic-v1"])
@@ -47,16 +105,20 @@ def test_the_next_validation_is_due_so_long_after_this_one_ended(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that takes longer than the time between two must not leave a round of learning for each."""
-    trainer = ImitationTrainer(make_config(validate_every_minutes=0.02), tmp_path)
+    config = make_config(validate_every_minutes=0.02, max_frames=None, minutes=13.0 / 60.0)
+    trainer, clock, began = ImitationTrainer(config, tmp_path), _Clock(), list[float]()
 
     def slow(self: Validation, policy_for: object) -> dict[str, float]:
-        time.sleep(1.3)  # longer than 0.02 minutes
+        began.append(trainer.seconds)
+        clock.now += 1.3  # longer than 0.02 minutes
         return {"a": 0.5}
 
     monkeypatch.setattr(Validation, "measure", slow)
+    monkeypatch.setattr(imitation, "time", clock)
     trainer.seconds = 10.0
     trainer.run()
-    assert trainer._validated_at == trainer.seconds > 11.0
+    assert began == [10.0, pytest.approx(12.6, abs=0.15)]
+    assert trainer._validated_at == trainer.seconds
 
 
 def test_ones_own_task_is_validated_on_neither_train_nor_test(make_config: MakeConfig) -> None:
@@ -115,7 +177,7 @@ def test_who_is_killed_before_the_best_is_noted_finds_it_in_its_folder(
 
 
 def test_short_sittings_validate_too(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = make_config(validate_every_minutes=1.0)
+    config = make_config(validate_every_minutes=1.0, max_frames=None)
     trainer = ImitationTrainer(config, tmp_path)
     monkeypatch.setattr(Validation, "measure", lambda self, policy_for: {"a": 0.7})
     trainer.seconds = 30.0
@@ -132,7 +194,7 @@ def test_short_sittings_validate_too(make_config: MakeConfig, tmp_path: Path, mo
 def test_measuring_twice_says_the_same(make_config: MakeConfig) -> None:
     config = make_config()
     trainer = ImitationTrainer(config)
-    validation = Validation([config.task], 2)
+    validation = Validation(config.all_lanes, 2)
     before = torch.get_rng_state()
     checkpoint = trainer._checkpoint()
     first, again = (validation.measure(lambda contract: checkpoint.policy(contract=contract)) for _ in range(2))

@@ -22,6 +22,7 @@ from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.jetson.drives.lines import LineBuffer
 from phonotaxis.deploy.jetson.drives.reader import PortReader
 from phonotaxis.deploy.jetson.drives.serial_port import PortBusy, SerialPort
+from phonotaxis.deploy.jetson.drives.silence import Silence
 from phonotaxis.deploy.jetson.drives.wheels import WheelOdometry
 
 if TYPE_CHECKING:
@@ -31,11 +32,16 @@ FEEDBACK = 1001
 FEEDBACK_INTERVAL_MS = 20
 RETRY_NS = 200_000_000
 MAX_WHEEL_MPS = 2.0  # the firmware passes over a faster wheel, both speeds stay as they were, and the dead man is fed
+SILENT_NS = 500_000_000  # twenty-five reports
+BOOT_NS = 3_000_000_000  # opening a USB port may reset the board
 _RENEW_NS = 1_000_000_000
 
 
 class Waveshare:
     """The chassis. Its dead man is set when the port opens, and again each second: the board may have been reset.
+
+    One that says nothing may be without power and would drive off when it is back, so that it counts as gone, and isn't
+    told to move, until it reports.
 
     Attributes:
         dead_man_ms: without a command for so long its firmware stops the wheels.
@@ -58,6 +64,7 @@ class Waveshare:
         self._reader: PortReader | None = None
         self._tried_ns = self._renewed_ns = 0
         self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
+        self._silence = Silence(SILENT_NS, None)
         self._motions: list[OdometrySample] = []
         self.noise = 0
         self._open()
@@ -73,6 +80,7 @@ class Waveshare:
             raise DeviceError(f"{name}: can't open the drive's port ({error}); {hint}") from None
         self._port, self._reader = port, PortReader(port)
         self._lines, self._wheels = LineBuffer(), WheelOdometry(self._config.track_m)
+        self._silence = Silence(SILENT_NS, self._tried_ns + BOOT_NS)
         self._set_up(self._tried_ns)
 
     def _set_up(self, at_ns: int) -> None:
@@ -84,17 +92,31 @@ class Waveshare:
         self._renewed_ns = at_ns
 
     def command(self, v_mps: float, w_radps: float) -> None:
-        """Set both speeds, and read what the chassis has said.
+        """Read what the chassis has said, and set both speeds.
 
         Raises:
-            DriveGone: the port has gone; a later call opens it again and sets the dead man first.
+            DriveGone: the port has gone, and a later call opens it again and sets the dead man first; or the chassis
+                has fallen silent, and a later call finds that it reports again.
         """
         at_ns = self._ready()
-        self._turn(v_mps, w_radps)
-        if at_ns - self._renewed_ns > _RENEW_NS:
-            self._write({"T": 136, "cmd": int(self.dead_man_ms)})
-            self._renewed_ns = at_ns
         self._read()
+        silent = self._silence.asked(at_ns)
+        if at_ns - self._renewed_ns > _RENEW_NS:
+            self._renew(at_ns, silent)
+        if silent:
+            raise DriveGone(
+                f"{self._config.port}: the chassis has said nothing for {SILENT_NS / 1e9:g} s: is it switched on, and "
+                "are devices.drive.port and baud its own?"
+            )
+        self._turn(v_mps, w_radps)
+
+    def _renew(self, at_ns: int, silent: bool) -> None:
+        """Set the dead man again; a board that was switched off has forgotten the rest, too."""
+        if silent:
+            self._set_up(at_ns)
+            return
+        self._write({"T": 136, "cmd": int(self.dead_man_ms)})
+        self._renewed_ns = at_ns
 
     def _turn(self, v_mps: float, w_radps: float) -> None:
         """Set the wheels' speeds; too fast for the firmware, both are slowed alike, which keeps the curve."""
@@ -156,6 +178,9 @@ class Waveshare:
             said = json.loads(line)
             if said["T"] != FEEDBACK:
                 return
+            if self._silence.heard(at_ns):  # the board may have begun anew, its odometers at 0
+                self._wheels = WheelOdometry(self._config.track_m)
+                self._set_up(at_ns)  # and its dead man forgotten, before it is told to move
             unit_m = self._config.odometer_unit_m
             left_m, right_m = float(said["odl"]) * unit_m, float(said["odr"]) * unit_m
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -119,6 +119,43 @@ def test_a_port_that_vanishes_comes_back_with_its_dead_man_set(board: Chassis, d
     assert board.dead_man_ms == 100.0
 
 
+def test_a_chassis_without_power_is_gone_and_not_told_to_move_when_it_is_back(folder: Path) -> None:
+    """Its port takes every byte all the while: it would boot, take the next command and drive off."""
+    way_m = [5.0]
+    board = Chassis(folder / "ttyDRIVE", lambda at_ns: (way_m[0], way_m[0]), track_m=TRACK_M)
+    drive = Waveshare(_config(folder), 100.0)
+    gone: list[str] = []
+    motions: list[OdometrySample] = []
+
+    def commanded() -> bool:
+        time.sleep(0.01)
+        try:
+            drive.command(0.3, 0.0)
+        except DriveGone as error:
+            gone.append(str(error))
+            return False
+        motions.extend(drive.motions())
+        return True
+
+    assert _until(lambda: commanded() and bool(motions))
+    began_s = time.monotonic()
+    board.switch(on=False)
+    assert _until(lambda: not commanded())
+    assert time.monotonic() - began_s > 0.4
+    assert "ttyDRIVE: the chassis has said nothing for 0.5 s" in gone[0]
+    told = len(board.arrivals)
+    motions.clear()
+    way_m[0] = 4.9
+    board.switch(on=True)
+    assert not commanded()
+    assert _until(lambda: commanded() and bool(motions))
+    assert len(board.arrivals) > told
+    assert board.dead_man_ms == 100.0
+    assert [motion.dx_m for motion in motions] == [0.0] * len(motions)  # its odometers' fall was no motion
+    drive.close()
+    board.close()
+
+
 @pytest.mark.parametrize(
     "noise", [b"", b"\xff\xfe garbage", b'{"T":1001,"odl":1', b"x" * 3000, b'{"T":1001}\n[1]\nNaN\n']
 )

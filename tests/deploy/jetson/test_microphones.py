@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.devices import Microphones
+from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.devices import AudioBlock, DeviceError
-from phonotaxis.deploy.jetson.microphones import LiveMicrophones, record
+from phonotaxis.deploy.jetson.microphones import OVERFLOW_TOLD_NS, LiveMicrophones, record
 from phonotaxis.deploy.jetson.sound_server import StreamWatch
 from phonotaxis.envs.hil.pipes import Pipe, interleaved
 from phonotaxis.envs.hil.pulse import PIPE_CHANNELS, Pulse
@@ -98,7 +100,9 @@ def test_capture_times_lie_just_before_the_arrival(microphones: LiveMicrophones,
 
 
 def test_an_array_that_is_not_there_is_named_with_those_that_are(pulse: Pulse) -> None:
-    with pytest.raises(DeviceError, match=r"no microphone array 'ReSpeaker'.*'virtual-array'.*phonotaxis devices"):
+    with pytest.raises(
+        DeviceError, match=r"no microphone array 'ReSpeaker'.*'virtual-array'.*phonotaxis devices list`"
+    ):
         LiveMicrophones(Microphones(), _array(), RATE)
 
 
@@ -172,6 +176,8 @@ def test_opening_anew_is_tried_until_it_works(
         assert len(refused) >= 3
         assert refused[2] - refused[0] < 1.5  # without a wait as for a device's first sound
         assert microphones.fault != ""
+        if broken is Refusing:
+            assert "6 channels of 16 bit at 16000 Hz (Device unavailable)" in microphones.fault
     monkeypatch.setattr(pyaudio, "PyAudio", begin)
     _until(lambda: microphones.restarts == 1, 5.0)
     player.play(0.3)
@@ -205,6 +211,49 @@ def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(
     ]
     assert len(foreign) <= 10  # 0.1 s, until the server's notice has come; 90 without
     assert len(blocks) < 80
+
+
+def test_a_stream_that_is_opened_anew_on_another_source_is_not_believed(
+    pulse: Pulse, player: Player, folder: Path
+) -> None:
+    """Through a PCM that names no source, such as PulseAudio's or PipeWire's own, every reopening finds some."""
+    (folder / "pulse" / "asound.conf").write_text(f'</usr/share/alsa/alsa.conf>\npcm."{NAME}" {{ type pulse }}\n')
+    pulse.control("set-default-source", "array")
+    device = LiveMicrophones(Microphones(device=NAME), _array(), RATE)
+    player.play(0.3)
+    pulse.unload_array()
+    player.play(0.1)
+    taken = _rest(device, 0)
+    _until(lambda: "records from" in device.fault, 9.0)
+    player.play(1.5)  # some openings
+    assert "records from 'pipe', it began with 'array'" in device.fault
+    assert not _rest(device, 0)
+    assert device.restarts == 0
+    pulse.load_array()
+    pulse.control("set-default-source", "array")
+    _until(lambda: device.restarts == 1 and not device.fault, 9.0)
+    assert (device.restarts, device.fault) == (1, "")
+    player.play(0.5)
+    block = device.read_block(2.0)
+    assert block is not None
+    assert block.first_sample - taken[0].first_sample > 1.5 * RATE  # time stands in the index
+    device.close()
+
+
+def test_samples_that_portaudio_throws_away_are_told(
+    microphones: LiveMicrophones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are found by no lag: PortAudio alone knows of them."""
+    data = bytes(2 * 6 * BLOCK)
+    assert (microphones.overflows, microphones.overflow) == (0, "")
+    for status in (pyaudio.paInputOverflow, 0, pyaudio.paInputOverflow):
+        microphones._callback_of(microphones._generation)(data, BLOCK, None, status)
+    microphones._callback_of(microphones._generation - 1)(data, BLOCK, None, pyaudio.paInputOverflow)
+    assert microphones.overflow.startswith("PortAudio has thrown away samples, 2 time(s) so far")
+    assert microphones.fault == ""
+    later_ns = now_ns() + OVERFLOW_TOLD_NS + 1
+    monkeypatch.setattr("phonotaxis.deploy.jetson.microphones.now_ns", lambda: later_ns)
+    assert microphones.overflow == ""
 
 
 def test_what_python_says_while_libraries_are_kept_quiet_is_heard() -> None:

@@ -14,6 +14,7 @@ from phonotaxis.configs.devices import Ros2Drive
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.devices import DeviceError, DriveGone, open_drive
 from phonotaxis.deploy.jetson.drives import ros2
+from phonotaxis.deploy.jetson.drives.silence import LEAST_COMMANDS, Silence
 
 
 class InvalidHandle(Exception):
@@ -27,8 +28,9 @@ class Graph:
         self.began: dict[str, Any] = {}
         self.waiting: deque[Any] = deque()
         self.published: list[Any] = []
-        self.offered: list[str] = []
-        self.publishers = 1
+        self.offered: list[tuple[Any, str]] = []
+        self.others = 0  # who publish, too
+        self.subscribers = [ros2.TWIST]  # what they take
         self.closed = False
         self.gone = False  # every call fails, as after a shutdown
         self.take: Any = None
@@ -57,7 +59,7 @@ class Graph:
             self.published.append(message)
 
         def offer(kind: Any, topic: str, depth: int) -> Any:
-            self.offered.append(topic)
+            self.offered.append((kind, topic))
             return SimpleNamespace(publish=publish)
 
         def shutdown() -> None:
@@ -67,10 +69,14 @@ class Graph:
         node = SimpleNamespace(
             create_publisher=offer,
             create_subscription=self.subscribe,
-            count_publishers=lambda topic: self.publishers,
+            count_publishers=lambda topic: self.others + len(self.offered),
+            count_subscribers=lambda topic: len(self.subscribers),
+            get_subscriptions_info_by_topic=lambda topic: [
+                SimpleNamespace(topic_type=kind) for kind in self.subscribers
+            ],
+            get_clock=lambda: SimpleNamespace(now=lambda: SimpleNamespace(to_msg=lambda: "now")),
             destroy_node=there,
         )
-        twist = lambda: SimpleNamespace(linear=SimpleNamespace(x=0.0), angular=SimpleNamespace(z=0.0))  # noqa: E731
         return {
             "rclpy": module(
                 "rclpy", init=self.began.update, create_node=lambda name: node, spin_once=spin_once,
@@ -81,10 +87,18 @@ class Graph:
             ),
             "rclpy.signals": module("rclpy.signals", SignalHandlerOptions=SimpleNamespace(NO="no handlers")),
             "geometry_msgs": module("geometry_msgs"),
-            "geometry_msgs.msg": module("geometry_msgs.msg", Twist=twist),
+            "geometry_msgs.msg": module("geometry_msgs.msg", Twist=_twist, TwistStamped=_stamped),
             "nav_msgs": module("nav_msgs"),
             "nav_msgs.msg": module("nav_msgs.msg", Odometry=object),
         }  # fmt: skip
+
+
+def _twist() -> Any:
+    return SimpleNamespace(linear=SimpleNamespace(x=0.0), angular=SimpleNamespace(z=0.0))
+
+
+def _stamped() -> Any:
+    return SimpleNamespace(header=SimpleNamespace(stamp=None, frame_id=""), twist=_twist())
 
 
 @pytest.fixture
@@ -128,7 +142,7 @@ def test_a_base_that_publishes_best_effort_is_heard(graph: Graph) -> None:
 
 def test_another_publisher_is_refused(graph: Graph) -> None:
     drive = ros2.Ros2(Ros2Drive(), 200.0)
-    graph.publishers, drive._looked_ns = 2, 0
+    graph.others, drive._looked_ns = 1, 0
     for _ in range(3):  # gone until it is looked again and nobody is found, not for one tick
         with pytest.raises(DriveGone, match=r"1 other publisher\(s\) on /cmd_vel"):
             drive.command(0.1, 0.0)
@@ -138,13 +152,16 @@ def test_another_publisher_is_refused(graph: Graph) -> None:
 
 
 def test_a_shadow_lets_the_person_publish_and_publishes_nothing(graph: Graph) -> None:
-    graph.publishers = 2  # more than one own would be
+    graph.others, graph.subscribers = 1, []
     devices = {"kind": "hardware", "camera": {"pipeline": "videotestsrc"}, "drive": {"kind": "ros2"}}
     fields = {"name": "r", "array": "respeaker_usb_v2", "drive": {"dead_man_ms": 200}, "devices": devices}
     drive = open_drive(RobotConfig.model_validate(fields), shadow=True)
     graph.waiting.extend([_odometry(0.0), _odometry(0.1)])
     drive.listen()
     assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1])
+    drive._silence = Silence(0, 0)  # nothing of what a drive of ours is gone by
+    for _ in range(LEAST_COMMANDS + 1):
+        drive.listen()
     drive.close()
     assert graph.closed
     assert graph.published == []
@@ -168,3 +185,72 @@ def test_a_pose_that_is_none_or_jumps_is_no_motion(graph: Graph) -> None:
     graph.waiting.extend(_odometry(x) for x in (7.0, 7.1, math.nan, 7.3, 0.0, 0.1))
     drive.listen()
     assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1, 0.2, 0.1])
+
+
+def test_a_base_whose_odometry_ceases_is_gone_and_told_nothing(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without power its node may live on and take every command, which the base obeys when it is back."""
+    at_ns = [10**9]
+    monkeypatch.setattr(ros2, "now_ns", lambda: at_ns[0])
+    monkeypatch.setattr(ros2, "DISCOVERY_S", 0.0)
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+
+    def command() -> None:
+        at_ns[0] += 100_000_000
+        drive.command(0.2, 0.0)
+
+    for _ in range(30):  # a base that has none at all is driven without
+        command()
+    graph.waiting.extend([_odometry(0.0), _odometry(0.1)])
+    for _ in range(11):
+        command()
+    assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1])
+    told = len(graph.published)
+    for _ in range(3):
+        with pytest.raises(DriveGone, match="no odometry on /odom for 1 s, where it came before"):
+            command()
+    assert len(graph.published) == told
+    graph.waiting.extend([_odometry(0.3), _odometry(0.4)])
+    command()
+    assert len(graph.published) == told + 1
+    assert [sample.dx_m for sample in drive.motions()] == pytest.approx([0.1])  # the pose began anew at 0.3
+
+
+def test_a_topic_that_nobody_hears_any_more_is_a_drive_that_has_gone(graph: Graph) -> None:
+    drive = ros2.Ros2(Ros2Drive(), 200.0)
+    drive.command(0.1, 0.0)
+    told, graph.subscribers, drive._looked_ns = len(graph.published), [], 0
+    with pytest.raises(DriveGone, match="nobody subscribes to /cmd_vel any more"):
+        drive.command(0.1, 0.0)
+    assert len(graph.published) == told
+    graph.subscribers, drive._looked_ns = [ros2.TWIST], 0
+    drive.command(0.1, 0.0)
+    assert len(graph.published) == told + 1
+
+
+def test_messages_are_of_the_kind_that_the_base_takes(graph: Graph) -> None:
+    graph.subscribers = [ros2.STAMPED] * 2  # a recorder, too
+    drive = ros2.Ros2(Ros2Drive(topic="/base/cmd_vel"), 200.0)
+    assert graph.offered == [(_stamped, "/base/cmd_vel")]
+    drive.command(0.2, -0.1)
+    drive.close()
+    told = [(one.header.stamp, one.header.frame_id, one.twist.linear.x, one.twist.angular.z) for one in graph.published]
+    assert told == [("now", "base_link", 0.2, -0.1), ("now", "base_link", 0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("subscribers", "said"),
+    [
+        (
+            [],
+            r"nobody subscribes to /cmd_vel \(looked for geometry_msgs/msg/Twist and TwistStamped for 0\.02 s\): start",
+        ),
+        ([ros2.STAMPED, ros2.TWIST], "as geometry_msgs/msg/Twist and as geometry_msgs/msg/TwistStamped, expected"),
+        (["std_msgs/msg/String"], "is subscribed to as std_msgs/msg/String, expected geometry_msgs/msg/Twist or"),
+    ],
+)
+def test_subscribers_that_cant_be_driven_are_named(graph: Graph, subscribers: list[str], said: str) -> None:
+    graph.subscribers = subscribers
+    with pytest.raises(DeviceError, match=said):
+        ros2.Ros2(Ros2Drive(), 200.0)
+    assert graph.offered == []
+    assert graph.closed
