@@ -34,7 +34,7 @@ class WheelEvent:
         time_ns: monotonic.
         v_mps: speed from then on.
         w_radps: likewise.
-        cause: `command` or `dead_man`.
+        cause: `command`, `dead_man` or `power`.
     """
 
     time_ns: int
@@ -112,8 +112,9 @@ class Chassis:
 
     def switch(self, on: bool) -> None:
         """Cut its power, or give it back: then it knows nothing any more. The port on the computer's side stays."""
-        self._reset()
         self._on = on
+        self._turn_wheels(time.monotonic_ns(), 0.0, 0.0, "power")
+        self._reset()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -178,7 +179,9 @@ class Chassis:
             self.report(at_ns)
 
     def report(self, at_ns: int) -> None:
-        """Send one line of feedback with the odometers of a time."""
+        """Send one line of feedback with the odometers of a time, unless the power is cut."""
+        if not self._on:
+            return
         left_m, right_m = self._odometers(at_ns)
         line = json.dumps({"T": 1001, "L": 0, "R": 0, "odl": round(left_m, 6), "odr": round(right_m, 6), "v": 12.0})
         with self._lock, contextlib.suppress(OSError):

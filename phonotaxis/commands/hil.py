@@ -14,9 +14,10 @@ EPISODES, SECONDS, REPEATS, MAX_S = 10, 60.0, 5, 86_400.0
 # phonotaxis.hil.faults.FAULTS, which would be loaded for each --help
 FAULT_NAMES = (
     "policy_killed", "policy_stopped", "policy_terminated", "policy_interrupted", "policy_not_finite", "policy_absurd",
-    "guardian_killed", "guardian_stopped", "all_killed", "port_unplugged", "sound_server_killed", "source_removed",
-    "channel_dead", "channel_clipped", "channels_swapped", "channel_inverted", "camera_gone", "camera_frozen",
-    "camera_garbage", "disk_full", "log_folder_gone", "core_eaten", "wall_clock_forward", "wall_clock_back",
+    "guardian_killed", "guardian_stopped", "all_killed", "port_unplugged", "chassis_switched_off",
+    "sound_server_killed", "source_removed", "channel_dead", "channel_clipped", "channels_swapped", "channel_inverted",
+    "camera_gone", "camera_frozen", "camera_garbage", "disk_full", "log_folder_gone", "core_eaten",
+    "wall_clock_forward", "wall_clock_back",
 )  # fmt: skip
 PAIRS_PER_EPISODE = 5  # of the simulator alone, with and without the loop's latency, for each episode of the loop
 

@@ -174,6 +174,13 @@ FAULTS = (
         lambda running: running.stage.chassis.plug(),
         MOTION,
     ),
+    Fault(  # the wheels lose their power at once; they must not turn when it is back
+        "chassis_switched_off",
+        DRIVE_MS,
+        lambda running: running.stage.chassis.switch(on=False),
+        lambda running: running.stage.chassis.switch(on=True),
+        MOTION,
+    ),
     Fault("sound_server_killed", AUDIO_MS, lambda running: running.stage.pulse.kill(), _start_sound_server, AUDIO),
     Fault(
         "source_removed",
