@@ -64,7 +64,30 @@ def make_task(task: AudioGoalTask | str, actions: str | None = None, **overrides
     return build(AudioGoalTask, base.model_dump() | {"actions": actions} | overrides, f"task {base.name}")
 
 
-class AudioGoalVectorEnv(VectorEnv):
+class _Simulated:
+    """What both environments have of the simulator, until they are closed.
+
+    Attributes:
+        contract: what is shown and taken, with the microphones' places, rates and units: what a policy is built for.
+    """
+
+    contract: Contract
+    _world: World | None = None
+
+    @property
+    def world(self) -> World:
+        """The simulator, with what no policy sees: docs/worlds.md, "Truth"."""
+        if self._world is None:
+            raise ValueError("the environment is closed; make another")
+        return self._world
+
+    def _free(self) -> None:
+        if self._world is not None:
+            self._world.close()
+        self._world = None
+
+
+class AudioGoalVectorEnv(_Simulated, VectorEnv):
     """A batch of AudioGoal worlds in one process.
 
     An agent hears a source somewhere in an apartment and is to stop within 1 m of it.
@@ -107,7 +130,6 @@ class AudioGoalVectorEnv(VectorEnv):
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012
-    _world: World | None = None
 
     def __init__(
         self,
@@ -122,28 +144,16 @@ class AudioGoalVectorEnv(VectorEnv):
         self.num_envs = num_envs
         self.copy = copy
         self._world = World(make_task(task, actions, **overrides), num_envs, threads, library)
-        self._contract = self._world.contract
-        self.single_observation_space = observation_space(self._contract)
-        self.single_action_space = action_space(self._contract)
+        self.contract = self._world.contract
+        self.single_observation_space = observation_space(self.contract)
+        self.single_action_space = action_space(self.contract)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.Generator(np.random.PCG64()) for _ in range(num_envs)]
 
-    @property
-    def contract(self) -> Contract:
-        """What the worlds show and take, with the microphones' places, rates and units: what a policy is built for."""
-        return self._contract
-
-    @property
-    def world(self) -> World:
-        """The simulator behind it, with what no policy sees: docs/worlds.md, "Truth"."""
-        return _open(self._world)
-
     def close_extras(self, **kwargs: Any) -> None:
         """Free worlds and threads."""
-        if self._world is not None:
-            self._world.close()
-        self._world = None
+        self._free()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -233,13 +243,6 @@ class AudioGoalVectorEnv(VectorEnv):
         }
 
 
-def _open(world: World | None) -> World:
-    """Return the worlds of an environment, which has none after `close`."""
-    if world is None:
-        raise ValueError("the environment is closed; make another")
-    return world
-
-
 def _read_only(array: np.ndarray) -> np.ndarray:
     """Return a view that can't be written to."""
     view = array.view()
@@ -276,7 +279,7 @@ def episode_seed(options: dict[str, Any]) -> int | None:
     return int(value)
 
 
-class AudioGoalEnv(gymnasium.Env[Any, Any]):
+class AudioGoalEnv(_Simulated, gymnasium.Env[Any, Any]):
     """One AudioGoal world: `AudioGoalVectorEnv`'s observations, actions and rewards without the leading axis.
 
     Args:
@@ -288,7 +291,6 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
-    _world: World | None = None
 
     def __init__(self, render_mode: str | None = None, **kwargs: Any) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -298,25 +300,13 @@ class AudioGoalEnv(gymnasium.Env[Any, Any]):
         threads, library = kwargs.pop("threads", 1), kwargs.pop("library", None)
         task = make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs)
         self._world = World(task, 1, threads, library)
-        self._contract = self._world.contract
-        self.observation_space = observation_space(self._contract)
-        self.action_space = action_space(self._contract)
-
-    @property
-    def contract(self) -> Contract:
-        """What the world shows and takes, with the microphones' places, rates and units: what a policy is built for."""
-        return self._contract
-
-    @property
-    def world(self) -> World:
-        """The simulator behind it, with what no policy sees: docs/worlds.md, "Truth"."""
-        return _open(self._world)
+        self.contract = self._world.contract
+        self.observation_space = observation_space(self.contract)
+        self.action_space = action_space(self.contract)
 
     def close(self) -> None:
         """Free the world and its threads."""
-        if self._world is not None:
-            self._world.close()
-        self._world = None
+        self._free()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.contract import ContinuousActions
-from phonotaxis.configs.devices import HardwareDevices
+from phonotaxis.configs.devices import HardwareDevices, Ros2Drive
 from phonotaxis.configs.robot import load_robot
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.deploy.agreement import Agreement
@@ -63,7 +63,7 @@ def test_an_array_that_is_mute_is_a_fault_of_hardware_alone(toy: Any) -> None:
     contract = toy.contract()
     robot = load_robot("simulated")
     camera = {"pipeline": "videotestsrc"}
-    devices = HardwareDevices(camera=camera, drive={"kind": "ros2"})  # type: ignore[arg-type]
+    devices = HardwareDevices(camera=camera, drive=Ros2Drive())
     simulated = Watches(robot, contract).audio
     real = Watches(robot.model_copy(update={"devices": devices}), contract).audio
     blocks = [_block(mute)] * int(MUTE_S * 100)
