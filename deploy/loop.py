@@ -186,7 +186,7 @@ class Loop:
         silent = at_ns - last_ns > odometry.max_age_ms * 1e6
         fault = (
             f"no odometry for {odometry.max_age_ms:g} ms: the policy goes without, the guardian by its commands alone; "
-            "look at what the drive reports (odl and odr of a Waveshare board; odometry_topic on ROS 2)"
+            "look at what the drive reports (odometry_topic on ROS 2)"
         )
         before = self._complaints.get("odometry")
         if self._complain("odometry", fault if silent else "", at_ns) and not before:

@@ -123,11 +123,6 @@ def test_minutes_that_would_do_nothing_are_refused(
     assert "ends after max_rounds, 7; leave --minutes or max_rounds out" in capsys.readouterr().err
 
 
-def test_what_comes_next_names_the_suite_of_the_training() -> None:
-    assert prefer._suite_file("audiogoal-robot-v1") == "audiogoal-robot-v1"
-    assert prefer._suite_file("quiet-v1") == "quiet-v1.yaml"
-
-
 def test_the_knob_is_measured_and_drawn(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "new" / "tradeoff.png"
     command = ["tradeoff", str(killed), "--split", "validation", "--episodes", "2", "--caution", "0,0.5"]
@@ -137,6 +132,15 @@ def test_the_knob_is_measured_and_drawn(killed: Path, tmp_path: Path, capsys: py
     assert {"caution_0.success", "caution_0_5.clearance_m", "caution_0_5.clearance_m_more"} <= figures.keys()
     assert "caution_0.clearance_m_more" not in figures
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_knob_is_measured_on_the_trainings_own_task(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["tradeoff", str(killed), "--suite", "own", "--episodes", "2", "--caution", "0,1", "--json"]
+    assert cli.run(command) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["figures"]["episodes"]["value"] == 2
+    assert cli.run([*command, "--split", "train"]) == 1
+    assert "whose scenes the training hasn't" in capsys.readouterr().err
 
 
 def test_a_policy_without_a_knob_has_nothing_to_turn(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:

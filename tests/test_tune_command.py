@@ -29,6 +29,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[PpoConfig]:
     return seen
 
 
+def test_what_tuning_found_is_told_in_one_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[object] = []
+
+    def tune(start: object, config: PpoConfig, out: Path, show: Any, fields: Path | None) -> None:
+        given.extend((out, fields))
+        show(ppo.PpoProgress(1.0, 64, (0.5, 0.25), 0.0))
+
+    monkeypatch.setattr(ppo, "tune", tune)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    out, fields = tmp_path / "out", tmp_path / "fields"
+    assert cli.run(["tune", "runs/a", "--out", str(out), "--fields", str(fields), "--json"]) == 0
+    assert given == [out, fields]
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {name: figure["value"] for name, figure in figures.items()} == {
+        "frames": 64, "lane_0.success_while_tuning": 0.5, "lane_1.success_while_tuning": 0.25,
+    }  # fmt: skip
+
+
 def test_a_training_is_not_overwritten(
     asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

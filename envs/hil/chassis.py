@@ -51,6 +51,7 @@ class Chassis:
         events: changes of the wheels' speeds.
         arrivals: monotonic time of each T 1 or T 13 with the robot's speeds, to 0.1 mm/s and 0.1 mrad/s.
         refused: lines that it didn't understand.
+        encoders: whether it has any; its reports lack the ways of the wheels without.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Chassis:
         self.events: list[WheelEvent] = []
         self.arrivals: list[tuple[int, float, float]] = []
         self.refused = 0
+        self.encoders = True
         self._closing = threading.Event()
         self.plug()
         self._thread = threading.Thread(target=self._run, name="chassis", daemon=True)
@@ -182,8 +184,11 @@ class Chassis:
         """Send one line of feedback with the odometers of a time, unless the power is cut."""
         if not self._on:
             return
-        left_m, right_m = self._odometers(at_ns)
-        line = json.dumps({"T": 1001, "L": 0, "R": 0, "odl": round(left_m, 6), "odr": round(right_m, 6), "v": 12.0})
+        said: dict[str, float] = {"T": 1001, "L": 0, "R": 0, "v": 12.0}
+        if self.encoders:
+            left_m, right_m = self._odometers(at_ns)
+            said |= {"odl": round(left_m, 6), "odr": round(right_m, 6)}
+        line = json.dumps(said)
         with self._lock, contextlib.suppress(OSError):
             if self._master >= 0:
                 os.write(self._master, self._noise + line.encode() + b"\r\n")

@@ -4,14 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from phonotaxis.commands.command import say
 
 if TYPE_CHECKING:
     from phonotaxis.configs.contract import Contract
     from phonotaxis.configs.suite import SplitName
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.benchmark import Contestant
+
+OWN_TASK, OWN_EPISODES = "own", 200  # what --suite takes for the training's own task, and how many where none are asked
+
+
+class OwnTask(NamedTuple):
+    """What `--suite own` measures on.
+
+    Attributes:
+        training: its folder.
+        task: of the training, of several the first.
+        split: that isn't the training's.
+    """
+
+    training: Path
+    task: AudioGoalTask
+    split: Literal["validation", "test"]
+
+
+def own_task(policy: Path | None, split: SplitName) -> OwnTask:
+    """Return a training's own task, of several the first, which is said.
+
+    Raises:
+        ConfigError: a bundle, or none; the train split; a training that names no task.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.evaluate import trained_tasks
+
+    if policy is None or policy.suffix == ".onnx":
+        raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
+    if split == "train":
+        raise ConfigError("--suite own measures on test or validation, whose scenes the training hasn't; got train")
+    tasks = trained_tasks(load_checkpoint(policy).config, str(policy))
+    if not tasks:
+        raise ConfigError(f"{policy}: doesn't say on which task it was trained; name a --suite")
+    if len(tasks) > 1:
+        say(f"own: {tasks[0].name}, the first of the training's {len(tasks)} lanes; name suites for the others")
+    return OwnTask(policy, tasks[0], split)
 
 
 def contestant_of(

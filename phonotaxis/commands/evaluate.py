@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.policies.benchmark import Contestant, Evaluation
 
-OWN_TASK, OWN_EPISODES = "own", 200
 OURS = "learnt"
 DRAWN = 12  # failures
 
@@ -76,6 +75,7 @@ def evaluate(
     """
     from rich.console import Console
 
+    from phonotaxis.commands.contestants import OWN_EPISODES, OWN_TASK
     from phonotaxis.commands.evaluation_table import (
         evaluation_figures,
         figures_by_sound,
@@ -151,23 +151,17 @@ def _draw_failures(
 def _on_own_task(
     policy: Path | None, episodes: int, seed: int, baselines: bool, split: SplitName, threads: int
 ) -> Evaluation:
+    from phonotaxis.commands.contestants import own_task
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.policies.checkpoint import load_checkpoint
-    from phonotaxis.policies.evaluate import evaluate_checkpoint, trained_tasks
+    from phonotaxis.policies.evaluate import evaluate_checkpoint
 
     if policy is not None and seeds_of(policy):
         raise ConfigError(f"--suite own takes one training, {policy} holds several; name one: {seeds_of(policy)[0]}")
-    if policy is None or policy.suffix == ".onnx":
-        raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
-    if split == "train":
-        raise ConfigError("--suite own measures on test or validation, whose scenes the training hasn't; got train")
-    tasks = trained_tasks(load_checkpoint(policy).config, str(policy))
-    if len(tasks) > 1:
-        say(f"own: {tasks[0].name}, the first of the training's {len(tasks)} lanes; name suites for the others")
+    own = own_task(policy, split)
     with ProgressBar("evaluating") as bar:
         return evaluate_checkpoint(
-            policy, episodes, baselines=baselines, seed=seed, progress=bar, split=split, threads=threads
+            own.training, episodes, baselines=baselines, seed=seed, progress=bar, split=own.split, threads=threads
         )
 
 

@@ -48,6 +48,7 @@ def prefer(
     nothing, and the command says so.
     """
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.commands.train import suite_of
     from phonotaxis.commands.tune import described
     from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.checkpoint import has_checkpoint
@@ -74,7 +75,7 @@ def prefer(
         say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
         raise typer.Exit(130) from None
     say(_what_is_kept(trainer))
-    where = suite or _suite_file(trainer.task.name)
+    where = suite or suite_of(trainer.task)
     measured = f"`phonotaxis tradeoff {out} --suite {where} --split validation --plot tradeoff.png`"
     say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
     emit("prefer", (_figures(last[-1]) if last else {}) | _kept_figures(trainer), json)
@@ -131,13 +132,6 @@ def _tasks(suite: str | None, training: object, start: Path) -> tuple[AudioGoalT
 
     found = own_tasks(training, start) if suite is None else suite_tasks(suite)
     return found["task"], found.get("validation")
-
-
-def _suite_file(name: str) -> str:
-    """Return what `--suite` takes for a task's suite: its name, or what a file of one's own may be called."""
-    from phonotaxis.configs import presets
-
-    return name if name in presets.names("suites") else f"{name}.yaml"
 
 
 def _given(seed: int | None, minutes: float | None) -> dict[str, float | int]:

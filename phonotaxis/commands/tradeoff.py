@@ -11,8 +11,12 @@ from phonotaxis.commands.command import Command, Json, say
 from phonotaxis.figures import Figure, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from phonotaxis.configs.suite import SplitName
+    from phonotaxis.configs.task import AudioGoalTask
     from phonotaxis.envs.statistics import Estimate
     from phonotaxis.policies.tradeoff import Tradeoff, Trait
 
@@ -24,11 +28,18 @@ def tradeoff(
         Path,
         typer.Argument(help="Folder of a training, or a bundle (.onnx), with a knob: `phonotaxis prefer` adds one."),
     ],
-    suite: Annotated[str, typer.Option(help="A suite of the benchmark; see `evaluate --help`.")] = "audiogoal-v1",
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="A suite of the benchmark; see `evaluate --help`. 'own': the training's own task, its first."
+        ),
+    ] = "audiogoal-v1",
     split: Annotated[str, typer.Option(help="validation, by which to choose where the knob stands, or test.")] = (
         "validation"
     ),
-    episodes: Annotated[int | None, typer.Option(help="The first N of the split's; all without.", min=1)] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="The first N of the split's; without, all, and 200 of --suite own.", min=1)
+    ] = None,
     caution: Annotated[str, typer.Option(help="Where the knob stands, e.g. 0,0.5,1; the first is compared with.")] = (
         "0,0.25,0.5,0.75,1"
     ),
@@ -44,15 +55,18 @@ def tradeoff(
     """
     from rich.console import Console
 
-    from phonotaxis.commands.contestants import turnable
+    from phonotaxis.commands.contestants import OWN_EPISODES, OWN_TASK, turnable
     from phonotaxis.commands.evaluate import split_named
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.tradeoff import measure_tradeoff
 
-    where, cautions = load_suite(suite), cautions_of(caution)
-    part = split_named(split)
-    task, seeds = where.task_of(part), where.seeds(part, episodes)
+    cautions, part = cautions_of(caution), split_named(split)
+    if suite == OWN_TASK:
+        task, seeds = _own(policy, part, episodes or OWN_EPISODES)
+    else:
+        where = load_suite(suite)
+        task, seeds = where.task_of(part), where.seeds(part, episodes)
     with ProgressBar("measuring") as bar:
         turned = turnable("the policy", policy, task.contract(), part)
         found = measure_tradeoff(task, seeds, turned, cautions, threads, bar)
@@ -67,6 +81,16 @@ def tradeoff(
         return
     say(what)
     print_tradeoff(found, Console(highlight=False))
+
+
+def _own(policy: Path, split: SplitName, episodes: int) -> tuple[AudioGoalTask, Sequence[int]]:
+    """Return what `evaluate --suite own` measures on."""
+    from phonotaxis.commands.contestants import own_task
+    from phonotaxis.policies.episode_seeds import evaluation_seeds
+    from phonotaxis.policies.evaluate import unseen
+
+    own = own_task(policy, split)
+    return unseen(own.task, own.split), evaluation_seeds(own.split, 0, episodes)
 
 
 def cautions_of(text: str) -> tuple[float, ...]:

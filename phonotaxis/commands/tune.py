@@ -94,7 +94,7 @@ def tune(
     say(f"wrote {out}; next: `phonotaxis evaluate {out}{before} --suite {asked} --split validation`")
     figures = {} if not last else {
         "frames": Figure(last[-1].frames),
-        **{f"success_while_tuning.{number}": Figure(success) for number, success in enumerate(last[-1].success)},
+        **{f"lane_{number}.success_while_tuning": Figure(success) for number, success in enumerate(last[-1].success)},
     }  # fmt: skip
     emit("tune", figures, json)
 

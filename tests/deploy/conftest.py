@@ -235,6 +235,7 @@ class FakeDrive:
         listened: how often it was listened to.
         said: odometry that it delivers next.
         fault: what a command raises once the drive got as many as it `lasts`; None while it is well.
+        refused: how many commands it has raised at.
     """
 
     dead_man_ms: float = 200.0
@@ -243,9 +244,11 @@ class FakeDrive:
     said: list[OdometrySample] = field(default_factory=list)
     fault: Exception | None = None
     lasts: int = 0
+    refused: int = 0
 
     def command(self, v_mps: float, w_radps: float) -> None:
         if self.fault is not None and len(self.got) >= self.lasts:
+            self.refused += 1
             raise self.fault
         self.got.append((v_mps, w_radps))
 
@@ -261,6 +264,19 @@ class FakeDrive:
 
     def close(self) -> None:
         self.got.append((0.0, 0.0))
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Wait for something, on however busy a machine."""
+
+    def wait(reached: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + 20.0
+        while not reached():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.005)
+
+    return wait
 
 
 @pytest.fixture

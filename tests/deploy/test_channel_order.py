@@ -129,10 +129,11 @@ def test_silence_proves_nothing() -> None:
 def test_a_gap_is_no_wave() -> None:
     """What comes behind a gap isn't put beside what came before it."""
     watch = OrderWatch(_array(), RATE_HZ)
-    samples = _field(_array(), 8.0, 4, 8)
+    samples = _exchanged(2, 3)(_field(_array(), 8.0, 4, 8))  # of which put together it would complain
     for number, block in enumerate(_blocks(samples)):
         if number % 2 == 0:
             assert watch(block) == ""
+    assert watch.evidence == 0.0
 
 
 def test_what_no_sound_can_tell_is_not_claimed() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from phonotaxis.deploy.guardian import Guardian, brake, serve
 from phonotaxis.deploy.plain_robot import to_plain
 
 MS = 1_000_000
+Until = Callable[[Callable[[], bool]], None]
 Armed = Callable[[int], tuple[Guardian, Any]]
 
 
@@ -115,12 +115,12 @@ def test_nonsense_on_the_wire_ends_the_service(packet: bytes, armed: Armed) -> N
         assert serve(ours, armed(now_ns())[0]) == "connection ended"
 
 
-def test_it_serves_ticks_and_tells_until_the_connection_ends(armed: Armed) -> None:
+def test_it_serves_ticks_and_tells_until_the_connection_ends(armed: Armed, until: Until) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     guardian, drive = armed(now_ns())
     thread = threading.Thread(target=serve, args=(ours, guardian))
     thread.start()
-    time.sleep(0.2)
+    until(lambda: len(drive.got) >= 3)
     assert theirs.recv(4096).startswith(b'{"type":"status"')
     theirs.close()
     thread.join(10)
@@ -132,13 +132,13 @@ def test_it_serves_ticks_and_tells_until_the_connection_ends(armed: Armed) -> No
     assert not guardian.status(0)["armed"]
 
 
-def test_why_the_drive_has_gone_is_told_once(fake_drive: Any) -> None:
+def test_why_the_drive_has_gone_is_told_once(fake_drive: Any, until: Until) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     drive = fake_drive(fault=DriveGone("/dev/ttyDRIVE: the line was hung up"), lasts=2)
     guardian = Guardian(load_robot("simulated"), drive)
     thread = threading.Thread(target=serve, args=(ours, guardian))
     thread.start()
-    time.sleep(0.2)
+    until(lambda: drive.refused >= 3)
     told = [json.loads(packet) for packet in iter(lambda: _packet(theirs), b"")]
     theirs.close()
     thread.join(10)

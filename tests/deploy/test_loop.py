@@ -229,7 +229,7 @@ def test_a_goal_is_confirmed_by_the_guardian_whoever_armed(
 
 
 def test_a_drive_that_never_reports_its_wheels_is_told_of_once_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt odometry_topic, or feedback without odl and odr: the robot drove on and nobody knew."""
+    """A misspelt odometry_topic: the robot drove on and nobody knew."""
     guardian = Telling()
     told: list[str] = []
     loop = Loop(*[guardian] * 5, load_robot("simulated"), guardian, arm=False, say=told.append)  # type: ignore[arg-type]

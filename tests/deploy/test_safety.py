@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -270,10 +273,11 @@ def test_all_stop_reasons_are_reached_by_some_test() -> None:
         for safety in (SafetyFilter(_robot()), _armed(_robot()))
         for command, state in itertools.product(commands, states)
     }
-    assert found == {
-        "", "disarmed", "runtime silent", "audio stale", "depth stale", "no command yet", "command expired",
-        "command not finite",
-    }  # fmt: skip
+    tree = ast.parse(textwrap.dedent(inspect.getsource(SafetyFilter.stop_reason)))
+    returned = [node for each in ast.walk(tree) if isinstance(each, ast.Return) for node in ast.walk(each)]
+    said = {node.value for node in returned if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert found == said
+    assert len(said) >= 8
 
 
 @pytest.mark.parametrize(("drop_m", "free"), [(0.0, True), (0.04, True), (0.2, False), (3.0, False)])
@@ -287,7 +291,7 @@ def test_a_floor_that_is_not_there_is_not_free(toy: Any, drop_m: float, free: bo
 
 
 def test_only_pixels_that_could_see_an_obstacle_are_looked_at_and_none_is_missed(toy: Any) -> None:
-    rng = np.random.default_rng(5)
+    rng, judged = np.random.default_rng(5), 0
     for _ in range(60):
         mount = {
             "mount_xyz_m": tuple(rng.uniform([-0.2, -0.3, 0.1], [0.2, 0.3, 0.9])),
@@ -300,8 +304,10 @@ def test_only_pixels_that_could_see_an_obstacle_are_looked_at_and_none_is_missed
         way_m = Clearance(robot)(depth)
         if way_m is None:  # it sees no floor at all
             continue
+        judged += 1
         pose = base_from_camera(camera)
         x, y, z = (pose[:3, :3] @ (pixel_rays(camera) * depth[..., None]).reshape(-1, 3).T) + pose[:3, 3:]
         hit = (x > 0) & (abs(y) < robot.radius_m) & (z > FLOOR_TOLERANCE_M) & (z < robot.height_m)
         short_m = x[hit] - np.sqrt(robot.radius_m**2 - y[hit] ** 2)
         assert way_m == pytest.approx(np.clip(short_m, 0.0, 10.0).min(initial=10.0), abs=1e-9)
+    assert judged >= 40

@@ -60,13 +60,13 @@ def test_well_known_topics_have_foxgloves_own_schemas_and_decode_by_them(read: A
 def test_sound_and_depth_read_as_what_our_own_reader_reads(read: Any, repository: Path) -> None:
     episode = read_episode(repository / "tests/golden/robot.mcap")
     audio = decoder(read["/audio"][0])
-    for message, block in zip(read["/audio"][1], episode.audio()):
+    for message, block in zip(read["/audio"][1], episode.audio(), strict=True):
         decoded = audio.FromString(message.data)
         assert (decoded.format, decoded.sample_rate) == ("pcm-s16", 16000)
         samples = np.frombuffer(decoded.data, "<i2").reshape(-1, decoded.number_of_channels).T
         assert np.array_equal(samples, block.samples)
     depth = decoder(read["/depth"][0])
-    for message, frame in zip(read["/depth"][1], episode.depth()):
+    for message, frame in zip(read["/depth"][1], episode.depth(), strict=True):
         decoded = depth.FromString(message.data)
         assert (decoded.encoding, decoded.frame_id, decoded.step) == ("32FC1", "camera_optical", 4 * decoded.width)
         assert np.array_equal(np.frombuffer(decoded.data, "<f4").reshape(frame.depth_m.shape), frame.depth_m)

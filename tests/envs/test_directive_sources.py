@@ -84,21 +84,6 @@ def test_who_walks_looks_ahead_and_turns_at_the_ends(make_task: MakeTask) -> Non
     assert np.isfinite(world.observation["audio"]).all()
 
 
-def test_what_walks_and_faces_is_the_same_in_any_batch_and_from_a_snapshot(make_task: MakeTask) -> None:
-    task = make_task(**SHORT, sources={"directivity": "talker", "goal_speed_mps": 1.0, "distractors": 1})
-    together, alone = World(task, 3), World(task, 1)
-    together.begin(np.arange(3), np.array([7, 8, 9]))
-    alone.begin(np.arange(1), np.array([8]))
-    for step in range(20):
-        if step == 10:
-            held = alone.snapshot()
-            alone.begin(np.arange(1), np.array([3]))
-            alone.restore(held)
-        together.step(np.full(3, 1 + step % 3))
-        alone.step(np.full(1, 1 + step % 3))
-        assert np.array_equal(together.observation["audio"][1], alone.observation["audio"][0])
-
-
 def test_headings_are_those_of_the_legs() -> None:
     points = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 3.0]])
     assert headings(points).tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from phonotaxis.export.bundle import Bundle, read_bundle, write_bundle
 from phonotaxis.export.decider import EngineDecider
 from phonotaxis.export.onnx import export_policy
 from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.prefer import with_knob
 from phonotaxis.policies.rollout import PolicyDecider, run_episodes
 
 TASK = AudioGoalTask(
@@ -48,6 +52,27 @@ def test_it_decides_as_the_policy_does_step_by_step(policy: Policy, bundle: Bund
         assert np.array_equal(engine.decide(world), actions)
         assert engine.bearing_rad == pytest.approx(torch_one.bearing_rad, abs=1e-3)
         world.step(np.maximum(actions, 1))
+
+
+def test_it_turns_the_knob_as_the_policy_does(policy: Policy, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    knobbed = with_knob(copy.deepcopy(policy))
+    assert knobbed.caution is not None
+    torch.nn.init.normal_(knobbed.caution.added[-1].weight)
+    torch.nn.init.normal_(knobbed.caution.added[-1].bias)
+    write_bundle(tmp_path / "knobbed.onnx", export_policy(knobbed, {}))
+    bundle, found = read_bundle(tmp_path / "knobbed.onnx"), {}
+    for caution in (0.0, 0.7):
+        world, torch_one, engine = World(TASK, 3), PolicyDecider(knobbed, 3, caution), EngineDecider(bundle, 3, caution)
+        world.begin(np.arange(3), np.arange(3))
+        for decider in (engine, torch_one):
+            decider.begin(np.arange(3))
+        found[caution] = []
+        for step in range(8):
+            found[caution].append(engine.decide(world))
+            assert np.array_equal(found[caution][-1], torch_one.decide(world))
+            world.step(np.full(3, 1 + step % 3))
+    assert not np.array_equal(found[0.0], found[0.7])
 
 
 def test_where_no_goal_is_named_a_bundle_that_can_be_told_one_reads_zeros(policy: Policy, bundle: Bundle) -> None:

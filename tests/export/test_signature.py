@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from phonotaxis.export.bundle import BundleError, read_bundle
 from phonotaxis.export.signature import SignatureError, Signed, public_key
 from phonotaxis.export.signature import sign as sign_bytes
 
+MakeKey = Callable[[Path], Path]
+
 
 def sign(policy: Path, key: Path) -> Signed:
     """Sign what lies in a file."""
@@ -21,18 +24,8 @@ def sign(policy: Path, key: Path) -> Signed:
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Path:
+def key(tmp_path: Path, make_key: MakeKey) -> Path:
     return make_key(tmp_path / "key.pem")
-
-
-def make_key(path: Path) -> Path:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.touch(mode=0o600)
-    path.write_bytes(pem)
-    return path
 
 
 @pytest.fixture
@@ -42,7 +35,7 @@ def policy(tmp_path: Path, tiny_bytes: bytes) -> Path:
     return path
 
 
-def test_a_signed_policy_is_read(policy: Path, key: Path, tmp_path: Path) -> None:
+def test_a_signed_policy_is_read(policy: Path, key: Path, tmp_path: Path, make_key: MakeKey) -> None:
     made = sign(policy, key)
     assert made.path == tmp_path / "policy.onnx.sig"
     assert len(public_key(made.signer)) == 32

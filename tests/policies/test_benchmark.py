@@ -17,7 +17,7 @@ from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.world import World
 from phonotaxis.policies import baseline_store, benchmark
-from phonotaxis.policies.baseline_store import BaselineStore, code_digest
+from phonotaxis.policies.baseline_store import BaselineStore
 from phonotaxis.policies.baselines import ExpertDecider, RandomDecider
 from phonotaxis.policies.benchmark import Contestant, baselines, check_contract, compare
 from phonotaxis.policies.follower import StopRule
@@ -211,7 +211,6 @@ def test_the_code_of_all_that_baselines_import_is_in_the_digest(repository: Path
             next_ones += _imported_policies(repository / "policies" / f"{name}.py")
     assert {"audio_front_end", "spectra", "tracker", "planner"} <= reached
     assert reached <= set(baseline_store._OF_POLICIES)
-    assert code_digest() == code_digest()
 
 
 def _imported_policies(module: Path) -> set[str]:

@@ -98,4 +98,4 @@ def test_what_a_decider_believes_passes_through(make_task: MakeTask) -> None:
     inner = RandomDecider(1, world.contract.num_actions, 0)
     assert Bystander(inner, 1).bearing_rad is None
     inner.bearing_rad = np.array([0.5])  # type: ignore[attr-defined]
-    assert Bystander(inner, 1).bearing_rad is not None
+    assert np.array_equal(Bystander(inner, 1).bearing_rad, [0.5])  # type: ignore[arg-type]

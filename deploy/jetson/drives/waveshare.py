@@ -7,7 +7,8 @@ the way of each wheel in `odl` and `odr` and the bus voltage in `v`.
 Not T 13, which takes X m/s and Z rad/s: in the firmware of boards with encoders (ugv_base_ros, uart_ctrl.h) it doesn't
 feed the dead man, which fires once after T 1 or T 11 and then no more, so that wheels told by T 13 turn on for ever.
 T 136 sets the time alone, feeds nothing, and is forgotten when the board is switched off. A board without encoders
-(ugv_base_general) takes L and R for shares of its power, 0.5 being all of it, and reports no way: it isn't for this.
+(ugv_base_general) takes L and R for shares of its power, 0.5 being all of it, and reports no way: it isn't for this,
+and three reports in a row without a way say that it is one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FEEDBACK_INTERVAL_MS = 20
 RETRY_NS = 200_000_000
 MAX_WHEEL_MPS = 2.0  # the firmware passes over a faster wheel, both speeds stay as they were, and the dead man is fed
 SILENT_NS = 500_000_000  # twenty-five reports
+WITHOUT_WAYS = 3  # reports in a row: a line that came to harm is alone, and mostly isn't JSON any more
 BOOT_NS = 3_000_000_000  # opening a USB port may reset the board
 _RENEW_NS = 1_000_000_000
 
@@ -41,7 +43,7 @@ class Waveshare:
     """The chassis. Its dead man is set when the port opens, and again each second: the board may have been reset.
 
     One that says nothing may be without power and would drive off when it is back, so that it counts as gone, and isn't
-    told to move, until it reports.
+    told to move, until it reports. So does one whose reports have no ways of wheels: it has no encoders.
 
     Attributes:
         dead_man_ms: without a command for so long its firmware stops the wheels.
@@ -66,6 +68,7 @@ class Waveshare:
         self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
         self._silence = Silence(SILENT_NS, None)
         self._motions: list[OdometrySample] = []
+        self._without_ways = 0
         self.noise = 0
         self._open()
 
@@ -80,7 +83,7 @@ class Waveshare:
             raise DeviceError(f"{name}: can't open the drive's port ({error}); {hint}") from None
         self._port, self._reader = port, PortReader(port)
         self._lines, self._wheels = LineBuffer(), WheelOdometry(self._config.track_m)
-        self._silence = Silence(SILENT_NS, self._tried_ns + BOOT_NS)
+        self._silence, self._without_ways = Silence(SILENT_NS, self._tried_ns + BOOT_NS), 0
         self._set_up(self._tried_ns)
 
     def _set_up(self, at_ns: int) -> None:
@@ -96,13 +99,19 @@ class Waveshare:
 
         Raises:
             DriveGone: the port has gone, and a later call opens it again and sets the dead man first; or the chassis
-                has fallen silent, and a later call finds that it reports again.
+                has fallen silent, and a later call finds that it reports again; or it has no encoders.
         """
         at_ns = self._ready()
         self._read()
         silent = self._silence.asked(at_ns)
         if at_ns - self._renewed_ns > _RENEW_NS:
             self._renew(at_ns, silent)
+        if self._without_ways >= WITHOUT_WAYS:
+            raise DriveGone(
+                f"{self._config.port}: the chassis reports no ways of its wheels (odl, odr), as boards without "
+                "encoders do, which take m/s for shares of their power; it isn't driven: take a board with encoders "
+                "and Waveshare's firmware ugv_base_ros"
+            )
         if silent:
             raise DriveGone(
                 f"{self._config.port}: the chassis has said nothing for {SILENT_NS / 1e9:g} s: is it switched on, and "
@@ -181,6 +190,7 @@ class Waveshare:
             if self._silence.heard(at_ns):  # the board may have begun anew, its odometers at 0
                 self._wheels = WheelOdometry(self._config.track_m)
                 self._set_up(at_ns)  # and its dead man forgotten, before it is told to move
+            self._without_ways = 0 if {"odl", "odr"} <= said.keys() else self._without_ways + 1
             unit_m = self._config.odometer_unit_m
             left_m, right_m = float(said["odl"]) * unit_m, float(said["odr"]) * unit_m
         except (ValueError, KeyError, TypeError, RecursionError):

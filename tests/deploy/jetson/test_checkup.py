@@ -102,9 +102,14 @@ def test_what_is_missing_is_named(bench: Any) -> None:
     bench.pulse.kill()
     bench.board.unplug()
     checks = {check.name: check for check in check_robot(bench.robot())}
-    assert not checks["microphones"].ok
-    assert not checks["camera"].ok
-    assert not checks["drive"].ok
+    devices = bench.robot().devices
+    for name, said in (
+        ("microphones", devices.microphones.device),
+        ("camera", "camera"),
+        ("drive", devices.drive.port),
+    ):
+        assert not checks[name].ok
+        assert said in checks[name].text, checks[name].text
 
 
 def hardware(**fields: Any) -> RobotConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -113,8 +112,8 @@ def test_listening_needs_no_robot(bench: Any, toy: Any, tmp_path: Path, typed: T
     code, found, err = typed("listen", bundle.path, "--device", "virtual-array", "--seconds", 2)
     assert code == 0, err
     assert 3 <= found["steps"] <= 8
-    assert 0.0 <= found["apart_median"] <= 180.0
-    assert math.isfinite(found["samples_lost"])
+    assert "apart_median" in found
+    assert found["samples_lost"] == 0
 
 
 def test_listening_to_nothing_is_told(bench: Any, toy: Any, tmp_path: Path, typed: Typed) -> None:

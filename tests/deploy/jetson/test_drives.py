@@ -156,6 +156,32 @@ def test_a_chassis_without_power_is_gone_and_not_told_to_move_when_it_is_back(fo
     board.close()
 
 
+def test_a_board_without_encoders_is_not_driven(board: Chassis, drive: Waveshare) -> None:
+    """It takes m/s for shares of its power: 0.5 would be all of it."""
+    board.encoders = False
+    gone: list[str] = []
+
+    def refused() -> bool:
+        time.sleep(0.01)
+        try:
+            drive.command(0.3, 0.0)
+        except DriveGone as error:
+            gone.append(str(error))
+        return bool(gone)
+
+    assert _until(refused)
+    assert "reports no ways of its wheels (odl, odr)" in gone[0]
+    told = len(board.arrivals)
+    for _ in range(20):
+        with pytest.raises(DriveGone, match="ugv_base_ros"):
+            drive.command(0.3, 0.0)
+        time.sleep(0.005)
+    assert len(board.arrivals) == told
+    board.encoders = True
+    gone.clear()
+    assert _until(lambda: not (gone.clear() or refused()))
+
+
 @pytest.mark.parametrize(
     "noise", [b"", b"\xff\xfe garbage", b'{"T":1001,"odl":1', b"x" * 3000, b'{"T":1001}\n[1]\nNaN\n']
 )

@@ -197,9 +197,9 @@ def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(
     pulse.control("set-default-source", "pipe")
     pulse.unload_array()
     # PulseAudio has moved the recording to its default source, where sound goes on, mixed to other channels
-    (moved,) = pulse.control("list", "short", "source-outputs").splitlines()
+    moved = pulse.control("list", "short", "source-outputs").splitlines()
     pipe = pulse.control("list", "short", "sources").split()[0]
-    assert moved.split()[1] == pipe or microphones.fault  # or it is closed already
+    assert (moved and moved[0].split()[1] == pipe) or microphones.fault  # or it is closed already
     player.play(0.9)  # three times the goal of 0.3 s
     assert "moved the recording from 'array' to 'pipe'" in microphones.fault or "can't deliver" in microphones.fault
     played = np.concatenate(player.played, axis=1)
@@ -210,7 +210,7 @@ def test_what_the_server_records_elsewhere_is_not_taken_for_the_array(
         if not np.array_equal(block.samples, played[:, block.first_sample : block.first_sample + BLOCK])
     ]
     assert len(foreign) <= 10  # 0.1 s, until the server's notice has come; 90 without
-    assert len(blocks) < 80
+    assert 30 <= len(blocks) < 80  # 0.5 s before it moved
 
 
 def test_a_stream_that_is_opened_anew_on_another_source_is_not_believed(
