@@ -92,7 +92,7 @@ def _policy(robot: RobotConfig, policy: Path, say: Callable[[str], None]) -> Che
 
 def _emergency_stop(robot: RobotConfig) -> Check:
     reason = EmergencyStop(latch_path(robot)).reason
-    text = f"latched ({reason}); `phonotaxis robot release`" if reason else "not latched"
+    text = f"latched ({reason}); `phonotaxis robot release --robot FILE`" if reason else "not latched"
     return Check("emergency_stop", not reason, text)
 
 
@@ -169,7 +169,9 @@ def _button(config: ArmButtonConfig) -> Check:
 def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
     if wheels_lifted and EmergencyStop(latch_path(robot)).reason:
         return Check(
-            "drive", False, "no wheel turns while the emergency stop is latched; `phonotaxis robot release` first"
+            "drive",
+            False,
+            "no wheel turns while the emergency stop is latched; `phonotaxis robot release --robot FILE` first",
         )
     drive = open_drive(robot)
     try:

@@ -329,7 +329,8 @@ class Loop:
             reason = self._status["reason"]
             if reason == "emergency stop":
                 raise RunEnd(
-                    "disarmed", f"{LATCHED}; look at the robot, then `phonotaxis robot release`, and run again"
+                    "disarmed",
+                    f"{LATCHED}; look at the robot, then `phonotaxis robot release --robot FILE`, and run again",
                 )
             if now_ns() > deadline_ns:
                 raise RunEnd("disarmed", f"the guardian doesn't arm ({reason}); look at the robot, then run again")

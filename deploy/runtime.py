@@ -87,7 +87,8 @@ def run(
         raise ConfigError(f"a run lasts up to {MAX_S:g} s (a year), got {duration_s:g}; choose fewer and more than 0")
     if arm and (latched := EmergencyStop(latch_path(robot)).reason):
         raise GuardianError(
-            f"{LATCHED} ({latched}); look at the robot, then `phonotaxis robot release`, or run without --arm"
+            f"{LATCHED} ({latched}); look at the robot, then `phonotaxis robot release --robot FILE`, "
+            "or run without --arm"
         )
     bundle = read_bundle(policy, robot.trusted_signers)
     check_compatible(bundle.contract, robot)

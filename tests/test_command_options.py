@@ -97,3 +97,42 @@ def test_a_robot_without_torch_looks_into_a_bundle(repository: Path) -> None:
     done = _export_without_torch(repository / "tests" / "golden" / "policy.onnx", "--inspect")
     assert done.returncode == 0, done.stderr
     assert "made for" in done.stdout
+
+
+def test_pages_and_recordings_keep_their_names_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An episode that was named where a page was to be written is no more."""
+    episode = tmp_path / "b.mcap"
+    episode.write_bytes(b"an episode")
+    for option, suffix in (("--report", ".html"), ("--rerun", ".rrd")):
+        assert cli.run(["replay", str(episode), option, str(episode)]) == 2
+        assert f"ends in {suffix}" in " ".join(capsys.readouterr().err.split())
+    assert episode.read_bytes() == b"an episode"
+
+
+def test_examples_of_sounds_replace_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "speech.wav").write_bytes(b"mine")
+    assert cli.run(["sounds", "write", "--out", str(tmp_path)]) == 1
+    assert "holds speech.wav already" in capsys.readouterr().err
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("speech.wav", b"mine")]
+
+
+@pytest.mark.parametrize("out", [".", ""])
+def test_a_bundle_is_not_written_onto_a_folder(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repository: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = str(repository / "export/shipped.onnx")
+    assert cli.run(["export", shipped, "-o", out or str(tmp_path)]) == 1
+    assert "expected the name of a file" in capsys.readouterr().err
+    assert cli.run(["export", shipped, "-o", "copy.onnx", "--sign", "no.pem"]) == 1
+    assert "there is no such file; nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loop_that_would_compare_two_robots_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "slow.yaml").write_text("step_m: 0.1\n")
+    for more in ([], ["--faults"]):
+        assert cli.run(["hil", "--task", str(tmp_path / "slow.yaml"), "--out", str(tmp_path / "hil"), *more]) == 1
+        assert "was made for another body, actions than task" in capsys.readouterr().err
+    assert cli.run(["hil", "nowhere.onnx", "--sync"]) == 1
+    assert "leave POLICY, --caution, --task and --out out" in capsys.readouterr().err

@@ -196,6 +196,8 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
         (["runs/a", "--suite", "own", "--split", "validaton"], "unknown split 'validaton'; did you mean 'validation'"),
         (["runs/a", "--suite", "own", "--split", "train"], "measures on test or validation"),
         (["--also", "runs/deaf"], "expected NAME=PATH"),
+        (["--also", "seed_1=runs/old"], "the name is kept for the seeds of one training"),
+        (["--also", "seeds_mean=runs/old"], "the name is kept for the seeds of one training"),
         (["--suite", "own"], "needs the folder of a training"),
         (["--suite", "own", "policy.onnx"], "a bundle doesn't hold one"),
         (["--suite", "own", "--array", "uma8"], "--array is of suites"),

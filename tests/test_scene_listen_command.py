@@ -73,3 +73,13 @@ def test_mistakes_are_told_in_words_and_leave_no_file(
     assert cli.run(["scene", "listen", "empty_room", *words]) == 1
     assert expected in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_heard_is_not_replaced_by_the_hearing(
+    tmp_path: Path, beep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path(beep).read_bytes()
+    for out in (beep, str(Path(beep).with_suffix(".mp4"))):
+        assert cli.run(["scene", "listen", "empty_room", "--sound", beep, "-o", out]) == 1
+        assert "which is to be heard" in capsys.readouterr().err
+    assert Path(beep).read_bytes() == before

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from phonotaxis import cli
+from phonotaxis.commands import train
+from phonotaxis.figures import document
+from phonotaxis.policies.imitation import Progress
 
 # As small as a training can be: what is tested is what happens to it, not what it learns.
 SMALL = """
@@ -312,3 +315,25 @@ def test_what_a_suites_training_is_measured_on_is_its_suite() -> None:
 
     assert train.suite_of(load_suite("semantic-v1").task_of("train")) == "semantic-v1"
     assert train.suite_of(AudioGoalTask()) == "own"
+
+
+def test_one_training_and_several_seeds_share_no_folder(
+    interrupted: tuple[Path, int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`evaluate` would measure the one and pass over the others."""
+    one, several = interrupted[0], tmp_path / "several"
+    assert cli.run(["train", "--out", str(one), "--seeds", "2", "--minutes", "0.01"]) == 1
+    assert "holds one training, and --seeds makes several" in capsys.readouterr().err
+    (several / "seed-0").mkdir(parents=True)
+    assert cli.run(["train", "--out", str(several), "--minutes", "0.01"]) == 1
+    assert "holds several seeds" in capsys.readouterr().err
+    assert [path.name for path in several.iterdir()] == ["seed-0"]
+
+
+def test_own_tasks_may_have_any_name() -> None:
+    progress = Progress(
+        seconds=1.0, share=1.0, frames=8, episodes=2, success=1.0, lanes={}, expert_share=0.5, losses={}, validation={}
+    )
+    figures = document("train", train._figures(progress, {"Kitchen (2)": 0.5, "kitchen-2": 0.4}))["figures"]
+    assert figures["validation_spl_kitchen_2"]["value"] == 0.5
+    assert figures["validation_spl_kitchen_2_2"]["value"] == 0.4

@@ -182,6 +182,7 @@ def _contestants(
 ) -> dict[str, Contestant]:  # fmt: skip
     """Load the policies by name; `caution` is of the first one, and of all seeds of a training."""
     from phonotaxis.commands.contestants import contestant_of
+    from phonotaxis.commands.evaluation_table import SEED, SEEDS_MEAN
     from phonotaxis.configs.base import ConfigError
 
     paths = {} if policy is None else {_seed_name(seed): seed for seed in seeds_of(policy)} or {OURS: policy}
@@ -190,6 +191,8 @@ def _contestants(
         name, separator, path = pair.partition("=")
         if not separator or not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in paths:
             raise ConfigError(f"--also {pair}: expected NAME=PATH with a new name in snake_case, e.g. deaf=runs/deaf")
+        if name.startswith(SEED) or name == SEEDS_MEAN:
+            raise ConfigError(f"--also {pair}: the name is kept for the seeds of one training; choose another")
         paths[name] = Path(path)
     return {name: contestant_of(name, path, contract, turns.get(name), split) for name, path in paths.items()}
 

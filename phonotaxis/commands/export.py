@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -177,7 +178,7 @@ def _write(
     path: Path, out: Path | None, precision: str, trial: Trial, robot: str | None, key: Path | None, as_json: bool
 ) -> dict[str, Figure]:
     from phonotaxis.configs.base import ConfigError, did_you_mean
-    from phonotaxis.export.bundle import read_bundle, write_bundle
+    from phonotaxis.export.bundle import PRECISION_KEY, read_bundle, write_bundle
     from phonotaxis.export.precision import PRECISIONS
 
     if precision not in PRECISIONS:
@@ -185,6 +186,10 @@ def _write(
     if path.suffix == ".onnx" and out is None:
         raise ConfigError(f"{path} is a bundle already; say with -o what to write")
     target = out or path / "policy.onnx"
+    if target.is_dir() or not target.name:
+        raise ConfigError(f"-o {target}: expected the name of a file, e.g. policy.onnx; this is a folder")
+    if key is not None and not key.is_file():
+        raise ConfigError(f"--sign {key}: there is no such file; nothing was written")
     bundle, policy = _load(path) if robot is None else _fitted(path, robot)
     figures: dict[str, Figure] = {}
     if precision != "fp32":
@@ -198,12 +203,13 @@ def _write(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(target, bundle.data)
     bundle = read_bundle(target)
-    say(f"wrote {target}; next: `phonotaxis run {target}`")
+    run = ["phonotaxis", "run", str(target), *([] if robot is None else ["--robot", str(robot)])]
+    say(f"wrote {target}; next: `{shlex.join(run)}`")
     own = {"bundle": Figure(str(target)), "sha256": Figure(bundle.sha256), "size": Figure(len(bundle.data), "byte")}
     if policy is not None:
         own["parameters"] = Figure(sum(weight.numel() for weight in policy.parameters()))
     signed = {} if key is None else _signed(bundle, key)
-    return own | {"precision": Figure(precision)} | signed | figures
+    return own | {"precision": Figure(str(bundle.provenance.get(PRECISION_KEY, "fp32")))} | signed | figures
 
 
 def _signed(bundle: Bundle, key: Path) -> dict[str, Figure]:

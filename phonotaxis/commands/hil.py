@@ -19,12 +19,13 @@ FAULT_NAMES = (
     "camera_gone", "camera_frozen", "camera_garbage", "disk_full", "log_folder_gone", "core_eaten",
     "wall_clock_forward", "wall_clock_back",
 )  # fmt: skip
+TASK, OUT = "audiogoal", Path("runs/hil")
 PAIRS_PER_EPISODE = 5  # of the simulator alone, with and without the loop's latency, for each episode of the loop
 
 
 def hil(
     policy: Annotated[Path | None, typer.Argument(help="The bundle, an .onnx file; the shipped one without.")] = None,
-    task: Annotated[str, typer.Option(help="A shipped task's name, or your own .yaml file.")] = "audiogoal",
+    task: Annotated[str, typer.Option(help="A shipped task's name, or your own .yaml file.")] = TASK,
     episodes: Annotated[int | None, typer.Option(help=f"Of the task, in real time; {EPISODES} without.", min=1)] = None,
     seconds: Annotated[
         float | None, typer.Option(help=f"Of each episode, at most; {SECONDS:g} without.", min=1.0, max=MAX_S)
@@ -47,7 +48,7 @@ def hil(
         float | None,
         typer.Option(help="0 to 1: how much comfort and safety count, for a policy with this knob; 0 without."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = Path("runs/hil"),
+    out: Annotated[Path, typer.Option(help="Folder for the robot's episodes.")] = OUT,
     seed: Annotated[int | None, typer.Option(help="Of the episodes; 0 without.", min=0)] = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +68,9 @@ def hil(
     """
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.contract_parts import BUILT_IN, differing
     from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.export.bundle import read_bundle
     from phonotaxis.export.shipped import shipped_policy
     from phonotaxis.hil.fault_runs import fault_figures, run_faults
@@ -80,8 +83,9 @@ def hil(
     })  # fmt: skip
     if device_rate is not None and (sync or faults):
         raise ConfigError("--device-rate is for episodes; it goes with neither --faults nor --sync")
-    if sync and caution is not None:
-        raise ConfigError("--sync runs no policy: leave --caution out")
+    if sync and not (caution is None and policy is None and task == TASK and out == OUT):
+        raise ConfigError("--sync runs no policy and no task: leave POLICY, --caution, --task and --out out")
+    take_interrupts()  # a batch system's too: the clock is set back, the disk of its own goes, no process stays
     if sync:
         emit("hil", measure_offsets(say), json)
         return
@@ -89,6 +93,11 @@ def hil(
     if named is None:
         raise ConfigError("name a policy: phonotaxis hil POLICY.onnx (this version ships none)")
     chosen, bundle = unseen(presets.load("tasks", task, AudioGoalTask), "validation"), read_bundle(named)
+    if odd := differing(bundle.contract, chosen.contract(), (*BUILT_IN, "body", "actions")):
+        raise ConfigError(
+            f"{named} was made for another {', '.join(odd)} than task {task}, and two robots would be compared; "
+            "name the policy's own --task, or write the policy for this one"
+        )
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     if faults:
         found = fault_figures(run_faults(chosen, bundle, repeats or REPEATS, out, say, only or (), caution))

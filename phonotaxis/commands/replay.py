@@ -57,6 +57,9 @@ def replay(
         raise typer.BadParameter("--compress is of the copy that --recover writes: add --recover COPY.mcap")
     if report is None and (from_s is not None or to_s is not None):
         raise typer.BadParameter("--from and --to choose a part of the page: add --report PAGE.html")
+    for option, path, suffix in (("--report", report, ".html"), ("--rerun", rerun, ".rrd")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise typer.BadParameter(f"{option} {path}: expected a name that ends in {suffix}")
     figures: dict[str, Figure] = {}
     given = None if policy is None else read_bundle(policy)
     if recover is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phonotaxis.commands.command import Command, Group, Robot, say
+from phonotaxis.errors import UserError
 
 if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
@@ -68,7 +69,13 @@ def release(robot: Robot = "simulated") -> None:
         say(ask(chosen, "release")["text"])
     except NoGuardian:
         path = latch_path(chosen)
-        EmergencyStop(path).release()
+        latch = EmergencyStop(path)
+        if not latch.reason:
+            raise UserError(
+                f"robot '{chosen.name}' runs not and is not latched ({path}); name yours by --robot "
+                "(a service has its own XDG_RUNTIME_DIR and XDG_STATE_HOME)"
+            ) from None
+        latch.release()
         say(f"nothing answers; the emergency stop is released for the next run that looks at {path}")
 
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonotaxis.commands.command import Command, Group, Json, Seed, say
+from phonotaxis.errors import UserError
 from phonotaxis.figures import Figure, emit
+
+_OUT = Path("runs/sounds")
 
 if TYPE_CHECKING:
     from phonotaxis.envs.sounds import Sound
@@ -40,7 +43,7 @@ def check(
 
 
 def write(
-    out: Annotated[Path, typer.Option(help="Folder to write WAV files to.")] = Path("runs/sounds"),
+    out: Annotated[Path, typer.Option(help="Folder to write WAV files to.")] = _OUT,
     seed: Seed = 0,
     sample_rate_hz: Rate = 16000,
 ) -> None:
@@ -50,6 +53,9 @@ def write(
     from phonotaxis.envs.sounds import GENERATORS, make
 
     out.mkdir(parents=True, exist_ok=True)
+    there = [name for kind in sorted(GENERATORS) if (out / (name := f"{kind}.wav")).exists()]
+    if there and out != _OUT:
+        raise UserError(f"--out {out} holds {there[0]} already, which may be yours; choose another folder")
     for kind in sorted(GENERATORS):
         sound = make(kind, seed, sample_rate_hz=sample_rate_hz)
         peak = float(abs(sound.samples).max())

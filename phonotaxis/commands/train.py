@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -64,6 +65,7 @@ def train(
 
     if resume and weights is not None and seeds == 1:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
+    _refuse_mixture(out, seeds, resume)
     other = None if weights is None else _policy_of(weights)
     changes: dict[str, Any] = {"minutes": minutes, "seed": seed} | ({} if suite is None else suite_tasks(suite))
     if other is not None and config is None:
@@ -87,6 +89,22 @@ def train(
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
     _say_what_next(out, folder, suite or suite_of(chosen.task))
     emit("train", figures, json)
+
+
+def _refuse_mixture(out: Path, seeds: int, resume: bool) -> None:
+    """Refuse to put several seeds beside one training in a folder: which of them is meant could not be told.
+
+    Raises:
+        ConfigError: with what to do.
+    """
+    from phonotaxis.commands.evaluate import seeds_of
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.policies.checkpoint import has_checkpoint
+
+    if seeds > 1 and has_checkpoint(out):
+        raise ConfigError(f"{out} holds one training, and --seeds makes several in it; --out takes another folder")
+    if seeds == 1 and not resume and (found := seeds_of(out)):
+        raise ConfigError(f"{out} holds several seeds, the first in {found[0]}; --out takes another folder")
 
 
 def how_to_go_on(out: Path, options: dict[str, Any]) -> str:
@@ -152,11 +170,9 @@ def _say_what_next(out: Path, last: Path, suite: str) -> None:
     best = last / BEST
     chosen = best if has_checkpoint(best) else last
     kept = f"; the best on validation is in {best}" if chosen is best else ""
-    measured = chosen if last == out else out
-    say(
-        f"wrote {out}{kept}; next: `phonotaxis evaluate {measured} --suite {suite} --split validation`, "
-        f"`phonotaxis export {chosen}`"
-    )
+    measured = chosen if last == out or suite == "own" else out  # of several seeds `own` takes one
+    evaluate = shlex.join(["phonotaxis", "evaluate", str(measured), "--suite", suite, "--split", "validation"])
+    say(f"wrote {out}{kept}; next: `{evaluate}`, `{shlex.join(['phonotaxis', 'export', str(chosen)])}`")
 
 
 def suite_of(task: AudioGoalTask) -> str:
@@ -199,7 +215,11 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
 
 
 def _figures(progress: Progress, validation: dict[str, float]) -> dict[str, Figure]:
-    named = {re.sub("[- ]", "_", name): value for name, value in validation.items()}
+    named: dict[str, float] = {}
+    for name, value in validation.items():
+        word = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_") or "task"
+        taken = itertools.chain([word], (f"{word}_{number}" for number in itertools.count(2)))
+        named[next(free for free in taken if free not in named)] = value
     return {
         "duration": Figure(progress.seconds, "s"),
         "frames": Figure(progress.frames),

@@ -42,8 +42,10 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def hil(toy: SimpleNamespace, tmp_path: Path) -> Callable[..., int]:
     def run(*words: str, knob: bool = True) -> int:
         bundle = toy.bundle(tmp_path / "toy.onnx", toy.contract(caution=knob))
+        task = tmp_path / "task.yaml"
+        task.write_text("camera: {width: 32, height: 32, fx: 16, fy: 16, cx: 16, cy: 16}\n")
         count = [] if {"--faults", "--sync"} & set(words) else ["--episodes", "1"]
-        return cli.run(["hil", str(bundle.path), *count, "--out", str(tmp_path / "hil"), *words])
+        return cli.run(["hil", str(bundle.path), *count, "--task", str(task), "--out", str(tmp_path / "hil"), *words])
 
     return run
 
@@ -70,7 +72,7 @@ def test_what_cant_be_turned_is_refused_before_anything_runs(
     assert hil("--caution", "1.5", *words) == 1
     assert "between 0 and 1, got 1.5" in capsys.readouterr().err
     assert hil("--caution", "0.5", "--sync") == 1
-    assert "leave --caution out" in capsys.readouterr().err
+    assert "leave POLICY, --caution, --task and --out out" in capsys.readouterr().err
     assert handed == []
 
 
