@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phonotaxis.configs.config_error import ConfigError, did_you_mean
 
-__all__ = ["ConfigError", "Frozen", "Model", "build", "changed", "did_you_mean"]
+__all__ = ["ConfigError", "Frozen", "Model", "build", "changed", "did_you_mean", "shown"]
 
 
 class Frozen(BaseModel):
@@ -55,6 +56,14 @@ def changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return fields | changes | deeper
 
 
+def shown(value: Any) -> str:
+    """Return what somebody said, cut to 80 characters; aliases that stand for a billion numbers aren't written out."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    text = short.repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _explain(model: type[Frozen], fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"]) or "(top level)"
     if fault["type"] == "extra_forbidden":
@@ -63,9 +72,7 @@ def _explain(model: type[Frozen], fault: Any) -> str:
         return f"{path}: unknown key{hint}" + (f" (known: {', '.join(sorted(allowed))})" if allowed else "")
     if fault["type"] == "missing":
         return f"{path}: required, but absent"
-    received = repr(fault.get("input"))
-    received = received if len(received) <= 80 else received[:77] + "..."
-    return f"{path}: {fault['msg']}, got {received}"
+    return f"{path}: {fault['msg']}, got {shown(fault.get('input'))}"
 
 
 def _fields_at(model: Any, path: tuple[Any, ...]) -> list[str]:

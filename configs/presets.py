@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from phonotaxis.configs.base import ConfigError, Model, build, changed, did_you_mean
+from phonotaxis.configs.base import ConfigError, Model, build, changed, did_you_mean, shown
 
 PRESETS = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def _whole(kind: str, data: Any, where: str) -> Any:
         return data
     like, known = data["like"], names(kind)
     if like not in known:
-        raise ConfigError(f"{where}: like: expected a shipped preset ({', '.join(known)}), got {like!r}")
+        raise ConfigError(f"{where}: like: expected a shipped preset ({', '.join(known)}), got {shown(like)}")
     other = _whole(kind, _shipped(kind, like), f"{kind}/{like}.yaml")
     return changed(other, {key: value for key, value in data.items() if key != "like"})
 
@@ -94,7 +94,9 @@ def parse_yaml(text: str, where: str) -> Any:
             loader.dispose()
     except _RepeatedKeyError as error:
         raise ConfigError(f"{where}: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except UnicodeError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not YAML ({' '.join(str(error).split())[:200]})") from None
 
 

@@ -301,6 +301,7 @@ class AudioGoalEnv(_Simulated, gymnasium.Env[Any, Any]):
         task = make_task(kwargs.pop("task", "audiogoal"), actions, **kwargs)
         self._world = World(task, 1, threads, library)
         self.contract = self._world.contract
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / self.contract.control_period_s, 3)}
         self.observation_space = observation_space(self.contract)
         self.action_space = action_space(self.contract)
 

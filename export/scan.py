@@ -249,8 +249,8 @@ class _Walk:
             if part.number == 1:
                 for dim in self.integers(part):
                     elements *= max(dim, 1)
-        if elements > MAX_TENSOR_ELEMENTS:
-            raise ScanError(f"a tensor of {elements} elements, over the bound of {MAX_TENSOR_ELEMENTS}")
+                    if elements > MAX_TENSOR_ELEMENTS:  # here: a product of a million numbers takes hours
+                        raise ScanError(f"a tensor of elements over the bound of {MAX_TENSOR_ELEMENTS}")
 
     def integers(self, item: Field) -> list[int]:
         if item.wire == _VARINT:

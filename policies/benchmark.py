@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 
-import torch
-
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import SENSED, differing
@@ -22,7 +20,7 @@ from phonotaxis.policies.baseline_store import BaselineStore
 from phonotaxis.policies.baselines import ExpertDecider, ForwardDecider, RandomDecider
 from phonotaxis.policies.follower import FollowerDecider, StopRule
 from phonotaxis.policies.kinds import KindOf, keyword_kind, named_kind
-from phonotaxis.policies.rollout import Decider, run_episodes
+from phonotaxis.policies.rollout import Decider, one_thread, run_episodes
 from phonotaxis.policies.tuning import tune_follower
 
 WORLDS = 64
@@ -96,12 +94,8 @@ class Arena:
             done += 1
             tell(done / len(self.seeds))
 
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             return run_episodes(self.world, make(self.world), self.seeds, note)
-        finally:
-            torch.set_num_threads(before)
 
 
 def baselines(

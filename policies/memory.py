@@ -74,15 +74,18 @@ def leaking(features: int, size: int) -> nn.Linear:
 def leak(gates: Tensor, state: Tensor, kept: Tensor) -> Tensor:
     """Take `time` steps of units whose gates don't see their state: h' = h + update * (candidate - h).
 
+    Under bfloat16 gates come from their products in that, and are made into the state's form first: a share kept of
+    near 1 would be rounded to 1/256, and what is kept over a hundred steps learnt as another than is kept on the robot.
+
     Args:
-        gates: float32 [time, batch, 2 size], update and candidate before sigmoid and tanh.
+        gates: float32 or bfloat16 [time, batch, 2 size], update and candidate before sigmoid and tanh.
         state: float32 [batch, size] before the first step, in [-1, 1].
         kept: float32 [time, batch, 1], 0 where the state is cleared first.
 
     Returns:
         The state after each step, float32 [time, batch, size].
     """
-    update, candidate = gates.chunk(2, dim=-1)
+    update, candidate = gates.to(state.dtype).chunk(2, dim=-1)
     update = torch.sigmoid(update)
     added, left = update * torch.tanh(candidate), (1.0 - update) * kept
     states = []
@@ -127,8 +130,8 @@ class GatedMemory(Memory):
         return torch.stack(states)
 
     def _cell(self, gates: Tensor, state: Tensor) -> Tensor:
-        reset_in, update_in, new_in = gates.chunk(3, dim=-1)
-        reset_state, update_state, new_state = self.gates_state(state).chunk(3, dim=-1)
+        reset_in, update_in, new_in = gates.to(state.dtype).chunk(3, dim=-1)
+        reset_state, update_state, new_state = self.gates_state(state).to(state.dtype).chunk(3, dim=-1)
         update = torch.sigmoid(update_in + update_state)
         candidate = torch.tanh(new_in + torch.sigmoid(reset_in + reset_state) * new_state)
         return candidate + update * (state - candidate)
@@ -189,7 +192,8 @@ class LongShortTermMemory(Memory):
     def step(self, inputs: Tensor, state: Tensor, episode_start: Tensor) -> Tensor:
         """See `Memory.step`."""
         output, cell = (state * (1.0 - episode_start)).chunk(2, dim=-1)
-        enter, keep, new, leave = (self.gates_in(inputs) + self.gates_state(output)).chunk(4, dim=-1)
+        gates = (self.gates_in(inputs) + self.gates_state(output)).to(state.dtype)
+        enter, keep, new, leave = gates.chunk(4, dim=-1)
         cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(new)
         return torch.cat([torch.sigmoid(leave) * torch.tanh(cell), cell], dim=-1)
 

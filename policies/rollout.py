@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -80,6 +81,17 @@ class PolicyDecider:
 def bearing_of(head: np.ndarray) -> np.ndarray:
     """Read the azimuth, radians [n], from a policy's bearing head, [n, 3] (`contract.BEARING_FIELDS`)."""
     return np.arctan2(head[:, 1].astype(np.float64), head[:, 0].astype(np.float64))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch multiply in one thread: in how many it does decides the last bits, and by them the way taken."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_episodes(

@@ -13,7 +13,7 @@ from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import MakeDecider
-from phonotaxis.policies.rollout import run_episodes
+from phonotaxis.policies.rollout import one_thread, run_episodes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def trails(task: AudioGoalTask, make: MakeDecider, seeds: Sequence[int]) -> list
             playing = [voice for voice in now.hearing.voices[1:] if voice.gain[index] > 0.0]
             others[index] = np.array([voice.listeners.source_m[index] for voice in playing]).reshape(-1, 3)
 
-    results = run_episodes(world, make(world), seeds, on_step=note)
+    with one_thread():
+        results = run_episodes(world, make(world), seeds, on_step=note)
     return [
         Trail(scene, np.array(way), source, there, result)
         for scene, way, source, there, result in zip(scenes, ways, sources, others, results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,7 +137,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             return {name: np.asarray(file[name]) for name in file.files}
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror or error})") from None
-    except (ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise ConfigError(f"{path}: not an .npz file of plain arrays ({error}); save one with numpy.savez") from None
 
 
@@ -164,5 +165,18 @@ def _checked(path: str, fields: dict[str, Any], mics: int) -> Measurement:
     length = np.sqrt((direction**2).sum(axis=1, keepdims=True))
     if not (np.isfinite(response).all() and np.isfinite(length).all() and (length > 1e-9).all() and rate_hz > 0):
         raise ConfigError(f"{path}: holds numbers that are not finite, directions of no length or no sample rate")
-    delay_s = np.broadcast_to(np.asarray(fields.get("delay_s", 0.0), dtype=np.float64), response.shape[:2])
+    silent = np.flatnonzero(np.abs(response).max(axis=(0, 2)) == 0.0)
+    if silent.size:
+        raise ConfigError(
+            f"{path}: microphone {silent[0]} hears nothing from any direction: all its responses are zeros"
+        )
+    try:
+        delay_s = np.broadcast_to(np.asarray(fields.get("delay_s", 0.0), dtype=np.float64), response.shape[:2])
+    except (TypeError, ValueError):
+        delay_s = np.array(np.nan)
+    if not np.isfinite(delay_s).all():
+        raise ConfigError(
+            f"{path}: expected finite delay_s [directions, mics], or what is broadcast to that, of "
+            f"{list(response.shape[:2])}; got the shape {list(np.shape(fields['delay_s']))}"
+        )
     return Measurement(direction / length, response, delay_s, rate_hz)

@@ -92,7 +92,7 @@ def _rate_of(path: Path) -> int:
 
     try:
         return RATES_HZ[0] if soundfile.info(os.fsencode(path)).samplerate >= _FULL_BAND_HZ else RATES_HZ[1]
-    except (OSError, soundfile.LibsndfileError):
+    except (OSError, TypeError, soundfile.LibsndfileError):
         return RATES_HZ[1]  # load_file says in words what is wrong with it
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ FARTHEST = 1e9  # of a coordinate, in any unit; beyond it the arithmetic of sing
 _READ_ERRORS = (
     ValueError, LookupError, TypeError, OSError, AttributeError, ArithmeticError, AssertionError,
     ImportError, NotImplementedError, MemoryError, RecursionError, struct.error, DeprecationWarning,
+    NameError, EOFError, zlib.error,
 )  # fmt: skip
 _CLASS_KEYS = ("semantic_class", "class", "category", "label", "material")
 
@@ -134,7 +136,10 @@ def _load_scene(path: Path) -> trimesh.Scene:
 def _pieces(path: Path, loaded: trimesh.Scene) -> Iterator[tuple[Part, np.ndarray]]:
     """Yield each placed mesh's names and triangles, float64 [triangles, 3, 3]."""
     for node in loaded.graph.nodes_geometry:
-        transform, geometry = loaded.graph[node]
+        try:
+            transform, geometry = loaded.graph[node]
+        except ValueError as error:  # below a node that trimesh leaves out, such as a camera
+            raise SceneError(f"{path}: the place of '{node}' isn't known ({error}); put it under the root") from None
         mesh = loaded.geometry[geometry]
         if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0:
             continue

@@ -116,6 +116,8 @@ def _read(file: Path, where: str) -> tuple[np.ndarray, int]:
     except soundfile.LibsndfileError as error:
         reason = str(error.error_string).strip().rstrip(".")
         raise SoundError(f"{where}: not audio that can be read ({reason}); expected WAV, FLAC or OGG") from None
+    except TypeError:  # by its name without a header: *.raw
+        raise SoundError(f"{where}: raw samples without rate and form; expected WAV, FLAC or OGG") from None
     except OSError as error:
         raise SoundError(f"{where}: can't be read ({error.strerror or error})") from None
 

@@ -178,7 +178,7 @@ def _write(
     path: Path, out: Path | None, precision: str, trial: Trial, robot: str | None, key: Path | None, as_json: bool
 ) -> dict[str, Figure]:
     from phonotaxis.configs.base import ConfigError, did_you_mean
-    from phonotaxis.export.bundle import PRECISION_KEY, read_bundle, write_bundle
+    from phonotaxis.export.bundle import PRECISION_KEY, open_bundle, write_bundle
     from phonotaxis.export.precision import PRECISIONS
 
     if precision not in PRECISIONS:
@@ -201,8 +201,9 @@ def _write(
             advice = "Use a higher precision" if sound else "The graph itself is wrong: no precision of it is written"
             raise ConfigError(f"{'; '.join(refused)}. {advice}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(target, bundle.data)
-    bundle = read_bundle(target)
+    data = bundle.data
+    write_bundle(target, data)
+    bundle = open_bundle(data, target)  # what was written, and not what lies there by now: it may be signed
     run = ["phonotaxis", "run", str(target), *([] if robot is None else ["--robot", str(robot)])]
     say(f"wrote {target}; next: `{shlex.join(run)}`")
     own = {"bundle": Figure(str(target)), "sha256": Figure(bundle.sha256), "size": Figure(len(bundle.data), "byte")}

@@ -58,8 +58,8 @@ def listen(
     from phonotaxis.envs.listen.route import plan_route
 
     wav, film = _paths(out or default_path(name, seed, ".wav"), video)
-    for made in (wav, film):
-        if made is not None and made.exists() and Path(sound).exists() and made.samefile(sound):
+    for written in (wav, film):
+        if written is not None and written.exists() and Path(sound).exists() and written.samefile(sound):
             raise UserError(f"--out {out} would replace {sound}, which is to be heard; choose another name")
     begin, source = _point("--from", start, (2,)), _point("--to", to, (2, 3))
     ears = hearing.choose_ears(presets.load("arrays", array, MicrophoneArray))

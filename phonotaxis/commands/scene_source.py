@@ -48,7 +48,7 @@ def read_options(given: list[str]) -> dict[str, Any]:
             raise UserError(f"--option {text}: {key} is not an option of a source; see --help")
         try:
             options[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise UserError(
                 f"--option {text}: '{value}' is not a value in YAML, e.g. 0.05, z or {{wall: glass}}"
             ) from None

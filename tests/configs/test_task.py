@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +221,26 @@ def test_a_policy_sees_what_it_reads_of_what_is_shown_and_zeros_where_no_goal_is
     assert not unnamed["goal"].any()
     assert contract.seen({**shown, "goal": goal}, np.array([1]))["goal"].all()
     assert "goal" not in task().contract().seen({**shown, "goal": goal}, np.array([1]))
+
+
+def test_yaml_that_stands_for_a_billion_numbers_is_refused_in_a_moment(tmp_path: Path) -> None:
+    names = "abcdefghi"
+    lines = ["a: &a [" + ", ".join("x" * 10) + "]"]
+    lines += [f"{new}: &{new} [" + ", ".join([f"*{old}"] * 10) + "]" for old, new in zip(names, names[1:])]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines) + "\nname: *i\n")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom phonotaxis.configs import presets\n"
+        "from phonotaxis.configs.base import ConfigError\nfrom phonotaxis.configs.task import AudioGoalTask\n"
+        "try:\n    presets.load('tasks', sys.argv[1], AudioGoalTask)\nexcept ConfigError as error:\n    print(error)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "bomb.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "name: Input should be a valid string" in done.stdout
+    assert len(done.stdout) < 10_000
+
+
+@pytest.mark.parametrize("text", ["[" * 2000, "name: 2024-13-01", "name: 0x_"])
+def test_what_yaml_chokes_on_is_not_yaml(text: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="not YAML"):
+        presets.load("tasks", str(tmp_path / "odd.yaml"), AudioGoalTask)

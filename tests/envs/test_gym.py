@@ -358,6 +358,14 @@ def test_closing_frees_worlds_and_threads(task: AudioGoalTask) -> None:
     assert held() is None
 
 
+def test_films_last_as_long_as_what_they_show(task: AudioGoalTask) -> None:
+    faster = task.model_copy(update={"hop_samples": 2000, "window_samples": 2000})
+    for one, fps in ((task, 4), (faster, 8)):
+        env = AudioGoalEnv(task=one)
+        assert env.metadata["render_fps"] == fps
+        env.close()
+
+
 def test_the_picture_shows_depth(task: AudioGoalTask, library: Library) -> None:
     env = AudioGoalEnv(task=task, library=library, render_mode="rgb_array")
     observation, _ = env.reset(seed=0)

@@ -323,3 +323,10 @@ def test_real_recordings() -> None:
     for sound in loaded:
         assert longest_pause_s(sound.samples, RATE_HZ) < 1.0
         assert active_rms(sound.samples, RATE_HZ) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_raw_samples_are_refused_in_words(tmp_path: Path) -> None:
+    """Soundfile goes by the name, and wants to be told rate and form."""
+    (tmp_path / "x.raw").write_bytes(bytes(1000))
+    with pytest.raises(sounds.SoundError, match="raw samples without rate"):
+        sounds.load_file(tmp_path / "x.raw", RATE_HZ)

@@ -107,6 +107,9 @@ def test_the_common_delay_is_read_where_microphones_face_the_sound() -> None:
         ({"direction": np.zeros((4, 3))}, "expected response"),
         ({"response": np.full((5, 3, 8), np.nan), "direction": np.ones((5, 3))}, "not finite"),
         ({"response": np.ones((5, 2, 8)), "direction": np.ones((5, 3))}, "holds 2 microphones, the array has 3"),
+        ({"response": np.zeros((5, 3, 8)), "direction": np.ones((5, 3))}, "microphone 0 hears nothing"),
+        ({"delay_s": np.full((5, 3), np.nan)}, "expected finite delay_s"),
+        ({"delay_s": np.zeros(7)}, "expected finite delay_s"),
         ({"sample_rate_hz": np.array("fast")}, "not numbers"),
         ({"sample_rate_hz": 8000}, "sampled at 8000 Hz, the simulation at 16000 Hz"),
     ],
@@ -123,9 +126,13 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
     ours = array({"kind": "measured", "path": str(path)})
     with pytest.raises(ConfigError, match="can't be read"):
         build_directivity(ours, 16000)
-    path.write_text("response")
-    with pytest.raises(ConfigError, match="not an .npz file"):
-        build_directivity(ours, 16000)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    alone = path.read_bytes()
+    for odd in (b"response", b"", alone):
+        path.write_bytes(odd)
+        with pytest.raises(ConfigError, match="not an .npz file"):
+            build_directivity(ours, 16000)
     np.savez(path, response=np.array([{"no": "numbers"}], dtype=object), direction=1, sample_rate_hz=1)
     with pytest.raises(ConfigError, match="not an .npz file"):
         build_directivity(ours, 16000)
