@@ -136,3 +136,18 @@ def test_a_loop_that_would_compare_two_robots_is_refused(tmp_path: Path, capsys:
         assert "was made for another body, actions than task" in capsys.readouterr().err
     assert cli.run(["hil", "nowhere.onnx", "--sync"]) == 1
     assert "leave POLICY, --caution, --task and --out out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["evaluate --failures", "tradeoff any --plot"])
+def test_a_picture_that_cannot_be_written_is_told_before_anything_is_measured(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for path, said in (
+        (tmp_path / "policy.onnx", "ends in .png"),
+        (tmp_path / "folder.png", "ends in .png"),
+        (tmp_path / "file" / "a.png", "nothing can be written in"),
+    ):
+        assert cli.run([*command.split(), str(path)]) == 1
+        assert said in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from phonotaxis.errors import printable
+from phonotaxis.errors import UserError, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Robot = Annotated[str, typer.Option(help="A shipped robot's name, or your own .yaml file.")]
@@ -78,3 +79,16 @@ def say(text: str) -> None:
     """Tell the user what is going on, on standard error: standard output belongs to results."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def check_picture(option: str, path: Path) -> None:
+    """Refuse a picture that couldn't be written, before an hour is spent on what it shall show.
+
+    Raises:
+        UserError: not a .png, a folder, or in a place where nothing can be made.
+    """
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UserError(f"{option} {path}: expected the name of a file that ends in .png")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{option} {path}: nothing can be written in {folder}; choose another place")

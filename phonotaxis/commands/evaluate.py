@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, TrainingOrBundle, say
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, check_picture, say
 from phonotaxis.figures import print_json
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def evaluate(
     from phonotaxis.policies.benchmark import evaluate_suite
 
     where = split_named(split)
+    if failures is not None:
+        check_picture("--failures", failures)
     if baselines_only and not (policy is None and also is None and failures is None and caution is None and baselines):
         raise ConfigError("--baselines-only takes no policy, and nothing that is of one; leave out one or the other")
     if suite == OWN_TASK:

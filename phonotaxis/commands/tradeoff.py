@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, say
+from phonotaxis.commands.command import Command, Json, check_picture, say
 from phonotaxis.figures import Figure, print_json
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def tradeoff(
     from phonotaxis.policies.tradeoff import measure_tradeoff
 
     cautions, part = cautions_of(caution), split_named(split)
+    if plot is not None:
+        check_picture("--plot", plot)
     if suite == OWN_TASK:
         task, seeds = _own(policy, part, episodes or OWN_EPISODES)
     else:
