@@ -328,10 +328,8 @@ class Loop:
             self._take_statuses()
             reason = self._status["reason"]
             if reason == "emergency stop":
-                raise RunEnd(
-                    "disarmed",
-                    f"{LATCHED}; look at the robot, then `phonotaxis robot release --robot FILE`, and run again",
-                )
+                release = "`phonotaxis robot release --robot FILE`"
+                raise RunEnd("disarmed", f"{LATCHED}; look at the robot, then {release}, and run again")
             if now_ns() > deadline_ns:
                 raise RunEnd("disarmed", f"the guardian doesn't arm ({reason}); look at the robot, then run again")
             time.sleep(0.002)

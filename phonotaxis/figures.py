@@ -14,12 +14,13 @@ number (a median of nothing, say) is null, since JSON has no NaN.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ class Figure:
         """Return the object of the form above."""
         interval = None if self.interval is None else [_finite(end) for end in self.interval]
         return {"value": _finite(self.value), "unit": self.unit, "interval": interval}
+
+
+def free_name(text: str, taken: Container[str], start: str = "", otherwise: str = "other") -> str:
+    """Return the name of a figure about what somebody called `text`, which no other figure has.
+
+    Args:
+        text: what is neither letter nor digit becomes an underscore.
+        taken: names that there are; a number tells apart what would be the same.
+        start: of the name.
+        otherwise: stands for a text of which nothing is left.
+    """
+    first = start + (re.sub("[^a-z0-9]+", "_", text.lower()).strip("_") or otherwise)
+    numbered = (f"{first}_{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain([first], numbered) if name not in taken)
 
 
 def document(command: str, figures: Mapping[str, Figure]) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from phonotaxis.figures import Figure
+from phonotaxis.figures import Figure, free_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,12 +53,10 @@ def figures_by_sound(evaluation: Evaluation) -> dict[str, Figure]:
     Of a recording's name what is neither letter nor digit becomes an underscore, and a number tells apart what is then
     the same.
     """
-    figures = {}
+    figures: dict[str, Figure] = {}
     for policy, results in evaluation.results.items():
         for sound, success in _success_by_sound(results).items():
-            word = re.sub("[^a-z0-9]+", "_", sound.lower()).strip("_") or "sound"
-            first = f"{policy}.success_of_{word}"
-            name = next(name for name in _numbered(first) if name not in figures)
+            name = free_name(sound, figures, f"{policy}.success_of_", "sound")
             figures[name] = Figure(success.value, "", (success.low, success.high))
     return figures
 
@@ -82,12 +78,6 @@ def print_by_sound(evaluation: Evaluation, console: Console) -> None:
     for sound, count in counts.items():
         table.add_row(escape(sound), str(count), *(escape(each[sound].text(0, 100.0)) for each in found.values()))
     console.print(table)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    for number in itertools.count(2):
-        yield f"{name}_{number}"
 
 
 def _success_by_sound(results: Sequence[EpisodeResult]) -> dict[str, Estimate]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonotaxis.commands.command import Command, Json, say
-from phonotaxis.figures import Figure, emit
+from phonotaxis.figures import Figure, emit, free_name
 
 if TYPE_CHECKING:
     from phonotaxis.configs.imitation import ImitationConfig
@@ -215,17 +213,15 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
 
 
 def _figures(progress: Progress, validation: dict[str, float]) -> dict[str, Figure]:
-    named: dict[str, float] = {}
-    for name, value in validation.items():
-        word = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_") or "task"
-        taken = itertools.chain([word], (f"{word}_{number}" for number in itertools.count(2)))
-        named[next(free for free in taken if free not in named)] = value
-    return {
+    figures = {
         "duration": Figure(progress.seconds, "s"),
         "frames": Figure(progress.frames),
         "episodes": Figure(progress.episodes),
         "success_while_training": Figure(progress.success),
-    } | {f"validation_spl_{name}": Figure(value) for name, value in named.items()}
+    }
+    for name, value in validation.items():
+        figures[free_name(name, figures, "validation_spl_", "task")] = Figure(value)
+    return figures
 
 
 COMMAND = Command(
