@@ -138,13 +138,19 @@ def _with_sources(library: Library, episode: Episode) -> Episode:
         ends_s = min(ends_s, begins_s + float(length_s))
     episode = episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset)
     library.hold(episode.field)
-    episode = _on_its_way(library, episode, episode.scene, sources.goal_speed_mps, rng)
-    for _ in range(sources.distractors):
-        other = _draw_other(library, episode, rng)
-        library.hold(other.field)
-        other = _on_its_way(library, other, episode.scene, sources.distractor_speed_mps, rng)
-        episode = episode._replace(others=(*episode.others, other))
-    library.release(*episode.fields())
+    held = episode.fields()
+    try:
+        episode = _on_its_way(library, episode, episode.scene, sources.goal_speed_mps, rng)
+        held = episode.fields()
+        for _ in range(sources.distractors):
+            other = _draw_other(library, episode, rng)
+            library.hold(other.field)
+            held = (*held, other.field)
+            other = _on_its_way(library, other, episode.scene, sources.distractor_speed_mps, rng)
+            episode = episode._replace(others=(*episode.others, other))
+            held = episode.fields()
+    finally:
+        library.release(*held)
     return episode
 
 

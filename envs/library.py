@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +48,7 @@ class WalkField(NamedTuple):
     goal_xy: np.ndarray  # float64 [2], where the walks end
 
 
+HEADROOM_M = 0.05  # at least, from a source to what is above it
 _AIM = 0x61696D  # keeps the draws of headings apart from those of places
 
 
@@ -97,12 +100,7 @@ class Library:
         self.max_scenes = max_scenes
         self.max_field_bytes = max_field_bytes
         self.store = None if store is None else FieldStore(Path(store))
-        self.sounds = load_sounds(task)
-        longest = max(sound.samples.size for sound in self.sounds)
-        self.signals = np.zeros((len(self.sounds), longest), dtype=np.float32)
-        self.signal_length = np.array([sound.samples.size for sound in self.sounds], dtype=np.int64)
-        for row, sound in zip(self.signals, self.sounds):
-            row[: sound.samples.size] = sound.samples
+        self.sounds, self.signals, self.signal_length = sound_table(task)
         self.scenes: dict[int, Scene] = {}  # by slot
         self.scene_sounds: List = None
         self.grounds: List = None
@@ -237,27 +235,44 @@ class Library:
         field, walk = self.fields[field_slot], self.walks[field_slot]
         points = way_points(
             self.scenes[scene_slot], self._walk_mask[scene_slot], field.source_m, walk.distance_m,
-            self.task.radius_m, number,
+            self.task.widest_radius_m, self.task.height_m, number,
         )  # fmt: skip
         z, gain = float(field.source_m[2]), field.beam.gain
         if len(gain) == 0 or len(points) < 2:
+            rest = self._held_along(scene_slot, [(point, z, field.beam) for point in points[1:]])
             self.hold(field_slot)
-            rest = (self._hold_at(scene_slot, point, z, field.beam) for point in points[1:])
             return Route((field_slot, *rest))
-        there, back = (
-            tuple(self._hold_at(scene_slot, at, z, Beam(gain, np.copy(faces))) for at, faces in zip(points, facing))
-            for facing in (headings(points), headings(points[::-1])[::-1])
-        )
-        return Route(there, back)
+        facing = np.concatenate([headings(points), headings(points[::-1])[::-1]])
+        places = [(at, z, Beam(gain, np.copy(faces))) for at, faces in zip(np.tile(points, (2, 1)), facing)]
+        held = self._held_along(scene_slot, places)
+        return Route(held[: len(points)], held[len(points) :])
+
+    def _held_along(self, scene_slot: int, places: list[tuple[np.ndarray, float, Beam]]) -> tuple[int, ...]:
+        """Return the slots of a source at places on its way, all of them held for the caller, or none on an error."""
+        held: list[int] = []
+        try:
+            for at, z, sends in places:
+                held.append(self._hold_at(scene_slot, at, z, sends))
+        except BaseException:
+            self.release(*held)
+            raise
+        return tuple(held)
 
     def _hold_at(self, scene_slot: int, at_m: np.ndarray, z: float, sends: Beam) -> int:
-        """Return the slot of a source at a place on its way, tracing it if need be; the caller holds it."""
-        place = (float(at_m[0]), float(at_m[1]), z)
+        """Return the slot of a source at a place on its way, tracing it if need be; the caller holds it.
+
+        What walks under something lower than itself ducks.
+        """
+        scene = self.scenes[scene_slot]
+        top = float(scene.ceiling_m[scene.cell_of(float(at_m[0]), float(at_m[1]))]) - HEADROOM_M
+        place = (float(at_m[0]), float(at_m[1]), min(z, top))
         name = repr((place, *sends.heading.tolist(), zlib.crc32(sends.gain.tobytes())))
         key = (scene_slot, -1 - int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "little"))
         self._places[key] = place, sends
-        slot = self.field_slot(*key)
-        del self._places[key]
+        try:
+            slot = self.field_slot(*key)
+        finally:
+            del self._places[key]
         self.hold(slot)
         return slot
 
@@ -275,7 +290,7 @@ class Library:
         row, column = (int(v) for v in cells[rng.integers(len(cells))])
         x, y = scene.centre_of(row, column)
         low, high = self.task.source_height_m
-        top = float(scene.ceiling_m[row, column]) - 0.05
+        top = float(scene.ceiling_m[row, column]) - HEADROOM_M
         return x, y, float(min(rng.uniform(low, high), top)), row, column
 
     def _sends(self, scene_slot: int, number: int) -> Beam:
@@ -298,6 +313,11 @@ class Library:
         for slot in field_slots:
             self._field_slots.users[slot] += 1
             self._scene_slots.users[self._scene_of[slot]] += 1
+
+    def hold_for(self, owner: object, *field_slots: int) -> None:
+        """Keep fields from being replaced for as long as something lives."""
+        self.hold(*field_slots)
+        weakref.finalize(owner, self.release, *field_slots).atexit = False
 
     def release(self, *field_slots: int) -> None:
         """Give back fields that were held."""
@@ -347,10 +367,37 @@ def load_scene(scene_set: SceneSet, index: int) -> Scene:
     return scenes.load(scene_set.source, seed=seed, **scene_set.options)
 
 
-def load_sounds(task: AudioGoalTask) -> list[sounds.Sound]:
-    """Load a task's sounds at its sample rate."""
+class SoundTable(NamedTuple):
+    """A task's sounds, and as kernels take them.
+
+    Attributes:
+        sounds: in the order of their numbers.
+        signals: float32 [sounds, samples], their waveforms, zeros after the end; shared, so not to be written to.
+        lengths: int64 [sounds], samples.
+    """
+
+    sounds: list[sounds.Sound]
+    signals: np.ndarray
+    lengths: np.ndarray
+
+
+def sound_table(task: AudioGoalTask) -> SoundTable:
+    """Load a task's sounds at its sample rate; the tasks of one process share those of a bank."""
     chosen = task.sounds
     if chosen.folder is not None:
-        return sounds.load_folder(Path(chosen.folder), task.sample_rate_hz)
+        return _table(sounds.load_folder(Path(chosen.folder), task.sample_rate_hz))
     kinds = chosen.kinds or sounds.KINDS_OF[chosen.split]
-    return sounds.load_bank(chosen.seed, chosen.instances_per_kind, task.sample_rate_hz, kinds, chosen.split)
+    return _bank_table(chosen.seed, chosen.instances_per_kind, task.sample_rate_hz, kinds, chosen.split)
+
+
+@lru_cache(maxsize=4)  # the lanes of a training take turns among two or three
+def _bank_table(seed: int, instances: int, sample_rate_hz: int, kinds: tuple[str, ...], split: str) -> SoundTable:
+    return _table(sounds.load_bank(seed, instances, sample_rate_hz, kinds, split))
+
+
+def _table(found: list[sounds.Sound]) -> SoundTable:
+    lengths = np.array([sound.samples.size for sound in found], dtype=np.int64)
+    signals = np.zeros((len(found), int(lengths.max())), dtype=np.float32)
+    for row, sound in zip(signals, found):
+        row[: sound.samples.size] = sound.samples
+    return SoundTable(found, signals, lengths)

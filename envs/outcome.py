@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,3 +45,7 @@ class Coming(NamedTuple):
     episode: Episode
     variation: Variation
     goal: np.ndarray | None
+
+
+class Snapshot(dict[str, Any]):
+    """A copy of the worlds' whole state, by name, from which `World.restore` goes on; something to hang upkeep on."""

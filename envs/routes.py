@@ -26,7 +26,13 @@ class Route(NamedTuple):
 
 
 def way_points(
-    scene: Scene, mask: np.ndarray, start_m: np.ndarray, distance_m: np.ndarray, radius_m: float, number: int
+    scene: Scene,
+    mask: np.ndarray,
+    start_m: np.ndarray,
+    distance_m: np.ndarray,
+    radius_m: float,
+    height_m: float,
+    number: int,
 ) -> np.ndarray:
     """Draw a way from a source to another place of its scene.
 
@@ -36,6 +42,7 @@ def way_points(
         start_m: float64 [3], the source, world.
         distance_m: float32 [rows, columns], of the walks to the source.
         radius_m: of a body that can walk it.
+        height_m: of it.
         number: of the way; the same source has several.
 
     Returns:
@@ -49,7 +56,7 @@ def way_points(
     if len(near) == 0:
         return np.array([start_m[:2]])
     end = scene.centre_of(*(int(v) for v in near[rng.integers(len(near))]))
-    return _spaced(scene.shortest_path((start_m[0], start_m[1]), end, radius_m), WAYPOINT_M)
+    return _spaced(scene.shortest_path((start_m[0], start_m[1]), end, radius_m, height_m), WAYPOINT_M)
 
 
 def headings(points_m: np.ndarray) -> np.ndarray:

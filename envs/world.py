@@ -24,7 +24,7 @@ from phonotaxis.envs.hearing import Hearing
 from phonotaxis.envs.library import Library
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.envs.motion import ODOMETRY, drive_parameters, drive_state, move, rest
-from phonotaxis.envs.outcome import Coming, Ending, Outcome
+from phonotaxis.envs.outcome import Coming, Ending, Outcome, Snapshot
 from phonotaxis.envs.randomise import (
     Variation,
     draw_variation,
@@ -372,14 +372,16 @@ class World:
             sound=self.library.sounds[episode.sound].label,
         )
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return a copy of the worlds' whole state, from which `restore` goes on to the same bits."""
-        for episode in self.episodes:
-            if episode is not None:
-                self.library.hold(*episode.fields())  # a snapshot keeps its fields alive
-        return copy.deepcopy(self._state())
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the worlds' whole state, from which `restore` goes on to the same bits.
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+        It keeps its fields alive for as long as it lives itself.
+        """
+        taken = Snapshot(copy.deepcopy(self._state()))
+        self.library.hold_for(taken, *(slot for episode in self.episodes if episode for slot in episode.fields()))
+        return taken
+
+    def restore(self, snapshot: Snapshot) -> None:
         """Put the worlds back to a snapshot of theirs."""
         for held in self.episodes:
             if held is not None:

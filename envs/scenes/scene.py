@@ -133,8 +133,10 @@ class Scene:
 
         return walk(self, a, b, radius_m)[0]
 
-    def shortest_path(self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18) -> np.ndarray:
+    def shortest_path(
+        self, a: tuple[float, ...], b: tuple[float, ...], radius_m: float = 0.18, height_m: float = 0.6
+    ) -> np.ndarray:
         """Return the way-points of the shortest walk, float64 [points, 2], metres; empty without one."""
         from phonotaxis.envs.scenes.walk import walk
 
-        return walk(self, a, b, radius_m)[1]
+        return walk(self, a, b, radius_m, height_m)[1]

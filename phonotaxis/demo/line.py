@@ -20,7 +20,7 @@ from phonotaxis.demo.episode_report import report_data
 from phonotaxis.demo.robot import RobotDrive, drive_simulated_robot
 from phonotaxis.deploy import replay, tamper
 from phonotaxis.deploy.replay import ReplayReport
-from phonotaxis.envs.library import Library, load_scene, load_sounds
+from phonotaxis.envs.library import Library, load_scene, sound_table
 from phonotaxis.envs.scenes.render import top_down_png
 from phonotaxis.envs.world import World
 from phonotaxis.export.bundle import read_bundle, write_bundle
@@ -272,7 +272,7 @@ def main(
     if map is not None:
         load_scene(task.scenes, 0)
     if sounds is not None:
-        load_sounds(task)
+        sound_table(task)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     marker.touch()

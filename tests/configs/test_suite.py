@@ -19,7 +19,7 @@ from phonotaxis.configs.suite import DEFAULT_SUITE, SPLITS, Suite, load_suite, o
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.envs import sounds
 from phonotaxis.envs.instructions import PHRASES
-from phonotaxis.envs.library import load_scene, load_sounds
+from phonotaxis.envs.library import load_scene, sound_table
 
 NAMES = (
     "audiogoal-hard-v1", "audiogoal-hard-v2", "audiogoal-robot-v1", "audiogoal-v1", "instruction-v1", "semantic-v1",
@@ -75,10 +75,10 @@ def test_no_scene_and_no_episode_is_of_two_splits(suite: Suite) -> None:
 
 
 def test_no_sound_is_of_two_splits_and_unnamed_goals_are_of_kinds_training_never_hears(suite: Suite) -> None:
-    banks = {name: load_sounds(suite.task_of(name)) for name in ("validation", "test")}
+    banks = {name: sound_table(suite.task_of(name)).sounds for name in ("validation", "test")}
     task = suite.task_of("train")
     few = task.sounds.model_copy(update={"instances_per_kind": 2})
-    banks["train"] = load_sounds(task.model_copy(update={"sounds": few}))
+    banks["train"] = sound_table(task.model_copy(update={"sounds": few})).sounds
     for one, other in combinations(SPLITS, 2):
         bits = [{sound.samples.tobytes() for sound in banks[name]} for name in (one, other)]
         assert not bits[0] & bits[1]

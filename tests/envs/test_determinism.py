@@ -145,6 +145,15 @@ def test_a_snapshot_keeps_its_fields(task: AudioGoalTask) -> None:
     assert _shown(world, world.step(np.array([1]))) == future
 
 
+def test_a_snapshot_gives_its_fields_back(task: AudioGoalTask) -> None:
+    library = Library(task, max_fields=1)
+    world = World(task, 1, library=library)
+    for seed in range(8):  # asks for every field of the task
+        world.begin(np.array([0]), np.array([seed]))
+        world.snapshot()
+    assert len(library.fields) <= 2  # the one that is heard and the one that comes
+
+
 def test_threads_do_not_change_a_bit_of_worlds_that_begin_anew(task: AudioGoalTask, library: Library) -> None:
     """Stops end episodes, and others begin in the same step: also in threads, where shares do it side by side."""
 

@@ -10,9 +10,11 @@ from pydantic import ValidationError
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.sources import Sources
-from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.envs.episodes import FOREVER_S, draw_episode
-from phonotaxis.envs.library import Library
+from phonotaxis.envs.acoustics.field import SourceField
+from phonotaxis.envs.library import Library, WalkField, load_scene
+from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.world import World
 
 MakeTask = Callable[..., AudioGoalTask]
@@ -207,3 +209,38 @@ def test_what_stops_walks_and_faces_is_the_same_in_any_batch_and_from_a_snapshot
 def test_misuse_is_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises((ValidationError, ConfigError), match=message):
         Sources.model_validate(fields)
+
+
+def test_what_walks_under_something_low_ducks(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_under_a_gallery(scene_set: SceneSet, index: int) -> Scene:
+        scene = load_scene(scene_set, index)
+        scene.ceiling_m[:, : scene.shape[1] // 2] = np.float32(0.8)
+        return scene
+
+    monkeypatch.setattr("phonotaxis.envs.library.load_scene", half_under_a_gallery)
+    task = make_task(**QUIET, sources_per_scene=8, source_height_m=(1.4, 1.4), sources={"goal_speed_mps": 1.0})
+    library, heights = Library(task), set()
+    for seed in range(6):
+        episode = draw_episode(library, seed)
+        heights |= {round(float(library.fields[slot].source_m[2]), 2) for slot in episode.fields()}
+    assert heights == {0.75, 1.4}
+
+
+@pytest.mark.parametrize("fails_at", [2, 6])  # on the goal's way, on the distractor's
+def test_an_error_on_the_way_leaves_nothing_held(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    asked, traced = iter(range(1000)), Library._field
+
+    def fails_after_a_while(own: Library, scene_slot: int, number: int) -> tuple[SourceField, WalkField]:
+        if next(asked) == fails_at:
+            raise KeyboardInterrupt
+        return traced(own, scene_slot, number)
+
+    walk = {"goal_speed_mps": 1.0, "distractors": 1, "distractor_speed_mps": 1.0}
+    library = Library(make_task(**QUIET, sources=walk))
+    monkeypatch.setattr(Library, "_field", fails_after_a_while)
+    with pytest.raises(KeyboardInterrupt):
+        draw_episode(library, 0)
+    assert next(asked) == fails_at + 1
+    assert set(library._field_slots.users) == {0}

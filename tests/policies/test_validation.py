@@ -13,7 +13,7 @@ from phonotaxis.configs.base import build
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane, suite_tasks, without_void
 from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
-from phonotaxis.envs.library import load_sounds
+from phonotaxis.envs.library import sound_table
 from phonotaxis.envs.sounds import KINDS_OF
 from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import load_checkpoint
@@ -136,7 +136,7 @@ def test_a_suite_of_ones_own_finds_its_goals_among_new_sounds(split: Literal["va
     task = load_suite("audiogoal-hard-v2").task_of("train").model_copy(update={"name": "quiet-hard-v1"})
     found = unseen(task, split)
     few = found.model_copy(update={"sounds": found.sounds.model_copy(update={"instances_per_kind": 1})})
-    kinds = {sound.kind for sound in load_sounds(few)}
+    kinds = {sound.kind for sound in sound_table(few).sounds}
     assert set(found.sources.goal_kinds) == set(KINDS_OF[split])
     assert found.sources.distractor_kinds == task.sources.distractor_kinds
     assert kinds == {*found.sources.goal_kinds, *found.sources.distractor_kinds}
