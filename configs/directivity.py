@@ -148,4 +148,7 @@ def _direction(vector: Vector3) -> Vector3:
     length = float(np.sqrt(sum(part * part for part in vector)))
     if length < 1e-6:
         raise ValueError("must point somewhere: a vector of any length but 0")
+    if abs(length - 1.0) > 1e-9:  # what was of unit length stays as it is to the last bit
+        x, y, z = vector
+        return x / length, y / length, z / length
     return vector

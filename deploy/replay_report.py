@@ -115,10 +115,17 @@ class ReplayReport:
         elif self.first is None:
             text = "no step to compare"
         else:
-            text = f"{len(self.mismatches)} of {self.steps} steps differ; first {self.first}"
+            text = f"{self._differing()}; first {self.first}"
         text += f"; another action in step(s) {_some(self.flips)}, within rounding" if self.flips else ""
         text += f"; {self.skipped} step(s) not compared: the log lost records there" if self.skipped else ""
         return text + (f"; {self.lost}" if self.lost else "")
+
+    def _differing(self) -> str:
+        statuses = sum(mismatch.stage == SAFETY for mismatch in self.mismatches)
+        steps = len(self.mismatches) - statuses
+        found = [f"{steps} of {self.steps} steps"] if steps or not statuses else []
+        found += [f"{statuses} of {self.safety_records} statuses of the guardian"] if statuses else []
+        return f"{' and '.join(found)} differ"
 
 
 def _some(numbers: tuple[int, ...]) -> str:

@@ -7,16 +7,16 @@ well it then does is another question: what training met is told beside what the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from phonotaxis.configs.array import MicrophoneArray
-from phonotaxis.configs.base import build
 from phonotaxis.configs.compatibility import HEIGHT_TOLERANCE_M, array_mismatches, axes_of, steady_acceleration
 from phonotaxis.configs.contract import Body, Contract, DiscreteActions
 from phonotaxis.configs.randomisation import Range
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.trained import Trainings, trained_tasks
 
 _ALIKE = 1.05  # a ratio up to which a step, a turn or a time is one that training met
 _ALIKE_S = 0.01  # likewise a difference of times
@@ -25,7 +25,7 @@ Span = tuple[float, float]  # least and greatest
 
 
 class Met(NamedTuple):
-    """What a training met.
+    """What trainings met.
 
     Attributes:
         arrays: microphone arrays, in the order of its lanes.
@@ -48,18 +48,17 @@ class Met(NamedTuple):
     view_deg: tuple[float, float] | None
 
 
-def met_in(training: Mapping[str, Any], own: Contract) -> Met:
-    """Say what a training met.
+def met_in(trainings: Trainings, own: Contract) -> Met:
+    """Say what trainings met.
 
     Args:
-        training: its configuration, as checkpoints and bundles keep it.
+        trainings: configurations of all those that the policy comes of, as checkpoints and bundles keep them.
         own: contract of what came of it.
 
     Raises:
         ConfigError: a lane's task is none of this version.
     """
-    found = [lane["task"] for lane in training.get("lanes") or ()] or [training.get("task")]
-    tasks = [build(AudioGoalTask, task, "training.task") for task in found if task]
+    tasks = [task for training in trainings for task in trained_tasks(training, "training")]
     lanes = [_met_in_lane(task.contract(), task) for task in tasks] or [_met_in_lane(own, None)]
     views = [lane.view_deg for lane in lanes if lane.view_deg is not None]
     return Met(

@@ -69,8 +69,8 @@ def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
             f"{bundle.path}: can't be turned back into a network: expected a bundle of full precision with its "
             "network's sizes, as `phonotaxis export` writes it; export the training again"
         )
-    weights = _weights(onnx.load_from_string(bundle.data))
     try:
+        weights = _weights(onnx.load_from_string(bundle.data))
         policy = Policy(
             served(bundle.contract, contract), build(PolicyConfig, config, f"{bundle.path}: network")
         ).eval()
@@ -85,7 +85,9 @@ def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
         if weights:
             raise BundleError(f"{bundle.path}: weights that this version's network lacks: {sorted(weights)[:3]}")
         policy.load_state_dict(state)
-    except (ConfigError, RuntimeError) as error:
+    except BundleError:
+        raise
+    except (ConfigError, RuntimeError, ValueError, TypeError) as error:  # a stranger's tensors may be anything
         reason = " ".join(str(error).split())[:300]
         raise BundleError(f"{bundle.path}: doesn't fit this version's network ({reason}); export it again") from None
     return policy

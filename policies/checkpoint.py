@@ -29,6 +29,7 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.front_end import fill_in
 from phonotaxis.configs.imitation import fill_in_noise
+from phonotaxis.configs.trained import Trainings
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.policy import Policy
 
@@ -55,6 +56,7 @@ class Checkpoint:
         config: of the training, JSON-able.
         optimizer: `optimizer.state_dict()`, or None.
         counters: how far the training is: rounds, updates, seconds.
+        before: configurations of the trainings that it went on from, the last first.
     """
 
     contract: Contract
@@ -63,6 +65,12 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] | None = None
     counters: dict[str, float | int] = field(default_factory=dict)
+    before: Trainings = ()
+
+    @property
+    def trainings(self) -> Trainings:
+        """Configurations of all trainings that it comes of, the last first."""
+        return (self.config, *self.before)
 
     def policy(self, name: str | None = None, contract: Contract | None = None) -> Policy:
         """Build a network, in evaluation mode.
@@ -172,6 +180,7 @@ def _pack(checkpoint: Checkpoint) -> tuple[bytes, dict[str, Any]]:
         "policy_config": checkpoint.policy_config.model_dump(mode="json"),
         "config": checkpoint.config,
         "counters": checkpoint.counters,
+        "before": list(checkpoint.before),
         "optimizer": None,
     }
     if checkpoint.optimizer is not None:
@@ -241,8 +250,10 @@ def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Ch
         module, _, rest = name.partition("/")
         modules.setdefault(module, {})[rest] = value
     stored = facts["optimizer"]
-    fill_in(facts["config"])
-    fill_in_noise(facts["config"])
+    before = tuple(facts.get("before", ()))
+    for config in (facts["config"], *before):
+        fill_in(config)
+        fill_in_noise(config)
     return Checkpoint(
         contract=Contract.from_json(json.dumps(facts["contract"]), where),
         policy_config=build(PolicyConfig, facts["policy_config"], where),
@@ -250,6 +261,7 @@ def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Ch
         config=facts["config"],
         optimizer=None if stored is None else _unpack_optimizer(parts["optimizer"], stored),
         counters=facts["counters"],
+        before=before,
     )
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
+from phonotaxis.configs.trained import trained_tasks
 from phonotaxis.policies.benchmark import Contestant, Evaluation, Progress, compare
 from phonotaxis.policies.checkpoint import load_checkpoint
 from phonotaxis.policies.episode_seeds import evaluation_seeds
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.rollout import PolicyDecider
 
-__all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "trained_tasks", "unseen"]
+__all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "unseen"]
 
 UNSEEN_SCENES = {"test": 1_000_000, "validation": 2_000_000}  # first seeds of scenes that no training draws
 
@@ -114,18 +115,3 @@ def evaluate_checkpoint(
     if not task:
         raise ConfigError(f"{folder}: doesn't say on which task it was trained; name a --suite")
     return evaluate(saved.policy(), task[0], episodes, seed, baselines, threads=threads, progress=progress, split=split)
-
-
-def trained_tasks(config: dict[str, Any], where: str) -> list[AudioGoalTask]:
-    """Read the tasks of a training, in the order of its lanes, from the configuration that it left behind.
-
-    Args:
-        config: of a checkpoint, or `training` of a bundle's provenance.
-        where: what the user knows it as.
-
-    Raises:
-        ConfigError: a task isn't of this version's form.
-    """
-    lanes = config.get("lanes") or config.get("ppo", {}).get("lanes") or ()
-    told = [lane["task"] for lane in lanes] if lanes else [config["task"]] if "task" in config else []
-    return [build(AudioGoalTask, task, f"{where}: task") for task in told]

@@ -16,6 +16,7 @@ import torch
 
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import lane_names
+from phonotaxis.configs.trained import Trainings
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.checkpoint import (
     Checkpoint,
@@ -112,6 +113,7 @@ class ImitationTrainer:
         self._validated_at = 0.0
         self._validated_round = 0
         self._validator: Validation | None = None
+        self._before: Trainings = ()
 
     def resume(self) -> None:
         """Go on from the checkpoint in the folder; the buffer fills anew.
@@ -126,6 +128,7 @@ class ImitationTrainer:
         if saved.optimizer is None:
             raise CheckpointError(f"{self.out}: the checkpoint has no optimiser; it can't be gone on with")
         self.optimizer.load_state_dict(saved.optimizer)
+        self._before = saved.before
         self.rounds = int(saved.counters["rounds"])
         self.updates = int(saved.counters["updates"])
         self.seconds = float(saved.counters["seconds"])
@@ -136,7 +139,7 @@ class ImitationTrainer:
         self._validated_at = float(saved.counters.get("validated_at_s", self.seconds))
         self._validated_round = int(saved.counters.get("validated_round", self.rounds))
 
-    def start_from(self, other: Policy) -> None:
+    def start_from(self, other: Policy, trainings: Trainings = ()) -> None:
         """Begin with the weights of another policy, of the same network but for any task it fits.
 
         Where this network has a map, or listens, and that one doesn't, all else is taken over: what is new says nothing
@@ -145,6 +148,7 @@ class ImitationTrainer:
 
         Args:
             other: the policy.
+            trainings: configurations of those that it comes of, the last first.
 
         Raises:
             CheckpointError: its weights don't fit, or they were learnt behind another front end, or in a network that
@@ -180,6 +184,7 @@ class ImitationTrainer:
                 f"the given weights are a network's of other sizes; name them under `policy:` in your --config: {sizes}"
             ) from None
         self.average.load_state_dict(self.policy.state_dict())
+        self._before = trainings
 
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
@@ -204,6 +209,7 @@ class ImitationTrainer:
             modules={"policy": self.policy.state_dict(), "average": self.average.state_dict()},
             optimizer=self.optimizer.state_dict(),
             counters=counters,
+            before=self._before,
         )
 
     def validate(self) -> None:

@@ -167,6 +167,6 @@ class _Watch(BaseCallback):
             self._out,
             Checkpoint(
                 contract=self._policy.contract, policy_config=self._policy.config, config=config,
-                modules={"policy": self._policy.state_dict()}, counters=counters,
+                modules={"policy": self._policy.state_dict()}, counters=counters, before=self._start.trainings,
             ),
         )  # fmt: skip

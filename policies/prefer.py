@@ -17,6 +17,7 @@ from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import DiscreteActions
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.trained import Trainings
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
@@ -76,6 +77,7 @@ class PreferenceTrainer:
         counters: of the training before.
         fields: folder in which traced sound fields are kept for the next training; None for none.
         validation: that of the suite's validation split, if it is known; see `validation_task`.
+        before: configurations of the trainings that the policy comes of, the last first.
 
     Attributes:
         head: being trained.
@@ -96,13 +98,14 @@ class PreferenceTrainer:
         counters: dict[str, float | int] | None = None,
         fields: Path | None = None,
         validation: AudioGoalTask | None = None,
+        before: Trainings = (),
     ) -> None:
         check_contract("the policy", base.contract, task.contract())
         if not isinstance(base.contract.actions, DiscreteActions):
             raise ConfigError("preferences are learnt of discrete actions; the policy's are continuous")
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)
-        self.config, self.task, self.out = config, task, out
+        self.config, self.task, self.out, self._before = config, task, out, before
         self.policy = with_knob(base)
         head = self.policy.caution
         assert head is not None
@@ -146,7 +149,7 @@ class PreferenceTrainer:
         task = build(AudioGoalTask, saved.config["task"], str(out))
         of_validation = saved.config.get("validation")
         validation = None if of_validation is None else build(AudioGoalTask, of_validation, str(out))
-        trainer = cls(saved.policy(), task, config, out, fields=fields, validation=validation)
+        trainer = cls(saved.policy(), task, config, out, None, fields, validation, saved.before)
         trainer.optimizer.load_state_dict(saved.optimizer)
         trainer.counters = {_VALIDATED_S: saved.counters["prefer_seconds"]} | saved.counters
         trainer.comfort = Comfort.of_counters(trainer.counters, _KEPT)
@@ -241,7 +244,7 @@ class PreferenceTrainer:
             Checkpoint(
                 contract=self.policy.contract, policy_config=self.policy.config, config=config,
                 modules={"policy": self.kept_policy().state_dict(), _LEARNING: self.head.state_dict()},
-                optimizer=self.optimizer.state_dict(), counters=dict(self.counters),
+                optimizer=self.optimizer.state_dict(), counters=dict(self.counters), before=self._before,
             ),
         )  # fmt: skip
 

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from phonotaxis.configs.contract import AUDIO, DEPTH, EPISODE_START
-from phonotaxis.convert.lerobot import write_lerobot
+from phonotaxis.convert.lerobot import task_of, write_lerobot
 from phonotaxis.convert.lerobot_files import Column, LeRobotError, merge, statistics
 from phonotaxis.deploy.episode_reader import read_episode
-from phonotaxis.deploy.messages import VIEWER_TOPICS
+from phonotaxis.deploy.messages import STEP_TOPIC, VIEWER_TOPICS
 from phonotaxis.deploy.replay_feed import replayed
 
 
@@ -157,6 +157,41 @@ def test_rerun_takes_it(golden: Path, tmp_path: Path) -> None:
     for name in (b"world/robot/camera", b"policy/bearing_deg", b"audio/level_dbfs/0"):
         assert name in data
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_kill_between_two_of_its_files_spoils_nothing(data_set: Path, golden: Path, tmp_path: Path) -> None:
+    """Everything of the second episode was written but info.json: it is added anew, and counted once."""
+    cut = shutil.copytree(data_set, tmp_path / "set")
+    episode = read_episode(golden / "rollout.mcap")
+    first = len(pq.read_table(cut / "data/chunk-000/file-000.parquet"))
+    (cut / "meta/info.json").write_text(
+        json.dumps({**info_of(cut), "total_episodes": 1, "total_frames": first, "splits": {"train": "0:1"}})
+    )
+    write_lerobot(cut, episode)
+    assert info_of(cut) == info_of(data_set)
+    ours, whole = (json.loads((folder / "meta/stats.json").read_text()) for folder in (cut, data_set))
+    assert ours == whole
+
+
+def test_an_episode_that_breaks_off_adds_nothing(golden: Path, tmp_path: Path) -> None:
+    """Its first run is sound, its second isn't."""
+    episode = read_episode(golden / "robot.mcap")
+    steps = [number for number, message in enumerate(episode.messages) if message.topic == STEP_TOPIC]
+    kept = list(episode.messages)
+    reset, broken = (json.loads(kept[number].data) for number in (steps[5], steps[7]))
+    assert reset["step"] < broken["step"]
+    kept[steps[7]] = replace(kept[steps[7]], data=json.dumps({**broken, "v_mps": float("nan")}).encode())
+    del kept[steps[5]]
+    with pytest.raises(LeRobotError, match="isn't finite"):
+        write_lerobot(tmp_path / "set", replace(episode, messages=kept))
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_task_says_what_the_robot_was_told_to_find(golden: Path) -> None:
+    info = read_episode(golden / "robot.mcap").info
+    assert task_of(info) == f"find the sound: {info.contract.task}"
+    told = replace(info, extra={**info.extra, "goal": "go to the ringing phone"})
+    assert task_of(told).startswith("find 'go to the ringing phone': ")
 
 
 @pytest.mark.parametrize(

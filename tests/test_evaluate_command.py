@@ -18,6 +18,7 @@ from phonotaxis.commands import evaluate as command
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.suite import SplitName, Suite, load_suite
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
+from phonotaxis.configs.trained import Trainings
 from phonotaxis.envs import scenes
 from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.export.shipped import shipped_policy
@@ -232,6 +233,7 @@ class Saved:
     """A checkpoint of a training whose second lane is in test's scenes, as far as an evaluation looks at it."""
 
     config: ClassVar[dict[str, Any]] = _drawn_from(0) | {"lanes": [_drawn_from(0), _drawn_from(3_000_000)]}
+    trainings = (config,)
     contract = AudioGoalTask().contract()
 
     def policy(self, contract: Contract) -> None:
@@ -255,21 +257,22 @@ def test_a_training_in_test_scenes_is_warned_of(
 
 
 @pytest.mark.parametrize(
-    ("training", "split", "said"),
+    ("trainings", "split", "said"),
     [
-        (_drawn_from(2_000_000), "validation", "scenes 2000000 to 2000031 are of the validation split"),
-        (_drawn_from(2_000_000), "test", ""),
-        ({"task": {"sounds": {"kinds": ["siren", "kettle"]}}}, "test", "where no goal is named: siren"),
-        (_drawn_from(0), "train", ""),
-        ({"ppo": {"lanes": [_drawn_from(3_000_000)]}} | _drawn_from(0), "test", "scenes 3000000"),
-        ({"task": {"of_another_version": 1}}, "test", "trained by another version"),
-        (None, "test", ""),
+        ([_drawn_from(2_000_000)], "validation", "scenes 2000000 to 2000031 are of the validation split"),
+        ([_drawn_from(2_000_000)], "test", ""),
+        ([{"task": {"sounds": {"kinds": ["siren", "kettle"]}}}], "test", "where no goal is named: siren"),
+        ([_drawn_from(0)], "train", ""),
+        ([{"ppo": {"lanes": [_drawn_from(3_000_000)]}} | _drawn_from(0)], "test", "scenes 3000000"),
+        ([_drawn_from(0), _drawn_from(3_000_000)], "test", "scenes 3000000"),
+        ([{"task": {"of_another_version": 1}}], "test", "trained by another version"),
+        ([], "test", ""),
     ],
 )
 def test_what_a_policy_was_trained_on_is_held_against_the_split(
-    training: object, split: SplitName, said: str, capsys: pytest.CaptureFixture[str]
+    trainings: list[dict[str, Any]], split: SplitName, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    contestants.warn_of_overlap("learnt", training, split)
+    contestants.warn_of_overlap("learnt", trainings, split)
     err = capsys.readouterr().err
     assert said in err
     assert bool(said) == bool(err)
@@ -279,8 +282,8 @@ def test_bundles_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
     shipped, seen = shipped_policy(), list[tuple[str, SplitName]]()
     assert shipped is not None
 
-    def note(name: str, training: object, split: SplitName) -> None:
-        assert isinstance(training, dict)
+    def note(name: str, trainings: Trainings, split: SplitName) -> None:
+        assert trainings
         seen.append((name, split))
 
     monkeypatch.setattr(contestants, "warn_of_overlap", note)

@@ -15,6 +15,7 @@ from numba import njit
 
 from phonotaxis.configs.air import Air
 from phonotaxis.configs.array import MicrophoneArray, Vector3
+from phonotaxis.configs.directivity import MeasuredFile, SofaFile
 from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS, speed_of_sound_mps
 from phonotaxis.envs.acoustics.directivity import build_directivity
@@ -88,7 +89,8 @@ class NoiseSource:
         air: Air | None = None,
     ) -> None:
         self.noise = noise
-        self.bank = _bank(array, sample_rate_hz, noise, air)
+        measured = isinstance(array.directivity, (MeasuredFile, SofaFile))  # a file may be another the next time
+        self.bank = (_bank.__wrapped__ if measured else _bank)(array, sample_rate_hz, noise, air)
         robot = noise.robot
         diffuse = int(noise.diffuse_dba is not None)
         motors_from = diffuse + int(robot.fan_dba is not None)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import trimesh
 
+from phonotaxis.envs.scenes.obj_text import Materials, readable
 from phonotaxis.envs.scenes.scene import SceneError
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -127,10 +128,10 @@ def _load_scene(path: Path) -> trimesh.Scene:
         text = data.decode("utf-8")
     except UnicodeDecodeError:  # OBJ has no rule; what isn't UTF-8 comes from old Windows programs
         text = data.decode("latin-1")
-    resolver = trimesh.resolvers.FilePathResolver(str(path))
     return trimesh.load_scene(
-        io.StringIO(text), file_type="obj", resolver=resolver, process=False, split_objects=True, split_groups=True
-    )
+        io.StringIO(readable(text)), file_type="obj", resolver=Materials(path, text), process=False,
+        split_objects=True, split_groups=True,
+    )  # fmt: skip
 
 
 def _pieces(path: Path, loaded: trimesh.Scene) -> Iterator[tuple[Part, np.ndarray]]:
@@ -160,7 +161,10 @@ def _pieces(path: Path, loaded: trimesh.Scene) -> Iterator[tuple[Part, np.ndarra
 
 def _part(loaded: trimesh.Scene, node: str, geometry: str, mesh: trimesh.Trimesh) -> Part:
     material = getattr(getattr(mesh.visual, "material", None), "name", None)
-    edge = loaded.graph.transforms.edge_data.get((loaded.graph.transforms.parents.get(node), node), {})
+    tree = loaded.graph.transforms
+    if mesh.metadata.get("from_gltf_primitive"):  # trimesh puts each under a node of a name made up anew
+        node = str(tree.parents.get(node, node))
+    edge = tree.edge_data.get((tree.parents.get(node), node), {})
     extras = [mesh.metadata, edge.get("metadata"), edge.get("extras")]
     return Part(str(material or ""), _semantic_class(extras), node, geometry)
 

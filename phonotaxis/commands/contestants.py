@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from phonotaxis.configs.contract import Contract
     from phonotaxis.configs.suite import SplitName
     from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.configs.trained import Trainings
     from phonotaxis.policies.benchmark import Contestant
 
 OWN_TASK, OWN_EPISODES = "own", 200  # what --suite takes for the training's own task, and how many where none are asked
@@ -38,8 +39,8 @@ def own_task(policy: Path | None, split: SplitName) -> OwnTask:
         ConfigError: a bundle, or none; the train split; a training that names no task.
     """
     from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.trained import trained_tasks
     from phonotaxis.policies.checkpoint import load_checkpoint
-    from phonotaxis.policies.evaluate import trained_tasks
 
     if policy is None or policy.suffix == ".onnx":
         raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
@@ -81,12 +82,13 @@ def turnable(
     from phonotaxis.policies.evaluate import contestant
 
     if path.suffix == ".onnx":
+        from phonotaxis.configs.trained import trainings
         from phonotaxis.export.bundle import read_bundle
         from phonotaxis.export.decider import EngineDecider
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(path)
-        warn_of_overlap(name, bundle.provenance.get("training"), split)
+        warn_of_overlap(name, trainings(bundle.provenance), split)
         if same_front_ends(bundle.contract, contract):
 
             def acting(caution: float | None) -> Contestant:
@@ -99,28 +101,28 @@ def turnable(
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     saved = load_checkpoint(path)
-    warn_of_overlap(name, saved.config, split)
+    warn_of_overlap(name, saved.trainings, split)
     policy = saved.policy(contract=told(contract, saved.contract))
     return lambda caution: contestant(policy, told_caution(saved.contract, caution))
 
 
-def warn_of_overlap(name: str, training: object, split: SplitName) -> None:
-    """Tell the user where a training, in any of its lanes, drew from the split that is to measure it.
+def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
+    """Tell the user where trainings, in any of their lanes, drew from the split that is to measure what came of them.
 
     Args:
         name: of the policy, for the user.
-        training: its configuration, as a checkpoint or a bundle's provenance has it; anything else says nothing.
+        trainings: configurations of those that it comes of.
         split: who measures on the train split knows what that is.
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.suite import overlap
+    from phonotaxis.configs.trained import trained_tasks
     from phonotaxis.envs.sounds import KINDS_OF
-    from phonotaxis.policies.evaluate import trained_tasks
 
-    if split == "train" or not isinstance(training, dict):
+    if split == "train":
         return
     try:
-        tasks = trained_tasks(training, name)
+        tasks = [task for training in trainings for task in trained_tasks(training, name)]
     except ConfigError:
         say(f"warning: {name} was trained by another version; whether on what tests it can't be told")
         return

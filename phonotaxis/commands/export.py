@@ -151,6 +151,7 @@ def _fitted(path: Path, robot: str) -> tuple[Bundle, Policy]:
     from phonotaxis.commands.provenance import provenance
     from phonotaxis.configs.compatibility import check_compatible
     from phonotaxis.configs.robot import load_robot
+    from phonotaxis.configs.trained import trainings
     from phonotaxis.export.bundle import open_bundle, read_bundle
     from phonotaxis.export.for_robot import beyond_training, contract_for, met_in
     from phonotaxis.export.onnx import export_policy
@@ -165,7 +166,7 @@ def _fitted(path: Path, robot: str) -> tuple[Bundle, Policy]:
     else:
         saved = load_checkpoint(path)
         facts, own, serving = provenance(saved), saved.contract, saved.policy
-    met = met_in(facts.get("training") or {}, own)
+    met = met_in(trainings(facts), own)
     contract = contract_for(own, wanted, met)
     check_compatible(contract, wanted)
     for note in beyond_training(contract, met):

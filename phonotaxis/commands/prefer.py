@@ -88,6 +88,7 @@ def _begun(
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.prefer import PreferConfig
+    from phonotaxis.configs.trained import trainings
     from phonotaxis.policies.benchmark import told
     from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
     from phonotaxis.policies.prefer import PreferenceTrainer, check_bound
@@ -105,11 +106,11 @@ def _begun(
         bundle = read_bundle(chosen)
         task, validation = _tasks(suite, bundle.provenance.get("training"), chosen)
         policy = restored_policy(bundle, told(task.contract(), bundle.contract))
-        return PreferenceTrainer(policy, task, settings, out, fields=fields, validation=validation)
+        return PreferenceTrainer(policy, task, settings, out, None, fields, validation, trainings(bundle.provenance))
     saved = load_checkpoint(chosen)
     task, validation = _tasks(suite, saved.config, chosen)
     policy = saved.policy(contract=told(task.contract(), saved.contract))
-    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation)
+    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation, saved.trainings)
 
 
 def _resumed(

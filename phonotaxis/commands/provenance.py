@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import phonotaxis
+from phonotaxis.configs.trained import BEFORE, TRAINING
 from phonotaxis.figures import commit
 
 if TYPE_CHECKING:
@@ -12,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def provenance(saved: Checkpoint) -> dict[str, Any]:
-    """Return what a bundle says about its origin: version, commit, configuration, length of the training."""
+    """Return what a bundle says about its origin: version, commit, training and those before it."""
     return {
         "phonotaxis": phonotaxis.__version__,
         "commit": commit(),
-        "training": saved.config,
+        TRAINING: saved.config,
         "counters": saved.counters,
+        **({BEFORE: list(saved.before)} if saved.before else {}),
     }

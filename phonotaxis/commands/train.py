@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,6 +14,7 @@ from phonotaxis.figures import Figure, emit, free_name
 if TYPE_CHECKING:
     from phonotaxis.configs.imitation import ImitationConfig
     from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.configs.trained import Trainings
     from phonotaxis.policies.imitation import Progress
     from phonotaxis.policies.policy import Policy
 
@@ -64,7 +65,8 @@ def train(
     if resume and weights is not None and seeds == 1:
         raise ConfigError("--resume goes on with the weights in OUT; leave --weights out")
     _refuse_mixture(out, seeds, resume)
-    other = None if weights is None else _policy_of(weights)
+    begin = None if weights is None else _begin(weights)
+    other = None if begin is None else begin.policy
     changes: dict[str, Any] = {"minutes": minutes, "seed": seed} | ({} if suite is None else suite_tasks(suite))
     if other is not None and config is None:
         changes["policy"] = other.config.model_copy(update={"caution": False})
@@ -72,7 +74,7 @@ def train(
         say("note: the knob of the given weights is left behind; `phonotaxis prefer` adds one to what is trained")
     if seeds == 1:
         folder, chosen = out, settings(config, out, resume, changes)
-        figures = _train(chosen, out, resume, other, fields, how_to_go_on(out, {"fields": fields}))
+        figures = _train(chosen, out, resume, begin, fields, how_to_go_on(out, {"fields": fields}))
     else:
         figures = {}
         given = {"config": config, "suite": suite, "minutes": minutes, "seed": seed, "weights": weights}
@@ -83,7 +85,7 @@ def train(
             begun = resume and has_checkpoint(folder)
             name, changed = (None, {"minutes": minutes}) if begun else (config, own)
             chosen = settings(name, folder, begun, changed)
-            found = _train(chosen, folder, begun, other, fields, again)
+            found = _train(chosen, folder, begun, begin, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
     _say_what_next(out, folder, suite or suite_of(chosen.task))
     emit("train", figures, json)
@@ -112,7 +114,7 @@ def how_to_go_on(out: Path, options: dict[str, Any]) -> str:
 
 
 def _train(
-    config: ImitationConfig, out: Path, resume: bool, begin: Policy | None, fields: Path | None, again: str
+    config: ImitationConfig, out: Path, resume: bool, begin: _Begin | None, fields: Path | None, again: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.deploy.interrupts import take_interrupts
@@ -125,7 +127,7 @@ def _train(
     if resume:
         trainer.resume()
     elif begin is not None:
-        trainer.start_from(begin)
+        trainer.start_from(*begin)
     last: list[Progress] = []
     try:
         with ProgressBar("training") as bar, Curves(out / "tensorboard") as curves:
@@ -151,13 +153,25 @@ def _first_seed(name: str | None) -> int:
     return (ImitationConfig() if name is None else presets.load("training", name, ImitationConfig)).seed
 
 
-def _policy_of(source: Path) -> Policy:
-    """Read the network of a training's folder, or of a bundle."""
+class _Begin(NamedTuple):
+    """A policy to begin with, and the configurations of the trainings that it comes of."""
+
+    policy: Policy
+    trainings: Trainings
+
+
+def _begin(source: Path) -> _Begin:
+    """Read the network of a training's folder, or of a bundle, and the trainings that it comes of."""
+    from phonotaxis.configs.trained import trainings
     from phonotaxis.export.bundle import read_bundle
     from phonotaxis.export.weights import restored_policy
     from phonotaxis.policies.checkpoint import load_checkpoint
 
-    return restored_policy(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source).policy()
+    if source.suffix == ".onnx":
+        bundle = read_bundle(source)
+        return _Begin(restored_policy(bundle), trainings(bundle.provenance))
+    saved = load_checkpoint(source)
+    return _Begin(saved.policy(), saved.trainings)
 
 
 def _say_what_next(out: Path, last: Path, suite: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract
 from phonotaxis.convert.lerobot_files import Column, DataSet, LeRobotError
+from phonotaxis.deploy.episode_info import EpisodeInfo
 from phonotaxis.deploy.episode_reader import Episode
 from phonotaxis.deploy.replay_feed import Recomputed, replayed
 from phonotaxis.episode_page.pictures import DEPTH_PALETTE, depth_indices, png_rgb
@@ -46,17 +47,21 @@ def write_lerobot(folder: Path, episode: Episode) -> tuple[int, int]:
             "numbers of frames a second alone"
         )
     data = DataSet(folder, fps, features(contract), episode.info.robot.name)
-    added = frames = 0
-    for run in _runs(episode):
-        try:
-            columns = _columns(contract, run)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LeRobotError(f"{episode.path}: a step in it can't be used ({error!r})") from None
-        data.add(columns, f"find the sound: {contract.task}")
-        added, frames = added + 1, frames + len(run)
-    if not added:
+    try:
+        runs = [_columns(contract, run) for run in _runs(episode)]  # all of them before the first is written
+    except (KeyError, TypeError, ValueError) as error:
+        raise LeRobotError(f"{episode.path}: a step in it can't be used ({error!r})") from None
+    if not runs:
         raise LeRobotError(f"{episode.path}: no step in it can be recomputed, so there is nothing to convert")
-    return added, frames
+    for columns in runs:
+        data.add(columns, task_of(episode.info))
+    return len(runs), sum(len(columns["action"].values) for columns in runs)
+
+
+def task_of(info: EpisodeInfo) -> str:
+    """Return what a robot was to do, in words: what it was told to find, if anything, and the policy's task."""
+    said = info.extra.get("goal")
+    return f"find {said!r}: {info.contract.task}" if said else f"find the sound: {info.contract.task}"
 
 
 def features(contract: Contract) -> dict[str, dict[str, Any]]:

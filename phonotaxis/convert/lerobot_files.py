@@ -128,13 +128,13 @@ class DataSet:
             "index": Column(DEFAULTS["index"], first + frames),
             "task_index": Column(DEFAULTS["task_index"], np.full(count, task_index)),
         }
-        place = {"chunk_index": number // FILES_PER_CHUNK, "file_index": number % FILES_PER_CHUNK}
+        place = _place(number)
         stats = {name: statistics(column) for name, column in whole.items()}
         self._write_frames(self.folder / DATA_PATH.format(**place), whole)
         self._write_episode(number, first, count, task, place, stats)
         self.info["total_episodes"], self.info["total_frames"] = number + 1, first + count
         self.info["splits"] = {"train": f"0:{number + 1}"}
-        self._add_statistics(stats)
+        self._add_statistics(stats, first, number)
         _write_json(self.folder / "meta" / "info.json", self.info)
         return number
 
@@ -156,8 +156,7 @@ class DataSet:
         row |= {"dataset_from_index": first, "dataset_to_index": first + count}
         row |= {f"meta/episodes/{key}": value for key, value in place.items()}
         row |= {f"stats/{name}/{key}": value for name, found in stats.items() for key, value in found.items()}
-        path = self.folder / "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet".format(**place)
-        _write_table(path, pa.table({key: [value] for key, value in row.items()}))
+        _write_table(self._episode_path(place), pa.table({key: [value] for key, value in row.items()}))
 
     def _task(self, task: str) -> int:
         import pyarrow as pa
@@ -172,11 +171,36 @@ class DataSet:
         self.info["total_tasks"] = len(tasks)
         return int(tasks.index(task))
 
-    def _add_statistics(self, stats: dict[str, dict[str, Any]]) -> None:
+    def _add_statistics(self, stats: dict[str, dict[str, Any]], frames: int, episodes: int) -> None:
+        """Join an episode's statistics with those of the frames and episodes before it."""
         path = self.folder / "meta" / "stats.json"
         before = _read_json(path) if path.exists() else {}
+        if before and before.get("index", {}).get("count") != [frames]:  # a kill came between this file and info.json
+            before = self._joined(episodes)
         merged = {name: merge(before[name], found) if name in before else found for name, found in stats.items()}
         _write_json(path, merged)
+
+    def _joined(self, episodes: int) -> dict[str, dict[str, Any]]:
+        """Join the statistics of the first so many episodes, each of which has its own in its file."""
+        import pyarrow.parquet as pq
+
+        joined: dict[str, dict[str, Any]] = {}
+        for number in range(episodes):
+            (row,) = pq.read_table(self._episode_path(_place(number))).to_pylist()
+            own: dict[str, dict[str, Any]] = {}
+            for key, value in row.items():
+                if key.startswith("stats/"):
+                    name, _, what = key.removeprefix("stats/").rpartition("/")
+                    own.setdefault(name, {})[what] = value
+            joined = {name: merge(joined[name], found) if name in joined else found for name, found in own.items()}
+        return joined
+
+    def _episode_path(self, place: dict[str, int]) -> Path:
+        return self.folder / "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet".format(**place)
+
+
+def _place(episode: int) -> dict[str, int]:
+    return {"chunk_index": episode // FILES_PER_CHUNK, "file_index": episode % FILES_PER_CHUNK}
 
 
 def statistics(column: Column) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _LEVELS = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR"}
 
 
 def write_rerun(path: Path, episode: Episode) -> int:
-    """Write a recording; only its owner can read it. A file there is replaced.
+    """Write a recording; only its owner can read it. A file there is replaced once the new one is whole.
 
     Args:
         path: of the .rrd file.
@@ -43,8 +44,15 @@ def write_rerun(path: Path, episode: Episode) -> int:
     import rerun
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    os.chmod(path, 0o600)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:60]}.") as folder:
+        part = Path(folder, "part.rrd")
+        part.touch(mode=0o600)
+        count = _write(rerun, part, episode)
+        os.replace(part, path)
+    return count
+
+
+def _write(rerun: Any, path: Path, episode: Episode) -> int:
     recording = rerun.RecordingStream("phonotaxis", recording_id=episode.metadata.get("run_id", episode.path.stem))
     recording.save(str(path))
     converter = _Converter(rerun, recording, episode)

@@ -13,6 +13,7 @@ import yaml
 from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.compatibility import array_mismatches
 
 # Radius of the ring in millimetres, microphones on it, microphones in its centre, raw channels, channels in all.
 DATA_SHEETS: dict[str, tuple[float, int, int, list[int], int]] = {
@@ -74,6 +75,19 @@ def test_an_array_without_a_word_about_it_is_omnidirectional() -> None:
 def test_a_directivity_survives_json(name: str) -> None:
     array = load(name)
     assert MicrophoneArray.model_validate_json(array.model_dump_json()) == array
+
+
+def test_a_direction_of_any_length_is_the_same_one() -> None:
+    """So that a policy's contract and a robot's file may write it each in its own way."""
+    plates = [
+        build(MicrophoneArray, fields(directivity={"kind": "plate", "radius_m": 0.1, "normal": normal}), "mine")
+        for normal in ([0.0, 3.0, 4.0], [0.0, 0.3, 0.4], [0.0, 0.6, 0.8])
+    ]
+    assert not array_mismatches(plates[0], plates[1])
+    assert plates[0].directivity.normal == pytest.approx((0.0, 0.6, 0.8))
+    assert plates[2].directivity.normal == (0.0, 0.6, 0.8)
+    again = [MicrophoneArray.model_validate_json(plate.model_dump_json()) for plate in plates]
+    assert again == plates
 
 
 @pytest.mark.parametrize(

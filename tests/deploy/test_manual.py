@@ -13,6 +13,7 @@ from phonotaxis.configs.compatibility import mismatches
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.devices import CameraPipeline, HardwareDevices
 from phonotaxis.configs.robot import load_robot
+from phonotaxis.configs.trained import trainings
 from phonotaxis.export.bundle import Bundle, read_bundle
 from phonotaxis.export.for_robot import beyond_training, contract_for, met_in
 from phonotaxis.export.shipped import shipped_policy
@@ -43,7 +44,7 @@ def test_the_robot_of_the_manual_carries_the_shipped_policy_written_for_it(
     text = example(page)
     (tmp_path / "rover.yaml").write_text(text)
     robot = load_robot(str(tmp_path / "rover.yaml"))
-    met = met_in(bundle.provenance["training"], bundle.contract)
+    met = met_in(trainings(bundle.provenance), bundle.contract)
     contract = contract_for(bundle.contract, robot, met)
     assert mismatches(contract, robot) == []
     assert beyond_training(contract, met) == []

@@ -19,12 +19,23 @@ from phonotaxis.deploy.messages import decode_tensor, encode_tensor
 from phonotaxis.deploy.records import Message
 from phonotaxis.deploy.recover import rewrite
 from phonotaxis.deploy.replay import ReplayReport, check
+from phonotaxis.deploy.replay_report import Mismatch
 from phonotaxis.deploy.steps import action_name, step_dict
 from phonotaxis.export.bundle import Bundle
 from phonotaxis.export.engines import open_engine
 
 STEP = 5
 Change = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def test_the_summary_counts_steps_and_statuses_apart() -> None:
+    step, status = Mismatch(3, "logits", "1", "2"), Mismatch(4, "safety.v_mps", "1", "2")
+    for found, said in (
+        ((step,), "1 of 9 steps differ; first step 3"),
+        ((status, status), "2 of 40 statuses of the guardian differ; first step 4"),
+        ((step, status), "1 of 9 steps and 1 of 40 statuses of the guardian differ; first step 3"),
+    ):
+        assert str(ReplayReport("e", "b", 9, found, True, 0.0, "", 40)).startswith(said)
 
 
 def replayed(

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
-from phonotaxis.envs.episodes import FOREVER_S, draw_episode
 from phonotaxis.envs.acoustics.field import SourceField
+from phonotaxis.envs.episodes import FOREVER_S, draw_episode
 from phonotaxis.envs.library import Library, WalkField, load_scene
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.world import World

@@ -15,6 +15,7 @@ from phonotaxis.configs.compatibility import check_compatible, mismatches
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.configs.suite import load_suite
+from phonotaxis.configs.trained import trainings
 from phonotaxis.export.bundle import Bundle, open_bundle
 from phonotaxis.export.engines import open_engine
 from phonotaxis.export.for_robot import Met, beyond_training, contract_for, met_in
@@ -54,7 +55,7 @@ def own() -> Contract:
 
 @pytest.fixture(scope="module")
 def met(own: Contract) -> Met:
-    return met_in({"lanes": [{"task": _task("audiogoal-v1")}, {"task": _task("audiogoal-robot-v1")}]}, own)
+    return met_in([{"lanes": [{"task": _task("audiogoal-v1")}, {"task": _task("audiogoal-robot-v1")}]}], own)
 
 
 def test_what_training_met_is_told_by_all_its_lanes(met: Met) -> None:
@@ -68,15 +69,21 @@ def test_what_training_met_is_told_by_all_its_lanes(met: Met) -> None:
     assert met.view_deg == (87.0, 58.0)
 
 
+def test_what_came_of_several_trainings_met_what_each_did(met: Met, own: Contract) -> None:
+    """Such as one of many lanes that reinforcement on one of them, in lanes of its own, went on with."""
+    first, then = _task("audiogoal-robot-v1"), _task("audiogoal-v1")
+    assert met_in([{"task": then, "ppo": {"lanes": [{"task": then}]}}, {"task": first}], own) == met
+
+
 def test_a_training_of_one_task_and_none_at_all(own: Contract) -> None:
-    assert met_in({"task": _task("audiogoal-v1", step_m=0.1)}, own).steps_m == pytest.approx((0.1, 0.1))
+    assert met_in([{"task": _task("audiogoal-v1", step_m=0.1)}], own).steps_m == pytest.approx((0.1, 0.1))
     turns, at_once = (own.body.max_w_radps * 0.25,) * 2, (0.0, 0.0)
-    assert met_in({}, own) == Met((own.array,), (0.25, 0.25), turns, at_once, at_once, at_once, 0.6, None)
+    assert met_in([], own) == Met((own.array,), (0.25, 0.25), turns, at_once, at_once, at_once, 0.6, None)
 
 
 def test_what_a_lane_draws_counts_from_end_to_end(own: Contract) -> None:
     drawn = {"latency_s": [0.1, 0.2], "max_acceleration_mps2": [2.0, 4.0], "max_angular_acceleration_radps2": 3.0}
-    met = met_in({"task": _task("audiogoal-v1", randomise=drawn)}, own)
+    met = met_in([{"task": _task("audiogoal-v1", randomise=drawn)}], own)
     assert met.latencies_s == (0.1, 0.2)
     assert met.ramps_s == (0.25, 0.5)
     assert met.turn_ramps_s == pytest.approx((own.body.max_w_radps / 3.0,) * 2)
@@ -161,7 +168,7 @@ def shipped() -> Bundle:
 def test_the_shipped_policy_runs_on_a_rover(shipped: Bundle) -> None:
     """Its weights are those that were shipped, its constants the rover's: bundle and network say the same."""
     rover = _rover()
-    contract = contract_for(shipped.contract, rover, met_in(shipped.provenance["training"], shipped.contract))
+    contract = contract_for(shipped.contract, rover, met_in(trainings(shipped.provenance), shipped.contract))
     check_compatible(contract, rover)
     policy = restored_policy(shipped, contract)
     written = open_bundle(export_policy(policy, {}))

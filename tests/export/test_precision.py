@@ -167,4 +167,8 @@ def test_a_bundle_of_another_network_is_refused(bundle: Bundle) -> None:
     nameless = open_bundle(seal(model.SerializeToString(), bundle.contract, bundle.provenance))
     with pytest.raises(BundleError, match=r"'mind\.moment\.weight' is absent"):
         restored_policy(nameless)
-    assert isinstance(model, onnx.ModelProto)
+    words = bare_model(bundle)
+    words.graph.initializer.append(onnx.helper.make_tensor("weight.log_std", onnx.TensorProto.STRING, [1], [b"loud"]))
+    stranger = open_bundle(seal(words.SerializeToString(), bundle.contract, bundle.provenance))
+    with pytest.raises(BundleError, match="doesn't fit this version's network"):
+        restored_policy(stranger)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from phonotaxis.commands.provenance import provenance
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.trained import trainings
 from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import CheckpointError, has_checkpoint, load_checkpoint
 from phonotaxis.policies.collect import Collector
@@ -124,6 +126,21 @@ def test_a_training_begins_with_anothers_weights(make_config: MakeConfig, tmp_pa
     for policy in (again.policy, again.average):
         assert all(torch.equal(value, first.average.state_dict()[name]) for name, value in policy.state_dict().items())
     assert again.rounds == 0
+
+
+def test_what_a_policy_was_trained_on_before_is_kept(make_config: MakeConfig, tmp_path: Path) -> None:
+    ImitationTrainer(make_config(seed=3), tmp_path / "a").save()
+    first = load_checkpoint(tmp_path / "a")
+    second = ImitationTrainer(make_config(seed=4), tmp_path / "b")
+    second.start_from(first.policy(), first.trainings)
+    second.save()
+    third = ImitationTrainer(make_config(seed=5), tmp_path / "b")
+    third.resume()
+    third.save()
+    saved = load_checkpoint(tmp_path / "b")
+    assert [config["seed"] for config in saved.trainings] == [5, 3]
+    assert trainings(provenance(saved)) == saved.trainings
+    assert trainings(provenance(first)) == (first.config,)
 
 
 def test_a_map_is_added_to_a_policy_without_one(make_config: MakeConfig, tmp_path: Path) -> None:

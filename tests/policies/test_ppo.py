@@ -134,7 +134,9 @@ def test_a_tuning_that_is_gone_on_with_adds_up_and_meets_other_episodes(
     again = tune(once, _config(task, frames=32), tmp_path / "b")
     fresh = dataclasses.replace(once, counters={})
     other = tune(fresh, _config(task, frames=32, seed=2**32 + 1), tmp_path / "c")
-    assert load_checkpoint(tmp_path / "b").counters["ppo_frames"] == 64
+    twice = load_checkpoint(tmp_path / "b")
+    assert twice.counters["ppo_frames"] == 64
+    assert twice.before == once.trainings
     assert seeds == [0, 32, 1]  # its draws are others too, and numpy takes 32 bits
     assert any(not torch.equal(value, other.state_dict()[name]) for name, value in again.state_dict().items())
 

@@ -62,7 +62,7 @@ def _head(policy: Policy) -> dict[str, torch.Tensor]:
 def test_the_policy_beneath_stays_and_the_head_learns(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
     base = _base(task, tiny)
     told: list[PreferProgress] = []
-    trainer = PreferenceTrainer(base, task, CONFIG, tmp_path, {"seconds": 7.0})
+    trainer = PreferenceTrainer(base, task, CONFIG, tmp_path, {"seconds": 7.0}, before=({"seed": 3},))
     new = {name: value.clone() for name, value in _head(trainer.policy).items()}
     policy = trainer.run(told.append)
     assert all(torch.equal(policy.state_dict()[name], value) for name, value in base.state_dict().items())
@@ -75,6 +75,7 @@ def test_the_policy_beneath_stays_and_the_head_learns(task: AudioGoalTask, tiny:
     assert saved.counters["seconds"] == 7.0
     assert saved.counters["prefer_rounds"] == 2
     assert saved.config["task"] == task.model_dump(mode="json")
+    assert saved.before == ({"seed": 3},)
     assert all(torch.equal(saved.policy().state_dict()[name], value) for name, value in policy.state_dict().items())
 
 

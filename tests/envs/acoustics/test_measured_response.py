@@ -11,10 +11,12 @@ import pytest
 
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.noise import Noise, RobotNoise
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS
 from phonotaxis.envs.acoustics.directivity import Directivity, build_directivity, direction_grid, interpolate_fir
 from phonotaxis.envs.acoustics.directivity_models import rigid_sphere_response
 from phonotaxis.envs.acoustics.measured_response import MeasuredDirectivity, Measurement
+from phonotaxis.envs.acoustics.noise import NoiseSource
 
 FILE_RATE_HZ = 48000
 TAPS = 256
@@ -97,6 +99,19 @@ def test_the_common_delay_is_read_where_microphones_face_the_sound() -> None:
     measurement = Measurement(direction, np.stack(responses, 1), np.zeros((len(direction), 2)), FILE_RATE_HZ)
     estimate_s = MeasuredDirectivity(measurement, 0.0875 * outward, None).common_delay_s
     assert 16000 * abs(estimate_s - COMMON_S) < 0.03
+
+
+def test_noise_is_heard_through_the_file_as_it_is_now(tmp_path: Path) -> None:
+    path, quieter = tmp_path / "mine.npz", free_field()
+    ours = array({"kind": "measured", "path": str(path), "common_delay_s": COMMON_S})
+    np.savez(path, **quieter)
+    before = NoiseSource(ours, 16000, Noise(robot=RobotNoise(fan_dba=40.0))).bank
+    quieter["response"][:, 0] *= 0.5
+    quieter["response"][:, 1:] *= 2.0
+    np.savez(path, **quieter)
+    now = NoiseSource(ours, 16000, Noise(robot=RobotNoise(fan_dba=40.0))).bank
+    loudness = [np.sqrt(np.mean(bank[0].astype(float) ** 2, axis=1)) for bank in (before, now)]
+    assert loudness[1][1] / loudness[1][0] > 2.0 * loudness[0][1] / loudness[0][0]
 
 
 @pytest.mark.parametrize(
