@@ -47,7 +47,7 @@ class ImitationConfig(InLanes):
     expert_share_at_end: float = Field(default=0.15, ge=0, le=1)
     stop_within: float = Field(default=0.7, gt=0, le=1)
     checkpoint_every_s: float = Field(default=30.0, gt=0)
-    validate_every_minutes: float = Field(default=0.0, ge=0)
+    validate_every_minutes: float = Field(default=20.0, ge=0)
     validation_episodes: int = Field(default=40, ge=1)
 
     @model_validator(mode="after")

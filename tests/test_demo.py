@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from phonotaxis.demo import DemoError, demo_task, main
+from phonotaxis.demo import DemoError, demo_task, line, main
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -62,6 +62,25 @@ def test_it_doesnt_empty_a_folder_of_others(tmp_path: Path) -> None:
     with pytest.raises(DemoError, match="holds other files"):
         main(out=tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_folder_is_emptied_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also behind a link, as on a machine whose results lie on another disk."""
+    disk, out = tmp_path / "disk", tmp_path / "demo"
+    (disk / "train").mkdir(parents=True)
+    (disk / "train" / "weights").write_text("of the last time")
+    (disk / ".phonotaxis-demo").touch()
+    (tmp_path / "kept.txt").write_text("not the demo's")
+    (disk / "elsewhere").symlink_to(tmp_path / "kept.txt")
+    out.symlink_to(disk)
+    monkeypatch.setattr(line.Demo, "run", lambda own: {})
+    assert main(out=out) == {}
+    assert out.is_symlink()
+    assert [entry.name for entry in disk.iterdir()] == [".phonotaxis-demo"]
+    assert (tmp_path / "kept.txt").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(DemoError, match="is a file; give a folder"):
+        main(out=tmp_path / "file")
 
 
 def test_inputs_are_read_before_the_last_result_goes(house: Path, recordings: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ import pytest
 from phonotaxis import cli
 from phonotaxis.commands import train
 from phonotaxis.figures import document
+from phonotaxis.policies.checkpoint import has_checkpoint
 from phonotaxis.policies.imitation import Progress
 
 # As small as a training can be: what is tested is what happens to it, not what it learns.
 SMALL = """
+checkpoint_every_s: 0.1
+validate_every_minutes: 0
 minutes: 30
 worlds: 2
 chunk: 4
@@ -43,13 +47,15 @@ task:
 """
 
 
-@pytest.fixture(scope="module", params=[signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
-def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+def stopped_by(number: signal.Signals, folder: Path) -> tuple[int, str]:
     """Start a training as a script does in the background, with Ctrl-C ignored, and stop it after its first round.
 
-    Returns its folder, exit code and last words.
+    The signals that a terminal and a batch system send go to its collector too. SIGKILL goes to the training alone:
+    its collector has to end with it, for until then the pipe that is read here stays open.
+
+    Returns:
+        Exit code and last words.
     """
-    folder = tmp_path_factory.mktemp("train")
     (folder / "small.yaml").write_text(SMALL)
     command = [sys.executable, "-m", "phonotaxis.cli", "train"]
     command += ["--config", str(folder / "small.yaml"), "--out", str(folder / "run")]
@@ -63,25 +69,39 @@ def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     assert process.stderr is not None
     first = process.stderr.readline()
     assert first.startswith("training: "), first + process.stderr.read()
-    os.killpg(process.pid, request.param)  # to its collector too, as a terminal and a batch system do
+    if number == signal.SIGKILL:
+        while not has_checkpoint(folder / "run"):
+            time.sleep(0.1)
+        process.kill()
+    else:
+        os.killpg(process.pid, number)
     _, words = process.communicate(timeout=120)
-    return folder / "run", process.returncode, words
+    return process.returncode, words
 
 
-def test_who_stops_a_training_leaves_a_checkpoint_and_says_how_to_go_on(interrupted: tuple[Path, int, str]) -> None:
-    folder, code, words = interrupted
-    assert code == 130
-    assert f"`phonotaxis train --out {folder} --resume` goes on" in words
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kill a training, its collector alive, once it has saved; returns its folder."""
+    folder = tmp_path_factory.mktemp("train")
+    code, words = stopped_by(signal.SIGKILL, folder)
+    assert code == -signal.SIGKILL
     assert "Traceback" not in words
-    assert any(folder.iterdir())
+    return folder / "run"
 
 
-def test_a_training_goes_on_with_its_own_configuration(
-    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
+def test_who_stops_a_training_leaves_a_checkpoint_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    code, words = stopped_by(number, tmp_path)
+    assert code == 130
+    assert f"`phonotaxis train --out {tmp_path / 'run'} --resume` goes on" in words
+    assert "Traceback" not in words
+    assert has_checkpoint(tmp_path / "run")
+
+
+def test_a_training_goes_on_with_its_own_configuration(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from phonotaxis.policies.checkpoint import load_checkpoint
 
-    folder = interrupted[0]
+    folder = killed
     before = load_checkpoint(folder)
     minutes = before.counters["seconds"] / 60 + 0.01
     assert cli.run(["train", "--out", str(folder), "--resume", "--minutes", str(minutes), "--json"]) == 0
@@ -92,8 +112,8 @@ def test_a_training_goes_on_with_its_own_configuration(
     assert after.config["worlds"] == 2
 
 
-def test_a_training_is_not_overwritten(interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["train", "--out", str(interrupted[0])]) == 1
+def test_a_training_is_not_overwritten(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--out", str(killed)]) == 1
     err = capsys.readouterr().err
     assert "--resume goes on with it, --out takes another folder" in err
     assert len(err.splitlines()) == 1
@@ -139,13 +159,11 @@ def test_a_wrong_configuration_names_the_key(tmp_path: Path, capsys: pytest.Capt
     assert "mine.yaml: wolrds: unknown key; did you mean 'worlds'?" in capsys.readouterr().err
 
 
-def test_an_exported_training_is_a_bundle(
-    interrupted: tuple[Path, int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_exported_training_is_a_bundle(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from phonotaxis.export.bundle import read_bundle
 
     out = tmp_path / "new" / "policy.onnx"
-    assert cli.run(["export", str(interrupted[0]), "--out", str(out), "--json"]) == 0
+    assert cli.run(["export", str(killed), "--out", str(out), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)["figures"]
     bundle = read_bundle(out)
     assert figures["sha256"]["value"] == bundle.sha256
@@ -154,7 +172,7 @@ def test_an_exported_training_is_a_bundle(
 
 
 def test_a_training_begins_with_a_bundles_weights(
-    interrupted: tuple[Path, int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -162,10 +180,10 @@ def test_a_training_begins_with_a_bundles_weights(
     from phonotaxis.policies.imitation import ImitationTrainer
 
     bundle, out = tmp_path / "policy.onnx", tmp_path / "on"
-    assert cli.run(["export", str(interrupted[0]), "--out", str(bundle)]) == 0
+    assert cli.run(["export", str(killed), "--out", str(bundle)]) == 0
     monkeypatch.setattr(ImitationTrainer, "run", lambda trainer, show: trainer.save())
     assert cli.run(["train", "--seed", "5", "--out", str(out), "--weights", str(bundle)]) == 0  # its network's sizes
-    exported = load_checkpoint(interrupted[0]).modules["average"]
+    exported = load_checkpoint(killed).modules["average"]
     begun = load_checkpoint(out).modules["policy"]
     assert begun.keys() == exported.keys()
     assert all(torch.equal(value, exported[name]) for name, value in begun.items())
@@ -225,10 +243,8 @@ def test_a_suite_of_ones_own_takes_the_place_of_what_a_file_says(
     assert [trainer.config.validation for trainer in begun] == [load_suite(str(mine)).task_of("validation"), None]
 
 
-def test_a_training_goes_on_with_its_own_task(
-    interrupted: tuple[Path, int, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.run(["train", "--out", str(interrupted[0]), "--resume", "--suite", "audiogoal-v1"]) == 1
+def test_a_training_goes_on_with_its_own_task(killed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--out", str(killed), "--resume", "--suite", "audiogoal-v1"]) == 1
     assert "leave --suite out" in capsys.readouterr().err
 
 
@@ -242,7 +258,9 @@ def test_several_seeds_are_trained_and_gone_on_with(tmp_path: Path, capsys: pyte
     from phonotaxis.policies.validation import BEST
 
     config = tmp_path / "small.yaml"
-    config.write_text(SMALL + "max_frames: 16\nvalidate_every_minutes: 100\nvalidation_episodes: 1\n")
+    config.write_text(
+        SMALL.replace("every_minutes: 0", "every_minutes: 100") + "max_frames: 16\nvalidation_episodes: 1\n"
+    )
     command = ["train", "--config", str(config), "--seed", "3", "--out", str(tmp_path / "run"), "--json"]
     assert cli.run([*command, "--seeds", "1"]) == 0
     (tmp_path / "several").mkdir()
@@ -276,7 +294,7 @@ def test_several_seeds_begin_with_that_of_the_configuration(
 
 
 def test_several_seeds_go_on_as_the_advice_says(
-    interrupted: tuple[Path, int, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The line holds all that the folders don't know: what the seeds to come are, and begin with."""
@@ -294,7 +312,7 @@ def test_several_seeds_go_on_as_the_advice_says(
     command = ["train", "--config", str(config), "--out", str(out), "--seed", "3", "--seeds", "2", "--minutes", "5"]
     with monkeypatch.context() as patch:
         patch.setattr(ImitationTrainer, "run", stop)
-        assert cli.run([*command, "--weights", str(interrupted[0]), "--fields", str(fields)]) == 130
+        assert cli.run([*command, "--weights", str(killed), "--fields", str(fields)]) == 130
     said = re.search("`(phonotaxis train .*)` goes on", capsys.readouterr().err)
     assert said is not None
     trained: list[ImitationTrainer] = []
@@ -304,7 +322,7 @@ def test_several_seeds_go_on_as_the_advice_says(
         (3, 7.0, 2), (4, 7.0, 2),
     ]  # fmt: skip
     assert all(trainer.fields == str(fields) for trainer in trained)
-    given = load_checkpoint(interrupted[0]).modules["average"]
+    given = load_checkpoint(killed).modules["average"]
     assert all(torch.equal(value, given[name]) for name, value in trained[1].policy.state_dict().items())
 
 
@@ -318,10 +336,10 @@ def test_what_a_suites_training_is_measured_on_is_its_suite() -> None:
 
 
 def test_one_training_and_several_seeds_share_no_folder(
-    interrupted: tuple[Path, int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`evaluate` would measure the one and pass over the others."""
-    one, several = interrupted[0], tmp_path / "several"
+    one, several = killed, tmp_path / "several"
     assert cli.run(["train", "--out", str(one), "--seeds", "2", "--minutes", "0.01"]) == 1
     assert "holds one training, and --seeds makes several" in capsys.readouterr().err
     (several / "seed-0").mkdir(parents=True)

@@ -21,7 +21,7 @@ class Trial(NamedTuple):
     Attributes:
         steps: of the open loop, at least.
         episodes: of the closed loop.
-        suite: whose test split they are of; None for the training's task.
+        suite: whose validation split they are of; None for the training's task.
         logged: episodes, or folders of them, that eight bits are calibrated on; none takes the task's.
     """
 

@@ -37,14 +37,25 @@ class ProgressBar:
         )
         self._task = self._bar.add_task(title, total=1.0, note="")
         self._said_at_s = -_PLAIN_EVERY_S
+        self._begun: tuple[float, float] | None = None  # share and time of the first call
 
     def __call__(self, share: float, note: str = "") -> None:
         """Show the share that is done, 0..1, and a few words on how it goes."""
         self._bar.update(self._task, completed=share, note=note)
         now_s = time.monotonic()
+        self._begun = self._begun or (share, now_s)
         if not self.live and (now_s - self._said_at_s >= _PLAIN_EVERY_S or share >= 1.0):
             self._said_at_s = now_s
-            say(f"{self.title}: {100 * share:.0f} %  {note}".rstrip())
+            say(f"{self.title}: {100 * share:.0f} %  {note}{self._left(share, now_s)}".rstrip())
+
+    def _left(self, share: float, now_s: float) -> str:
+        """Say how long it will take, once a hundredth of it tells; at the rate since it began, or went on."""
+        assert self._begun is not None
+        first, begun_s = self._begun
+        if share - first < 0.01 or share >= 1.0:
+            return ""
+        left_s = (now_s - begun_s) * (1.0 - share) / (share - first)
+        return f", {left_s / 60.0:.0f} min left" if left_s >= 90.0 else f", {left_s:.0f} s left"
 
     def __enter__(self) -> ProgressBar:
         """Begin to draw."""

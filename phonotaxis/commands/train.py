@@ -134,7 +134,9 @@ def _train(
 
             def show(progress: Progress) -> None:
                 last[:] = [progress]
-                bar(progress.share, f"success {100 * progress.success:.0f} %, {progress.frames:,} frames")
+                rate = progress.frames / max(progress.seconds, 1e-9)
+                note = f"success {100 * progress.success:.0f} %, {progress.frames:,} frames, {rate:,.0f} a second"
+                bar(progress.share, note)
                 curves.add(progress)
 
             trainer.run(show)

@@ -98,7 +98,7 @@ class Demo:
 
     def train(self) -> Policy:
         """Train by imitation."""
-        config = ImitationConfig(task=self.task, seed=self.seed, minutes=self.minutes)
+        config = ImitationConfig(task=self.task, seed=self.seed, minutes=self.minutes, validate_every_minutes=0.0)
         trainer = ImitationTrainer(config, self.out / "train")
         last: list[Progress] = []
         with ProgressBar("    training (compiles first)") as bar:
@@ -263,6 +263,8 @@ def main(
         SoundError: the recordings can't be used.
     """
     marker = out / ".phonotaxis-demo"
+    if out.exists() and not out.is_dir():
+        raise DemoError(f"{out} is a file; give a folder with --out")
     if out.exists() and any(out.iterdir()) and not marker.exists():
         raise DemoError(f"{out} holds other files; give another folder with --out")
     task = demo_task(map, sounds)
@@ -273,7 +275,19 @@ def main(
         load_scene(task.scenes, 0)
     if sounds is not None:
         sound_table(task)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    _empty(out, marker)
     marker.touch()
     return Demo(task, out, seed, minutes, episodes, longest_s).run()
+
+
+def _empty(folder: Path, but: Path) -> None:
+    """Make a folder, or remove what is in it but for one file: it may be a link, or where a disk is mounted."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != but:
+                entry.unlink()
+    except OSError as error:
+        raise DemoError(f"{folder} can't be emptied ({error.strerror or error}); give another with --out") from None

@@ -8,11 +8,33 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import without_void
+from phonotaxis.configs.suite import overlap
+from phonotaxis.configs.trained import trained_tasks, trainings
+from phonotaxis.envs.sounds import KINDS_OF
+from phonotaxis.export.bundle import read_bundle
+from phonotaxis.export.shipped import shipped_policy
 
 
 @pytest.mark.parametrize("name", presets.names("training"))
 def test_a_shipped_training_loads(name: str) -> None:
     assert presets.load("training", name, ImitationConfig).minutes <= 180.0
+
+
+@pytest.mark.parametrize("name", presets.names("training"))
+def test_a_shipped_training_keeps_off_validation_and_test(name: str) -> None:
+    for lane in presets.load("training", name, ImitationConfig).all_lanes:
+        for split in ("validation", "test"):
+            assert overlap(lane.task, split, KINDS_OF[split]) is None
+
+
+def test_the_shipped_policy_was_trained_off_validation_and_test() -> None:
+    shipped = shipped_policy()
+    assert shipped is not None
+    tasks = [task for config in trainings(read_bundle(shipped).provenance) for task in trained_tasks(config, "shipped")]
+    assert len(tasks) > 1
+    for task in tasks:
+        for split in ("validation", "test"):
+            assert overlap(task, split, KINDS_OF[split]) is None
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def make_config(make_task: Callable[..., AudioGoalTask], tiny: PolicyConfig) -> 
             "batch_chunks": 4,
             "buffer_frames": 1024,
             "episode_steps": 20,
+            "validate_every_minutes": 0.0,
         }
         if "lanes" in changes:
             fields = {name: value for name, value in fields.items() if name not in ("task", "worlds", "episode_steps")}
