@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from phonotaxis.configs.geometry import base_from_camera, pixel_rays
@@ -10,6 +12,22 @@ from phonotaxis.configs.robot import RobotConfig
 FLOOR_TOLERANCE_M = 0.05  # lower than this counts as floor: a threshold, a carpet, the camera's noise
 WATCHED_AHEAD_M = 1.0  # in front of the body: where the floor must be seen
 DROP_M = 0.15  # deeper is no floor: the least stair; a ramp of 8 degrees drops as much on a metre
+HIDDEN_SOONER_M = 0.05  # than is worked out: half a pixel, the odometry's error, a frame's age
+NEAREST_M = 0.05  # what is hardly farther than the nearest belongs to the same thing
+
+
+class Ahead(NamedTuple):
+    """What a frame tells of the way ahead.
+
+    Attributes:
+        clearance_m: how far the body can drive before it touches what is seen; None if that isn't known.
+        hidden_m: of this way, how much is left when the camera sees no more of the nearest thing: it is nearer than the
+            camera measures, or beside or below the image. 0 where it is seen until it is touched, and where there is
+            nothing.
+    """
+
+    clearance_m: float | None
+    hidden_m: float
 
 
 class Clearance:
@@ -26,6 +44,11 @@ class Clearance:
         watched = self._floor_pixels()
         self._watched = np.flatnonzero(watched if watched.any() else self._crossing_pixels())
         self._leaves_m = self._last_depths()
+        # A point p of the camera's frame is seen where all of these times p are at least `_edges_m`.
+        sides = [[0, 0, 1], [camera.fx, 0, camera.cx], [-camera.fx, 0, camera.width - camera.cx]]
+        sides += [[0, camera.fy, camera.cy], [0, -camera.fy, camera.height - camera.cy]]
+        self._sides = np.array(sides, dtype=np.float64) @ pose[:3, :3].T
+        self._edges_m = np.array([camera.min_range_m, 0.0, 0.0, 0.0, 0.0])
 
     def _floor_pixels(self) -> np.ndarray:
         """Bool [pixels]: on an empty floor the pixel would see a spot that the body is about to cover."""
@@ -56,13 +79,17 @@ class Clearance:
         return np.asarray(ahead & (np.abs(points[..., 1]) < self._radius_m))
 
     def __call__(self, depth_m: np.ndarray) -> float | None:
-        """Return how far the body can drive before it touches what is seen, metres.
+        """Return `Ahead.clearance_m` alone."""
+        return self.measure(depth_m).clearance_m
+
+    def measure(self, depth_m: np.ndarray) -> Ahead:
+        """Return how far the body can drive before it touches what is seen, and how long it will be seen.
 
         Args:
             depth_m: float32 [height, width] of the robot's camera, metres along its axis, 0 = unknown.
 
         Returns:
-            The way ahead, from 0 to the camera's range (nothing stands in it); None if too much of the floor
+            A way from 0 to the camera's range (nothing stands in it); None for it if too much of the floor
             just ahead is unknown (something too near to measure, black or of glass may hide there) or isn't there:
             a stair down, the edge of a platform.
         """
@@ -72,13 +99,23 @@ class Clearance:
         height_m = self._eye_m[2] + self._rays[self._watched, 2] * np.where(known, watched, 0.0)
         floor = known & (height_m > -DROP_M)
         if not floor.any() or (~floor).mean() > self._max_unknown:
-            return None
+            return Ahead(None, 0.0)
         near = np.flatnonzero((depth > 0) & (depth <= self._leaves_m))
         points = self._eye_m + self._rays[near] * depth[near, None].astype(np.float64)
         x, y, z = points.T
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():
-            return self._range_m
+            return Ahead(self._range_m, 0.0)
         # a disc moving along x touches a point at lateral offset y when it is sqrt(r^2 - y^2) short of it
         way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
-        return min(self._range_m, max(0.0, float(way_m.min())))
+        nearest = way_m <= way_m.min() + NEAREST_M
+        hidden_m = self._hidden_m(points[hit][nearest], way_m[nearest])
+        return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m)
+
+    def _hidden_m(self, points: np.ndarray, way_m: np.ndarray) -> float:
+        """Return how much of the way is left when the last of some points, float64 [n, 3], leaves the view."""
+        inside = (points - self._eye_m) @ self._sides.T - self._edges_m  # as it drives on, each falls in proportion
+        falls = self._sides[:, 0]
+        seen_m = np.where(falls > 1e-9, np.maximum(inside, 0.0) / np.where(falls > 1e-9, falls, 1.0), np.inf)
+        left_m = float((way_m - seen_m.min(axis=1)).min()) + HIDDEN_SOONER_M
+        return max(0.0, left_m)

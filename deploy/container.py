@@ -45,7 +45,12 @@ class RecordFile:
         """
         self.path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # retention leaves it alone
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # retention leaves it alone
+        except OSError:  # a file system without locks: who can't begin leaves nothing
+            os.close(self._descriptor)
+            path.unlink()
+            raise
         self._at = 0
         self._allocated: int | None = 0  # up to here; None where the file system can't do that
         self.last_words = False

@@ -81,8 +81,9 @@ class Control:
                 self._accept()
             elif link in self._clients:
                 packet = _receive(link)
-                if packet:
-                    found.append((link, _request(packet)))
+                request = _request(packet)
+                if packet and not (request == "arm" and _hung_up(link)):
+                    found.append((link, request))
                 else:
                     self._drop(link)
         return found
@@ -125,6 +126,16 @@ def _receive(link: socket.socket) -> bytes:
         return b""
 
 
+def _hung_up(link: socket.socket) -> bool:
+    """Whether nobody waits for the answer any more: who was told that nothing answers doesn't expect to be obeyed."""
+    try:
+        return link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def _request(packet: bytes) -> str:
     try:
         kind = json.loads(packet)["type"]
@@ -138,6 +149,8 @@ def _answers(path: Path) -> bool:
         probe.settimeout(0.5)
         try:
             probe.connect(str(path))
+        except (TimeoutError, BlockingIOError):
+            return True  # a queue that nobody empties is a guardian's that hangs
         except OSError:
             return False
         return True
@@ -167,6 +180,10 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
         link.settimeout(timeout_s)
         try:
             link.connect(str(path))
+        except (TimeoutError, BlockingIOError) as error:
+            raise ControlError(
+                f"the guardian of '{robot.name}' does not answer ({error}): cut the motors' power"
+            ) from None
         except OSError:
             raise NoGuardian(
                 f"no guardian of robot '{robot.name}' runs ({path}); start `phonotaxis run` first, as this same user"

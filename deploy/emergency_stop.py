@@ -70,6 +70,11 @@ class EmergencyStop:
         except (OSError, ValueError, KeyError, TypeError):
             return "latched (its file can't be read)"
 
+    def look(self) -> str:
+        """Read the latch again where it isn't latched: another process may have written it; returns the reason."""
+        self.reason = self.reason or self._read()
+        return self.reason
+
     def latch(self, reason: str) -> None:
         """Latch, at once in memory and then in the file."""
         self.reason = reason

@@ -70,6 +70,7 @@ class Guardian:
         self._armed_ns = 0
         self._cause = "disarmed"
         self._gone = False
+        self._forbidden = False  # a person said so, and none has armed since
         self.notices: list[str] = []  # of the drive, for the runtime to log and say
         self.motions: list[OdometrySample] = []
         self.allowed = Allowed(0.0, 0.0, "disarmed")
@@ -88,6 +89,7 @@ class Guardian:
                 _integer(message["depth_ns"]),
                 _number(message["clearance_m"]),
                 at_ns,
+                _number(message.get("hidden_m")) or 0.0,  # which logs of before it was told of lack
             )
             return False
         if kind == "command":
@@ -98,7 +100,8 @@ class Guardian:
                 int(message["sequence"]),
             )
         elif kind == "arm":
-            self.arm(at_ns)
+            if not self._forbidden:  # the runtime's word is an older one: of when it was started with --arm
+                self.arm(at_ns)
         elif kind in ("disarm", "stop", "quit"):
             self.disarm({"disarm": "disarmed", "stop": GOAL_REACHED, "quit": "runtime ended"}[kind])
             self.quit = kind == "quit"
@@ -128,7 +131,10 @@ class Guardian:
     def person(self, request: str, at_ns: int) -> tuple[bool, str]:
         """Do what a person asks for; returns whether it was done, and what to tell."""
         if request == "arm":
+            self._forbidden = False
             return self._arm_for_person(at_ns)
+        if request in ("disarm", "emergency_stop"):
+            self._forbidden = True
         if request == "disarm":
             self.disarm("disarmed by a person")
             return True, "disarmed"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from phonotaxis.configs.robot import RobotConfig
+from phonotaxis.deploy.clearance import Ahead
 from phonotaxis.deploy.emergency_stop import robot_key
 from phonotaxis.deploy.guardian_service import MAX_MESSAGE_BYTES
 from phonotaxis.deploy.plain_robot import to_plain
@@ -115,9 +116,10 @@ class GuardianLink:
         """Arm: only ever on a person's word."""
         self._send({"type": "arm"})
 
-    def sensors(self, audio_ns: int | None, depth_ns: int | None, clearance_m: float | None) -> None:
-        """Tell the newest capture times and the free way ahead (None: unknown)."""
-        self._send({"type": "sensors", "audio_ns": audio_ns, "depth_ns": depth_ns, "clearance_m": clearance_m})
+    def sensors(self, audio_ns: int | None, depth_ns: int | None, ahead: Ahead) -> None:
+        """Tell the newest capture times and what the newest frame shows of the way ahead."""
+        times = {"audio_ns": audio_ns, "depth_ns": depth_ns}
+        self._send({"type": "sensors", **times, "clearance_m": ahead.clearance_m, "hidden_m": ahead.hidden_m})
 
     def command(self, v_mps: float, w_radps: float, due_ns: int, sequence: int) -> None:
         """Ask for a setpoint."""
@@ -139,8 +141,12 @@ class GuardianLink:
                 packet = self._link.recv(MAX_MESSAGE_BYTES)
             except BlockingIOError:
                 break
+            except ConnectionResetError:  # told once where it was killed with our words unread; its own still follow
+                continue
             except OSError as error:
                 raise GuardianError(f"the guardian has gone ({error})") from None
+            if not packet and found:
+                break  # its last words first; the next call says that it has gone
             if not packet:
                 raise GuardianError("the guardian has gone; the drive's dead man stops the robot")
             found.append(json.loads(packet))

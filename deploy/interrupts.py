@@ -6,17 +6,18 @@ import signal
 import threading
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def take_interrupts() -> None:
-    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt: drive first, then the log, in words.
+    """Let Ctrl-C, SIGTERM and a terminal's end raise KeyboardInterrupt: drive first, then the log, in words.
 
     Ctrl-C too, since a shell's script starts jobs in the background with that ignored: who then asks a robot to stop by
-    it is to be heard.
+    it is to be heard. SIGHUP not where it is ignored, as under nohup, which is there to outlive the terminal.
     """
     for number in _SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def put_off_interrupts() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from phonotaxis.configs.contract import ACTION
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.agreement import Agreement
-from phonotaxis.deploy.clearance import Clearance
+from phonotaxis.deploy.clearance import Ahead, Clearance
 from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import AudioBlock, OdometrySample, Sensors
 from phonotaxis.deploy.episode import EpisodeWriter
@@ -31,8 +31,9 @@ GUARDIAN_SILENT_NS = NS_PER_S  # it speaks ten times a second
 TELL_NS = 30_000_000  # between two reports of the sensors to the guardian, where nothing is new but samples
 ARM_WAIT_NS, DISARM_WAIT_NS = NS_PER_S, NS_PER_S // 2
 CATCH_UP_NS = 10 * NS_PER_S  # of sound that waited while the log was opened; then the guardian says what is wrong
+ARM_WITHIN_NS = 20 * NS_PER_S  # of the beginning: who said --arm has gone near the robot since, or away
 ODOMETRY_GRACE_NS = 2 * NS_PER_S  # for a drive that only begins to report when the run does
-BEHIND_NS = 150_000_000  # from a block's capture on: steps and sensors' ages go first
+BEHIND_NS = 150_000_000  # later than blocks come at best: steps and sensors' ages go first
 
 BY_HAND = "a person at the guardian's socket or button"
 LATCHED = "the emergency stop is latched, so nothing may be armed"
@@ -70,12 +71,13 @@ class Loop:
         self._next_event = 0  # of the guardian's trace
         self._guardian_ns = self._begun_ns = now_ns()
         self._told_ns = 0
+        self._least_lag_ns = NS_PER_S * 3600
         self._told_depth_ns: int | None = None
         self._complaints: dict[str, str] = {}
         self._agreement = agreement
         self._say, self._log_trouble = say, log.trouble
         self._clearance = Clearance(robot)
-        self._clearance_m: float | None = None
+        self._ahead = Ahead(None, 0.0)
         self._depth_ns: int | None = None
         self._audio_ns: int | None = None
         self._odometry_ns: int | None = None
@@ -102,6 +104,7 @@ class Loop:
             if self._log.failure is not None:
                 raise RunEnd("log_failed", self._log.failure)
             self._tell_log()
+            self._let_arming_lapse(now_ns())
             block = self._sensors.microphones.read_block(READ_TIMEOUT_S)
             self._take_sensors()
             self._take_statuses()
@@ -138,7 +141,7 @@ class Loop:
             implausible = self._complain("camera", self._watches.depth(frame), at_ns) or self._watches.depth.suspicious
             if untimely or implausible:
                 continue  # what is not believed does not renew its age
-            self._clearance_m = self._clearance(frame.depth_m)
+            self._ahead = self._clearance.measure(frame.depth_m)
             self._depth_ns = frame.capture_ns
         self._complain("microphones_device", self._sensors.microphones.fault, at_ns)
         self._complain("microphones_overflow", self._sensors.microphones.overflow, at_ns)
@@ -291,7 +294,9 @@ class Loop:
 
     def _judge_order(self, block: AudioBlock, at_ns: int) -> None:
         """Look at the channels' order, behind the step, which needn't wait; what isn't believed is old."""
-        if at_ns - block.capture_ns > BEHIND_NS:
+        lag_ns = at_ns - block.capture_ns  # with the block's length, the device's latency and the resampler's
+        self._least_lag_ns = min(self._least_lag_ns, lag_ns)
+        if lag_ns - self._least_lag_ns > BEHIND_NS:
             return  # catch up first
         wrong = self._complain("channels", self._watches.order(block), at_ns)
         since_ns = self._watches.order.since_ns
@@ -305,7 +310,7 @@ class Loop:
         if not fresh and at_ns - self._told_ns < TELL_NS:
             return
         self._told_ns, self._told_depth_ns = at_ns, self._depth_ns
-        self._guardian.sensors(self._audio_ns, self._depth_ns, self._clearance_m)
+        self._guardian.sensors(self._audio_ns, self._depth_ns, self._ahead)
 
     def _may_arm(self, audio_ns: int, at_ns: int) -> bool:
         """Tell whether a wanted arming is due: depth has come, and sound that the guardian won't call lost."""
@@ -313,6 +318,18 @@ class Loop:
             return False
         fresh = at_ns - audio_ns <= self._robot.safety.audio_max_age_ms * 1e6
         return fresh or at_ns - self._begun_ns > CATCH_UP_NS
+
+    def _let_arming_lapse(self, at_ns: int) -> None:
+        """End the run where what a wanted arming waits for hasn't come: it must not move off by itself much later.
+
+        Raises:
+            RunEnd: it is too late.
+        """
+        if self._arm_when_sensing and at_ns - self._begun_ns > ARM_WITHIN_NS:
+            missing = "depth image" if self._audio_ns is not None else "sound"
+            within_s = ARM_WITHIN_NS // NS_PER_S
+            raise RunEnd("disarmed", f"no {missing} that may be believed within {within_s} s, so --arm has lapsed; "
+                         "look at what the log says of the sensors, then run again")  # fmt: skip
 
     def _arm(self) -> None:
         """Ask the guardian to arm and wait for its word: who isn't armed must not take a goal for reached.

@@ -7,7 +7,10 @@ each record). Chunks, which only copies have, are taken whole or not at all.
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -72,9 +75,12 @@ def map_file(path: Path) -> memoryview:
     """Map a file into memory for reading.
 
     Raises:
-        OSError: missing or unreadable.
+        OSError: missing, unreadable, or no file: to open a pipe would wait for its writer.
     """
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
         size = file.seek(0, 2)
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
 

@@ -148,7 +148,7 @@ def _compare(
         action, bearing = (decode_tensor(logged["outputs"][name]) for name in (ACTION, BEARING))
         step, before = int(logged["step"]), ran.setpoint(action)
         done, azimuth_rad = action_name(ran, action), float(np.arctan2(bearing[1], bearing[0]))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise EpisodeError(f"{episode.path}: a step in it can't be used ({error!r})") from None
     now = other.setpoint(outputs[ACTION])
     if isinstance(ran.actions, DiscreteActions) and ran.actions == other.actions:

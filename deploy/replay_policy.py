@@ -57,7 +57,7 @@ class PolicyComparison:
         computed = step_dict(self._runner.contract, found.due, found.observation, outputs)
         try:
             odd = self._first_difference(found, computed, outputs)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             odd = ("record", repr(error), "a step's fields")
         if odd is not None:
             self.mismatches.append(Mismatch(number, *odd))

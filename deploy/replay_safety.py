@@ -7,7 +7,7 @@ from typing import Any
 
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy import messages
-from phonotaxis.deploy.clearance import Clearance
+from phonotaxis.deploy.clearance import Ahead, Clearance
 from phonotaxis.deploy.episode_info import EpisodeError
 from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
 from phonotaxis.deploy.guardian_trace import MAX_TRACE_BYTES, TRACE_LOST_EVENT
@@ -43,7 +43,7 @@ class SafetyComparison:
         self._repeated: RepeatedGuardian | None = RepeatedGuardian(robot)
         self._next_event = 0
         self._clearance = Clearance(robot)
-        self._clearances: dict[int, float | None] = {}
+        self._aheads: dict[int, Ahead] = {}
         self._steps: dict[int, dict[str, Any]] = {}
         self._last_step = 0
         self._statuses = self._compared = self._odd = 0
@@ -53,7 +53,7 @@ class SafetyComparison:
     def take(self, topic: str, value: Any) -> None:
         """Take a decoded message."""
         if topic == messages.DEPTH_TOPIC:
-            self._clearances[value.capture_ns] = self._clearance(value.depth_m)
+            self._aheads[value.capture_ns] = self._clearance.measure(value.depth_m)
         elif topic == messages.STEP_TOPIC:
             self._last_step = int(value["step"])
             self._steps[self._last_step] = value
@@ -165,9 +165,10 @@ class SafetyComparison:
         odd: list[tuple[str, str, str]] = []
         if audio_ns is not None and not self._known.any_audio:
             odd += self._unknown("audio_ns", "audio_ns", int(audio_ns))
-        if depth_ns in self._clearances:
-            ours, theirs = self._clearances[depth_ns], message["clearance_m"]
-            odd += [] if self._same_clearance(ours, theirs) else [("clearance_m", str(theirs), str(ours))]
+        if depth_ns in self._aheads:
+            for name, ours in self._aheads[depth_ns]._asdict().items():
+                theirs = message.get(name, ours) if name == "hidden_m" else message[name]  # older logs lack it
+                odd += [] if self._same_way(ours, theirs) else [(name, str(theirs), str(ours))]
         elif depth_ns is not None:
             odd += self._unknown("depth_ns", "depth_ns", int(depth_ns))
         return odd
@@ -178,7 +179,7 @@ class SafetyComparison:
             return []
         return [(quantity, str(number), "nothing of that: the log holds no such record, and lost none there")]
 
-    def _same_clearance(self, ours: float | None, theirs: float | None) -> bool:
+    def _same_way(self, ours: float | None, theirs: float | None) -> bool:
         if ours is None or theirs is None or self._exact:
             return ours == theirs
         return abs(ours - theirs) <= CLEARANCE_TOLERANCE_M

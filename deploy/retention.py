@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from phonotaxis.configs.robot import LogConfig
 from phonotaxis.deploy.episode_ages import EpisodeAges, Now, read_now
 
+LOCK_WITHIN_S = 5.0  # a run that was stopped in the middle of it may hold the lock for ever
 _NAME = re.compile(r"(?P<episode>.+?)(?:\.part(?P<part>[1-9][0-9]{0,5}))?\.mcap")
 _OURS = re.compile(
     r"episode-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?(\.part[1-9][0-9]{0,5})?\.mcap"
@@ -83,17 +85,26 @@ def prune_episodes(
         now: what this computer knows of the time; by default, read.
 
     Returns:
-        The paths deleted.
+        The paths deleted; none where another process is at it for seconds.
     """
-    with _locked(folder):
-        found = sorted(_list(folder), key=lambda kept: (kept.modified_ns, kept.path.name))
-        ages = EpisodeAges(folder, now or read_now(), [kept.path.name for kept in found])
-        deleted = _prune(found, ages, keep, max_age_s, max_bytes)
-        for path in deleted:
-            ages.forget(path.name)
-        if found:
-            with contextlib.suppress(OSError):  # where the disk is full, ages stand still until there is room
-                ages.save()
+    try:
+        with _locked(folder):
+            return _prune_ledger(folder, keep, max_age_s, max_bytes, now)
+    except BlockingIOError:  # whoever is at it deletes by the same rules
+        return []
+
+
+def _prune_ledger(
+    folder: Path, keep: int, max_age_s: float | None, max_bytes: float | None, now: Now | None
+) -> list[Path]:
+    found = sorted(_list(folder), key=lambda kept: (kept.modified_ns, kept.path.name))
+    ages = EpisodeAges(folder, now or read_now(), [kept.path.name for kept in found])
+    deleted = _prune(found, ages, keep, max_age_s, max_bytes)
+    for path in deleted:
+        ages.forget(path.name)
+    if found:
+        with contextlib.suppress(OSError):  # where the disk is full, ages stand still until there is room
+            ages.save()
     return deleted
 
 
@@ -125,10 +136,22 @@ def prune_to(folder: Path, limits: LogConfig) -> list[Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a folder's ledger."""
+    """Let one process at a time change a folder's ledger.
+
+    Raises:
+        BlockingIOError: another one holds it for longer than `LOCK_WITHIN_S`.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    until_s = time.monotonic() + LOCK_WITHIN_S
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

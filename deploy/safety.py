@@ -6,11 +6,11 @@ It holds no clock, no thread and no device, so every case can be tested; the gua
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from phonotaxis.deploy.ramp import Ramp
-from phonotaxis.deploy.way import Way
+from phonotaxis.deploy.way import Mark, Way
 
 if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
@@ -47,12 +47,25 @@ class SensorState:
         depth_ns: capture time of the newest frame; None before the first.
         clearance_m: free way ahead at `depth_ns`; None if unknown.
         heard_ns: when the runtime said so.
+        hidden_m: how much of the free way is left when the camera sees the nearest thing no more, see
+            `clearance.Ahead`.
     """
 
     audio_ns: int | None
     depth_ns: int | None
     clearance_m: float | None
     heard_ns: int
+    hidden_m: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """The nearest thing that a frame showed: how far it was and will be hidden, and where the robot was then."""
+
+    clearance_m: float
+    hidden_m: float
+    frame_ns: int
+    seen_from: Mark
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class SafetyFilter:
         self._v = Ramp(limits.max_acceleration_mps2, limits.max_jerk_mps3)
         self._w = Ramp(limits.max_angular_acceleration_radps2, limits.max_angular_jerk_radps3)
         self._way = Way()
+        self._nearest: _Nearest | None = None
 
     def arm(self) -> None:
         """Let commands through from now on: a person's act."""
@@ -121,6 +135,8 @@ class SafetyFilter:
         """
         passed_s = 0.0 if self._last_ns is None else (now_ns - self._last_ns) * 1e-9
         self._way.drive(max(0.0, self._last.v_mps), self._last.w_radps, passed_s, now_ns)
+        if sensors is not None:
+            self._look(sensors)
         reason = self.stop_reason(command, now_ns, sensors)
         if reason or command is None or sensors is None:
             allowed = Allowed(0.0, 0.0, reason)
@@ -172,6 +188,27 @@ class SafetyFilter:
             reason = "acceleration limit"
         return Allowed(ramped_v, ramped_w, reason)
 
+    def _look(self, sensors: SensorState) -> None:
+        """Take the nearest thing of a new frame, unless the last one's is still ahead, where no frame shows it."""
+        if sensors.depth_ns is None or sensors.clearance_m is None:
+            return
+        before = self._nearest
+        if before is not None and before.frame_ns == sensors.depth_ns:
+            return
+        here = self._way.mark(sensors.depth_ns)
+        self._nearest = _Nearest(sensors.clearance_m, sensors.hidden_m, sensors.depth_ns, here)
+        if before is not None and before.hidden_m > 0.0 and before.seen_from.turned_to(here) <= MAX_TURN_RAD:
+            left_m = before.clearance_m - before.seen_from.forward_to(here)
+            if left_m < min(before.hidden_m, sensors.clearance_m):
+                self._nearest = replace(before, frame_ns=sensors.depth_ns)
+
+    def _hidden_way_m(self) -> float:
+        """Return the way to what was seen ahead, and may be seen no more; infinite once the robot has turned away."""
+        nearest, now = self._nearest, self._way.now
+        if nearest is None or nearest.hidden_m <= 0.0 or nearest.seen_from.turned_to(now) > MAX_TURN_RAD:
+            return math.inf
+        return nearest.clearance_m - nearest.seen_from.forward_to(now)
+
     def _way_known(self, sensors: SensorState) -> bool:
         """Whether the newest frame shows what lies ahead now: the robot may have turned away from that."""
         if sensors.clearance_m is None or sensors.depth_ns is None:
@@ -186,7 +223,8 @@ class SafetyFilter:
         """
         if sensors.clearance_m is None or sensors.depth_ns is None or not self._way_known(sensors):
             return 0.0
-        free_m = sensors.clearance_m - self._way.since(sensors.depth_ns) - self._limits.obstacle_margin_m
+        seen_m = sensors.clearance_m - self._way.since(sensors.depth_ns)
+        free_m = min(seen_m, self._hidden_way_m()) - self._limits.obstacle_margin_m
         braking = self._drive.max_acceleration_mps2
         if free_m <= 0.0 or self._stopping_m(now_ns, braking) > free_m:
             return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from phonotaxis.deploy.clock import now_ns
+from phonotaxis.deploy.clock import NS_PER_S, now_ns
 from phonotaxis.deploy.devices import DriveDevice, DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop
 from phonotaxis.deploy.guardian import Guardian
@@ -13,6 +13,8 @@ from phonotaxis.deploy.safety import Allowed
 
 if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
+
+MOST_EVENTS = 2000  # a second: fifty ticks, at most as many again for commands, and each report of sensors and wheels
 
 
 class TracedDrive:
@@ -73,9 +75,16 @@ class TracedGuardian(Guardian):
     def __init__(self, robot: RobotConfig, drive: DriveDevice, emergency: EmergencyStop, shadow: bool = False) -> None:
         """Start disarmed; see `Guardian`."""
         self.trace = GuardianTrace()
-        self._traced = TracedDrive(drive)
+        self._traced, self._latch_of = TracedDrive(drive), emergency
         self.trace.heard(now_ns(), {"type": "begin", "shadow": shadow, "emergency": emergency.reason})
         super().__init__(robot, self._traced, emergency, shadow)
+
+    def arm(self, at_ns: int) -> str:
+        """Arm, unless the latch holds, which another process may have written; see `Guardian`."""
+        before = self._latch_of.reason
+        if self._latch_of.look() != before:
+            self.trace.heard(at_ns, {"type": "latched", "reason": self._latch_of.reason})
+        return super().arm(at_ns)
 
     def handle(self, message: dict[str, Any], at_ns: int) -> bool:
         """Take a message of the runtime; see `Guardian`."""
@@ -172,12 +181,23 @@ class RepeatedGuardian:
 
     Attributes:
         guardian: None before the trace began.
+        latch: its emergency stop.
     """
 
     def __init__(self, robot: RobotConfig) -> None:
         self._robot = robot
         self._drive = RepeatedDrive()
+        self.latch = _RepeatedLatch("")
         self.guardian: Guardian | None = None
+        self._since_ns, self._events = -NS_PER_S, 0
+
+    def _pace(self, at_ns: int) -> None:
+        """Refuse more events than a guardian has time for, which a stranger's trace may hold: each costs as many."""
+        if not 0 <= at_ns - self._since_ns < NS_PER_S:
+            self._since_ns, self._events = at_ns, 0
+        self._events += 1
+        if self._events > MOST_EVENTS:
+            raise ValueError(f"a guardian's trace of more than {MOST_EVENTS} events in a second")
 
     def take(self, event: list[Any]) -> None:
         """Repeat one event of a trace.
@@ -188,11 +208,15 @@ class RepeatedGuardian:
         at_ns, fields = int(event[0]), event[1] if len(event) > 1 else {"type": "tick"}
         kind = fields["type"]
         if kind == "begin":
-            latch = _RepeatedLatch(str(fields["emergency"]))
-            self.guardian = Guardian(self._robot, self._drive, latch, bool(fields["shadow"]))
+            self.latch = _RepeatedLatch(str(fields["emergency"]))
+            self.guardian = Guardian(self._robot, self._drive, self.latch, bool(fields["shadow"]))
             return
         if self.guardian is None:
             raise ValueError("a guardian's trace that doesn't begin with its beginning")
+        self._pace(at_ns)
+        if kind == "latched":
+            self.latch.latch(str(fields["reason"]))
+            return
         if kind in ("tick", "listen", "person"):
             self._drive.answer(fields)
         if kind == "tick":

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,8 @@ def write_bundle(path: str | Path, data: bytes) -> None:
 
 def _read(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for its writer
+            raise BundleError(f"{path}: not a file; name a bundle, e.g. policy.onnx")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

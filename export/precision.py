@@ -80,7 +80,7 @@ def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     needed: set[str] = set()  # tensors that a later product depends on
     found = []
     for node in reversed(model.graph.node):
-        weighted = node.op_type in _PRODUCTS and node.input[1].startswith(WEIGHT)
+        weighted = node.op_type in _PRODUCTS and len(node.input) > 1 and node.input[1].startswith(WEIGHT)
         later = bool(needed.intersection(node.output))
         if weighted and later:
             found.append(node)

@@ -153,6 +153,18 @@ def test_a_trace_without_its_beginning_is_refused(toy: Any) -> None:
         RepeatedGuardian(simulated_robot(contract.array, contract.camera, "none")).take([5])
 
 
+def test_a_strangers_trace_costs_no_more_than_a_guardian_has_time_for(toy: Any) -> None:
+    from phonotaxis.configs.robot import simulated_robot
+
+    contract = toy.contract()
+    repeated = RepeatedGuardian(simulated_robot(contract.array, contract.camera, "none"))
+    repeated.take([5, {"type": "begin", "emergency": "", "shadow": False}])
+    for _ in range(2000):
+        repeated.take([6])
+    with pytest.raises(ValueError, match="more than 2000 events in a second"):
+        repeated.take([6])
+
+
 class Late(RepeatedDrive):
     """A drive whose reports come late, all at once."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,22 +12,31 @@ from typing import Any
 import pytest
 
 from phonotaxis.deploy import runtime
-from phonotaxis.deploy.interrupts import put_off_interrupts
+from phonotaxis.deploy.interrupts import put_off_interrupts, take_interrupts
 from phonotaxis.deploy.loop import RunEnd
 from phonotaxis.deploy.summary import RunSummary
 
 
 @pytest.fixture(autouse=True)
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("ignored", "raises"), [(False, True), (True, False)])  # the latter under nohup
+def test_a_terminal_that_closes_ends_a_run_in_order(ignored: bool, raises: bool) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    take_interrupts()
+    with pytest.raises(KeyboardInterrupt) if raises else contextlib.nullcontext():
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_passes_and_the_next_acts(number: signal.Signals) -> None:
     put_off_interrupts()
     os.kill(os.getpid(), number)

@@ -116,6 +116,39 @@ def test_arming_waits_for_sound_that_is_fresh_but_not_for_ever(monkeypatch: pyte
     assert loop._may_arm(late_ns - 2 * NS_PER_S, late_ns)  # so that the guardian says what is wrong with the sound
 
 
+@pytest.mark.parametrize(("heard", "missing"), [(None, "sound"), (1, "depth image")])
+def test_an_arming_that_waits_too_long_lapses(monkeypatch: pytest.MonkeyPatch, heard: int | None, missing: str) -> None:
+    """Whoever mends a cable ten minutes later stands before a robot that nobody wants to arm any more."""
+    loop = loop_at(Refusing(armed=True, reason="ok"))
+    at_ns = now_ns()
+    monkeypatch.setattr(loop, "_audio_ns", heard)
+    loop._let_arming_lapse(at_ns + 19 * NS_PER_S)
+    with pytest.raises(RunEnd, match=f"no {missing} that may be believed within 20 s, so --arm has lapsed") as end:
+        loop._let_arming_lapse(at_ns + 21 * NS_PER_S)
+    assert end.value.outcome == "disarmed"
+    monkeypatch.setattr(loop, "_arm_when_sensing", False)  # armed already, or never asked for
+    loop._let_arming_lapse(at_ns + 21 * NS_PER_S)
+
+
+def test_channels_are_judged_where_blocks_come_late_by_their_nature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's latency, long blocks and a resampler's delay add up: only what is later than usual is passed over."""
+    judged: list[int] = []
+
+    class Order:
+        since_ns = None
+
+        def __call__(self, block: AudioBlock) -> str:
+            judged.append(block.capture_ns)
+            return ""
+
+    loop = loop_at(Refusing(armed=False, reason="disarmed"))
+    monkeypatch.setattr(loop, "_watches", SimpleNamespace(order=Order()))
+    for number, lag_ms in enumerate((400, 390, 410, 700, 400)):
+        at_ns = (number + 1) * NS_PER_S
+        loop._judge_order(AudioBlock(np.zeros((6, 400), dtype=np.int16), 0, at_ns - lag_ms * 1_000_000), at_ns)
+    assert len(judged) == 4
+
+
 def test_why_the_drive_has_gone_is_logged_and_said() -> None:
     guardian = Refusing(armed=False, reason="drive gone")
     said: list[str] = []

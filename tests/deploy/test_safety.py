@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phonotaxis.configs.contract import PinholeCamera
 from phonotaxis.configs.geometry import base_from_camera, pixel_rays
 from phonotaxis.configs.robot import DriveConfig, RobotConfig, SafetyLimits, load_robot, simulated_robot
-from phonotaxis.deploy.clearance import FLOOR_TOLERANCE_M, Clearance
+from phonotaxis.deploy.clearance import FLOOR_TOLERANCE_M, HIDDEN_SOONER_M, Clearance
 from phonotaxis.deploy.safety import Command, SafetyFilter, SensorState
 from phonotaxis.deploy.way import Way
 
@@ -151,6 +151,87 @@ def test_the_way_driven_since_the_frame_counts() -> None:
         sensors = SensorState(now_ns, frame_ns, 0.5, now_ns)
         way_m += safety.filter(Command(1.0, 0.0, now_ns, 0), now_ns, sensors).v_mps * 0.02
     assert 0.3 < way_m <= 0.45
+
+
+def _rover() -> RobotConfig:
+    """Mount a camera half a metre up that looks straight ahead, as the README's: near the body it sees no floor."""
+    camera = PinholeCamera(
+        width=424, height=240, fx=223.0, fy=223.0, cx=212.0, cy=120.0, min_range_m=0.3, max_range_m=10.0,
+        mount_xyz_m=(0.1, 0.0, 0.5),
+    )  # fmt: skip
+    robot = load_robot("simulated")
+    return robot.model_copy(
+        update={"camera": robot.camera.model_copy(update={"pinhole": camera}), "safety": SafetyLimits()}
+    )
+
+
+def _hall_with_a_leg(robot: RobotConfig, leg_x_m: float, leg_y_m: float, top_m: float) -> np.ndarray:
+    """Depth, float32 [height, width], of a floor and a leg 4 cm thick; what is nearer than the camera measures is 0."""
+    camera = robot.camera.pinhole
+    pose = base_from_camera(camera)
+    rays, eye = pixel_rays(camera) @ pose[:3, :3].T, pose[:3, 3]
+    with np.errstate(divide="ignore"):
+        floor = np.where(rays[..., 2] < 0, -eye[2] / rays[..., 2], np.inf)
+    away = leg_x_m - eye[0]  # its front stands across the view, at this depth
+    y, z = eye[1] + rays[..., 1] * away, eye[2] + rays[..., 2] * away
+    leg = np.where((np.abs(y - leg_y_m) < 0.02) & (z > 0) & (z < top_m) & (away > 0), away, np.inf)
+    depth = np.minimum(floor, leg)
+    return np.where((depth < camera.max_range_m) & (depth >= camera.min_range_m), depth, 0.0).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("leg_y_m", "top_m", "hidden_m"),
+    [
+        (0.12, 1.0, 0.3 + 0.1 - np.sqrt(0.18**2 - 0.12**2)),  # nearer than the camera measures: 0.3 m before its lens
+        (0.0, 1.0, 0.3 + 0.1 - 0.18),
+        (0.0, 0.2, 0.3 * 223 / 120 + 0.1 - 0.18),  # its top, 0.3 m below the lens, leaves the image at the bottom
+    ],
+)
+def test_a_frame_tells_when_the_nearest_thing_will_be_seen_no_more(
+    leg_y_m: float, top_m: float, hidden_m: float
+) -> None:
+    robot = _rover()
+    ahead = Clearance(robot).measure(_hall_with_a_leg(robot, 1.2, leg_y_m, top_m))
+    assert ahead.clearance_m == pytest.approx(1.2 - np.sqrt(0.18**2 - leg_y_m**2), abs=0.03)
+    assert ahead.hidden_m == pytest.approx(hidden_m + HIDDEN_SOONER_M, abs=0.03)
+
+
+@pytest.mark.parametrize(("leg_y_m", "top_m"), [(0.12, 1.0), (0.0, 0.2), (-0.15, 0.1)])
+def test_a_leg_that_the_camera_sees_no_more_is_still_there(leg_y_m: float, top_m: float) -> None:
+    robot = _rover()
+    clearance, safety = Clearance(robot), _armed(robot)
+    x_m, seen = 0.0, []
+    for tick in range(400):
+        now_ns = NOW + tick * 20 * MS
+        if tick % 5 == 0:
+            ahead, frame_ns = clearance.measure(_hall_with_a_leg(robot, 1.2 - x_m, leg_y_m, top_m)), now_ns
+            seen.append(ahead.clearance_m)
+        sensors = SensorState(now_ns, frame_ns, ahead.clearance_m, now_ns, ahead.hidden_m)
+        allowed = safety.filter(Command(0.4, 0.0, now_ns, 0), now_ns, sensors)
+        x_m += allowed.v_mps * 0.02
+    touches_m = 1.2 - np.sqrt(0.18**2 - leg_y_m**2)
+    assert touches_m - 0.12 < x_m < touches_m
+    assert seen[-1] is None or seen[-1] > 1.0  # the frame alone shows nothing
+    assert (allowed.v_mps, safety.blocked(now_ns)) == (0.0, True)
+    assert allowed.reason in ("obstacle", "way ahead unknown")
+
+
+def test_what_is_hidden_is_forgotten_by_turning_and_where_it_would_be_seen() -> None:
+    safety = _armed(_robot())
+
+    def step(tick: int, clearance_m: float, hidden_m: float, w_radps: float = 0.0) -> float:
+        now_ns = NOW + tick * 20 * MS
+        sensors = SensorState(now_ns, now_ns, clearance_m, now_ns, hidden_m)
+        return safety.filter(Command(0.5, w_radps, now_ns, 0), now_ns, sensors).v_mps
+
+    assert step(0, 0.05, 0.3) < 0.5
+    assert step(1, 5.0, 0.0) < 0.5  # nearer than 0.3 m: the frame can't know
+    for tick in range(2, 30):
+        slowed = step(tick, 5.0, 0.0, w_radps=0.8)
+    assert slowed == 0.5  # it has turned by more than 20 degrees
+    assert step(31, 1.0, 0.3) == 0.5
+    assert step(32, 5.0, 0.0) == 0.5  # a person who stood there, in full view, has gone
+    assert safety._hidden_way_m() == np.inf
 
 
 @pytest.mark.parametrize(("measured_radps", "commanded_radps"), [(0.0, 0.8), (0.8, 0.0), (0.0, -0.8), (-0.8, 0.8)])

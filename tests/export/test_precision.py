@@ -168,7 +168,9 @@ def test_a_bundle_of_another_network_is_refused(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"'mind\.moment\.weight' is absent"):
         restored_policy(nameless)
     words = bare_model(bundle)
-    words.graph.initializer.append(onnx.helper.make_tensor("weight.log_std", onnx.TensorProto.STRING, [1], [b"loud"]))
+    for tensor in words.graph.initializer:
+        if tensor.name == "weight.mind.moment.weight":
+            tensor.CopyFrom(onnx.helper.make_tensor(tensor.name, onnx.TensorProto.STRING, [1], [b"loud"]))
     stranger = open_bundle(seal(words.SerializeToString(), bundle.contract, bundle.provenance))
     with pytest.raises(BundleError, match="doesn't fit this version's network"):
         restored_policy(stranger)

@@ -69,6 +69,7 @@ class Waveshare:
         self._silence = Silence(SILENT_NS, None)
         self._motions: list[OdometrySample] = []
         self._without_ways = 0
+        self._reported = False  # since the port was opened
         self.noise = 0
         self._open()
 
@@ -84,10 +85,12 @@ class Waveshare:
         self._port, self._reader = port, PortReader(port)
         self._lines, self._wheels = LineBuffer(), WheelOdometry(self._config.track_m)
         self._silence, self._without_ways = Silence(SILENT_NS, self._tried_ns + BOOT_NS), 0
+        self._reported = False
         self._set_up(self._tried_ns)
 
     def _set_up(self, at_ns: int) -> None:
         if not self._shadow:
+            self._write_line(b"\n")  # half a line that was left in the board would take the first one with it
             self._write({"T": 136, "cmd": int(self.dead_man_ms)})
         self._write({"T": 143, "cmd": 0})
         self._write({"T": 142, "cmd": FEEDBACK_INTERVAL_MS})
@@ -97,6 +100,8 @@ class Waveshare:
     def command(self, v_mps: float, w_radps: float) -> None:
         """Read what the chassis has said, and set both speeds.
 
+        Nothing turns before it has reported once, with its dead man set behind that.
+
         Raises:
             DriveGone: the port has gone, and a later call opens it again and sets the dead man first; or the chassis
                 has fallen silent, and a later call finds that it reports again; or it has no encoders.
@@ -105,7 +110,7 @@ class Waveshare:
         self._read()
         silent = self._silence.asked(at_ns)
         if at_ns - self._renewed_ns > _RENEW_NS:
-            self._renew(at_ns, silent)
+            self._renew(at_ns, silent or not self._reported)
         if self._without_ways >= WITHOUT_WAYS:
             raise DriveGone(
                 f"{self._config.port}: the chassis reports no ways of its wheels (odl, odr), as boards without "
@@ -117,11 +122,14 @@ class Waveshare:
                 f"{self._config.port}: the chassis has said nothing for {SILENT_NS / 1e9:g} s: is it switched on, and "
                 "are devices.drive.port and baud its own?"
             )
-        self._turn(v_mps, w_radps)
+        if self._reported:
+            self._turn(v_mps, w_radps)
+        else:  # it may still be starting, its dead man unset
+            self._turn(0.0, 0.0)
 
-    def _renew(self, at_ns: int, silent: bool) -> None:
-        """Set the dead man again; a board that was switched off has forgotten the rest, too."""
-        if silent:
+    def _renew(self, at_ns: int, forgotten: bool) -> None:
+        """Set the dead man again; a board that was switched off, or has just begun, has forgotten the rest, too."""
+        if forgotten:
             self._set_up(at_ns)
             return
         self._write({"T": 136, "cmd": int(self.dead_man_ms)})
@@ -164,8 +172,10 @@ class Waveshare:
             raise DriveGone(str(error)) from None
 
     def _write(self, message: dict[str, Any]) -> None:
+        self._write_line(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def _write_line(self, data: bytes) -> None:
         assert self._port is not None
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             written = self._port.write(data)
         except OSError as error:
@@ -187,13 +197,14 @@ class Waveshare:
             said = json.loads(line)
             if said["T"] != FEEDBACK:
                 return
-            if self._silence.heard(at_ns):  # the board may have begun anew, its odometers at 0
+            if self._silence.heard(at_ns) or not self._reported:  # it may have begun anew, its odometers at 0
+                self._reported = True
                 self._wheels = WheelOdometry(self._config.track_m)
                 self._set_up(at_ns)  # and its dead man forgotten, before it is told to move
             self._without_ways = 0 if {"odl", "odr"} <= said.keys() else self._without_ways + 1
             unit_m = self._config.odometer_unit_m
             left_m, right_m = float(said["odl"]) * unit_m, float(said["odr"]) * unit_m
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             self.noise += 1
             return
         if not (math.isfinite(left_m) and math.isfinite(right_m)):

@@ -27,9 +27,16 @@ def board(folder: Path) -> Iterator[Chassis]:
 
 @pytest.fixture
 def drive(folder: Path, board: Chassis) -> Iterator[Waveshare]:
+    """Give a drive whose board has reported, so that it may be told to move."""
     drive = Waveshare(_config(folder), dead_man_ms=100.0)
+    assert _until(lambda: _has_reported(drive))
     yield drive
     drive.close()
+
+
+def _has_reported(drive: Waveshare) -> bool:
+    drive.listen()
+    return drive._reported
 
 
 def _config(folder: Path) -> WaveshareDrive:
@@ -43,12 +50,22 @@ def _until(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
     return condition()
 
 
-def test_it_sets_the_dead_man_before_it_moves_anything(board: Chassis, drive: Waveshare) -> None:
-    assert _until(lambda: board.dead_man_ms == 100.0)
-    assert board.arrivals == []
-    drive.command(0.4, -0.3)
+def test_it_sets_the_dead_man_before_it_moves_anything(folder: Path, board: Chassis) -> None:
+    """Also on a board that is reset by the port's opening, and boots: it has lost what it was told at first."""
+    drive = Waveshare(_config(folder), dead_man_ms=100.0)
+    drive.command(0.4, -0.3)  # at once: no report has been read
     assert _until(lambda: len(board.arrivals) == 1)
-    assert board.arrivals[0][1:] == (0.4, -0.3)
+    assert board.arrivals[0][1:] == (0.0, 0.0)
+    board._reset()
+    assert board.dead_man_ms == 3000.0
+
+    def moves() -> bool:
+        drive.command(0.4, -0.3)
+        return board.arrivals[-1][1:] == (0.4, -0.3)
+
+    assert _until(moves)
+    assert board.dead_man_ms == 100.0
+    drive.close()
 
 
 def test_without_commands_the_board_stops_by_itself(board: Chassis, drive: Waveshare) -> None:
