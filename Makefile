@@ -22,7 +22,9 @@ demo: venv-train  ## from nothing to a robot that finds a sound: runs/demo/repor
 	@$(BIN)/phonotaxis demo $(DEMO_FLAGS)
 
 test: venv  ## lint, format, types, then every test
-	@$(MAKE) --no-print-directory lint format-check types unit
+	@$(MAKE) --no-print-directory lint format-check
+	@$(MAKE) --no-print-directory -j2 types tensorrt
+	@$(MAKE) --no-print-directory unit
 
 lint: venv  ## ruff's rules
 	@$(BIN)/ruff check --quiet . && echo 'lint: clean'

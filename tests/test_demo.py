@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import soundfile
 from PIL import Image
 
 from phonotaxis.demo import DemoError, demo_task, line, main
+from phonotaxis.policies import benchmark
+from phonotaxis.policies.tuning import tune_follower
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -39,7 +42,10 @@ def recordings(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(600)
-def test_the_whole_line_on_the_users_map_and_sounds(house: Path, recordings: Path, tmp_path: Path) -> None:
+def test_the_whole_line_on_the_users_map_and_sounds(
+    house: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "tune_follower", partial(tune_follower, episodes=8))  # 96 take a quarter of a minute
     out = tmp_path / "demo"
     figures = main(house, recordings, out, seed=1, minutes=0.1, episodes=6, longest_s=5.0)
     assert figures["replay_identical"].value is True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-COUNT = 20_000
+COUNT = int(os.environ.get("PHONOTAXIS_FUZZ", "6000"))  # by hand, before a release: 20,000 and more
 PLANTED = """
 import os
 import fuzz_bundles as tool

@@ -31,7 +31,7 @@ def test_one_verdict(repository: Path, tmp_path: Path, devices: int, beside: int
     done = run(repository, tmp_path, devices, beside, "-k", "name")
     assert done.returncode == code
     with_devices, _, alone = done.stdout.splitlines()
-    folders = ("tests/configs", "tests/envs", "tests/policies")
+    folders = ("tests/configs", "tests/envs", "tests/policies", "tests/export")
     assert with_devices == f"with devices: -m pytest tests {' '.join(f'--ignore={each}' for each in folders)} -k name"
     assert alone == f"beside: -m pytest {' '.join(folders)} -k name"
 

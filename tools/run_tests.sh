@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: run_tests.sh PYTHON [PYTEST_FLAGS]. With files or folders among the flags those alone, as pytest does.
 #
-# Half of the tests compute and nothing else: those of worlds, policies and configurations. They run beside the others,
+# Half of the tests compute and nothing else: those of worlds, policies, bundles and configurations. They run beside the others,
 # behind them in priority, for among the others there are robots and devices that run by the clock.
 set -uo pipefail
 python=$1
@@ -13,7 +13,7 @@ for flag in "$@"; do
     fi
 done
 
-computing=(tests/configs tests/envs tests/policies)
+computing=(tests/configs tests/envs tests/policies tests/export)
 log=$(mktemp)
 nice -n 10 "$python" -m pytest "${computing[@]}" "$@" > "$log" 2>&1 &
 beside=$!

@@ -34,7 +34,7 @@ from phonotaxis.envs.hil.pulse import Pulse
 RATE = 16000
 
 
-@pytest.mark.parametrize("late_ms", [-100.0, 0.0, 60.0])
+@pytest.mark.parametrize("late_ms", [-100.0, 60.0])
 def test_a_planted_offset_is_found(pulse: Pulse, late_ms: float) -> None:
     array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
     scene = VirtualCamera(30, 20)
