@@ -21,8 +21,10 @@ from onnx import numpy_helper
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
+from phonotaxis.configs.trained import trainings
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.export.bundle import Bundle, BundleError
+from phonotaxis.policies.checkpoint import Checkpoint
 from phonotaxis.policies.policy import Policy
 
 WEIGHT, CONSTANT, TRANSPOSED = "weight.", "constant.", ".T"
@@ -91,6 +93,24 @@ def restored_policy(bundle: Bundle, contract: Contract | None = None) -> Policy:
         reason = " ".join(str(error).split())[:300]
         raise BundleError(f"{bundle.path}: doesn't fit this version's network ({reason}); export it again") from None
     return policy
+
+
+def as_checkpoint(bundle: Bundle) -> Checkpoint:
+    """Turn a bundle of full precision back into the training it was exported from, as far as it holds that.
+
+    Raises:
+        BundleError: as `restored_policy`.
+    """
+    policy, config = restored_policy(bundle), trainings(bundle.provenance)
+    counters = bundle.provenance.get("counters")
+    return Checkpoint(
+        contract=policy.contract,
+        policy_config=policy.config,
+        modules={"policy": policy.state_dict()},
+        config=config[0] if config else {},
+        counters=dict(counters) if isinstance(counters, dict) else {},
+        before=config[1:],
+    )
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:

@@ -21,9 +21,10 @@ from phonotaxis.policies.senses import Senses
 class FeaturesExtractor(BaseFeaturesExtractor):
     """Turns the observations of a phonotaxis environment into one vector.
 
-    Use it as `PPO("MultiInputPolicy", env, policy_kwargs=policy_kwargs(env))`. It remembers nothing; for a memory take
-    `RecurrentPPO` of sb3-contrib. Waveforms pass through the audio front end in each call, slower than the package's
-    own trainers, where features are computed once.
+    Use it as `PPO("MultiInputPolicy", env, policy_kwargs=policy_kwargs(env))`. It remembers nothing: of a
+    `PolicyConfig` it takes senses, sizes and fusion, no memory and no map. For these take `RecurrentPolicy`
+    (`recurrent.py`) with `RecurrentPPO` of sb3-contrib. Waveforms pass through the audio front end in each call, slower
+    than the package's own trainers, where features are computed once.
     """
 
     def __init__(

@@ -49,6 +49,25 @@ def test_what_tuning_found_is_told_in_one_object(
     }  # fmt: skip
 
 
+def test_the_shipped_bundle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from phonotaxis.export.bundle import read_bundle
+    from phonotaxis.export.shipped import shipped_policy
+    from phonotaxis.export.weights import restored_policy
+
+    given: list[checkpoint.Checkpoint] = []
+    monkeypatch.setattr(ppo, "tune", lambda start, *rest: given.append(start))
+    path = shipped_policy()
+    assert path is not None
+    assert cli.run(["tune", str(path), "--out", str(tmp_path / "out")]) == 0
+    bundle, (start,) = read_bundle(path), given
+    weights = restored_policy(bundle).state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in start.policy().state_dict().items())
+    assert start.trainings[0] == bundle.provenance["training"]
+    assert start.contract == bundle.contract
+
+
 def test_a_training_is_not_overwritten(
     asked: list[PpoConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

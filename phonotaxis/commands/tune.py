@@ -18,7 +18,9 @@ DEFAULT_SUITE = "audiogoal-v1"
 
 
 def tune(
-    start: Annotated[Path, typer.Argument(help="Folder of a training, whose policy is gone on with.")],
+    start: Annotated[
+        Path, typer.Argument(help="Folder of a training, or bundle (.onnx), to go on with.")
+    ],
     suite: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +57,8 @@ def tune(
     from phonotaxis.configs.lanes import suite_tasks, without_void
     from phonotaxis.configs.ppo import PpoConfig
     from phonotaxis.deploy.interrupts import take_interrupts
+    from phonotaxis.export.bundle import read_bundle
+    from phonotaxis.export.weights import as_checkpoint
     from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
     from phonotaxis.policies.ppo import tune as run
 
@@ -67,7 +71,7 @@ def tune(
     given: dict[str, Any] = {
         name: value for name, value in (("seed", seed), ("frames", frames)) if value is not None
     }  # fmt: skip
-    saved = load_checkpoint(start)
+    saved = as_checkpoint(read_bundle(start)) if start.suffix == ".onnx" else load_checkpoint(start)
     if suite is not None:
         given |= {"validation": None} | suite_tasks(suite)
     elif "task" not in base.model_fields_set:
@@ -133,6 +137,7 @@ COMMAND = Command(
     (
         ("phonotaxis tune runs/train --out runs/tuned", "go on by reinforcement on the training's own task"),
         ("phonotaxis tune runs/train --suite audiogoal-hard-v1 --frames 500000", "on another suite, for longer"),
+        ("phonotaxis tune export/shipped.onnx --frames 50000", "the shipped policy, in a checkout of the repository"),
     ),
     needs_arguments=True,
 )

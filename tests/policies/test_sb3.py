@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 
 from phonotaxis.configs import presets
@@ -78,6 +78,19 @@ def test_ppo_learns_with_it() -> None:
     first, _ = model.predict(observation, deterministic=True)
     again, _ = model.predict(observation, deterministic=True)
     assert first == again
+
+
+def test_dqn_takes_it() -> None:
+    """An algorithm of another family, off the policy, with the same extractor."""
+    env = Dummy(_contract())
+    model = DQN(
+        "MultiInputPolicy", env, learning_starts=4, buffer_size=16, batch_size=4, train_freq=2, seed=0,
+        policy_kwargs=policy_kwargs(env, PolicyConfig(audio_hidden=8, audio_size=8, depth_channels=(2, 2))),
+    )  # fmt: skip
+    before = [value.clone() for value in model.q_net.parameters()]
+    model.learn(12)
+    assert isinstance(model.q_net.features_extractor, FeaturesExtractor)
+    assert any(not torch.equal(value, old) for value, old in zip(model.q_net.parameters(), before))
 
 
 def test_class_and_colour_pass_by() -> None:
