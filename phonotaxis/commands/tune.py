@@ -18,9 +18,7 @@ DEFAULT_SUITE = "audiogoal-v1"
 
 
 def tune(
-    start: Annotated[
-        Path, typer.Argument(help="Folder of a training, or bundle (.onnx), to go on with.")
-    ],
+    start: Annotated[Path, typer.Argument(help="Folder of a training, or bundle (.onnx), to go on with.")],
     suite: Annotated[
         str | None,
         typer.Option(
