@@ -124,15 +124,14 @@ def test_a_port_that_vanishes_comes_back_with_its_dead_man_set(board: Chassis, d
     assert board.dead_man_ms == 3000.0
     board.plug()
 
-    def commanded() -> bool:
+    def turning() -> bool:
         try:
             drive.command(0.0, 0.1)
         except DriveGone:
             return False
-        return True
+        return board.arrivals[-1][1:] == (0.0, 0.1)
 
-    assert _until(commanded)
-    assert _until(lambda: board.arrivals[-1][1:] == (0.0, 0.1))
+    assert _until(turning)
     assert board.dead_man_ms == 100.0
 
 
