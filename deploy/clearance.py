@@ -24,10 +24,14 @@ class Ahead(NamedTuple):
         hidden_m: of this way, how much is left when the camera sees no more of the nearest thing: it is nearer than the
             camera measures, or beside or below the image. 0 where it is seen until it is touched, and where there is
             nothing.
+        nearest_x_m: where it is that the body touches first, base frame; 0 where there is nothing.
+        nearest_y_m: likewise.
     """
 
     clearance_m: float | None
-    hidden_m: float
+    hidden_m: float = 0.0
+    nearest_x_m: float = 0.0
+    nearest_y_m: float = 0.0
 
 
 class Clearance:
@@ -99,18 +103,19 @@ class Clearance:
         height_m = self._eye_m[2] + self._rays[self._watched, 2] * np.where(known, watched, 0.0)
         floor = known & (height_m > -DROP_M)
         if not floor.any() or (~floor).mean() > self._max_unknown:
-            return Ahead(None, 0.0)
+            return Ahead(None)
         near = np.flatnonzero((depth > 0) & (depth <= self._leaves_m))
         points = self._eye_m + self._rays[near] * depth[near, None].astype(np.float64)
         x, y, z = points.T
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():
-            return Ahead(self._range_m, 0.0)
+            return Ahead(self._range_m)
         # a disc moving along x touches a point at lateral offset y when it is sqrt(r^2 - y^2) short of it
         way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
         nearest = way_m <= way_m.min() + NEAREST_M
         hidden_m = self._hidden_m(points[hit][nearest], way_m[nearest])
-        return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m)
+        first_x, first_y, _ = points[hit][way_m.argmin()].tolist()
+        return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m, first_x, first_y)
 
     def _hidden_m(self, points: np.ndarray, way_m: np.ndarray) -> float:
         """Return how much of the way is left when the last of some points, float64 [n, 3], leaves the view."""

@@ -49,7 +49,7 @@ class RecordFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # retention leaves it alone
         except OSError:  # a file system without locks: who can't begin leaves nothing
             os.close(self._descriptor)
-            path.unlink()
+            path.unlink(missing_ok=True)
             raise
         self._at = 0
         self._allocated: int | None = 0  # up to here; None where the file system can't do that

@@ -118,8 +118,7 @@ class GuardianLink:
 
     def sensors(self, audio_ns: int | None, depth_ns: int | None, ahead: Ahead) -> None:
         """Tell the newest capture times and what the newest frame shows of the way ahead."""
-        times = {"audio_ns": audio_ns, "depth_ns": depth_ns}
-        self._send({"type": "sensors", **times, "clearance_m": ahead.clearance_m, "hidden_m": ahead.hidden_m})
+        self._send({"type": "sensors", "audio_ns": audio_ns, "depth_ns": depth_ns, **ahead._asdict()})
 
     def command(self, v_mps: float, w_radps: float, due_ns: int, sequence: int) -> None:
         """Ask for a setpoint."""

@@ -27,11 +27,12 @@ def put_off_interrupts() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return  # no other thread may set handlers, and none is interrupted
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes sends it two or three times
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def once(number: int, frame: FrameType | None) -> None:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, once)

@@ -77,7 +77,7 @@ class Loop:
         self._agreement = agreement
         self._say, self._log_trouble = say, log.trouble
         self._clearance = Clearance(robot)
-        self._ahead = Ahead(None, 0.0)
+        self._ahead = Ahead(None)
         self._depth_ns: int | None = None
         self._audio_ns: int | None = None
         self._odometry_ns: int | None = None

@@ -49,6 +49,8 @@ class SensorState:
         heard_ns: when the runtime said so.
         hidden_m: how much of the free way is left when the camera sees the nearest thing no more, see
             `clearance.Ahead`.
+        nearest_x_m: where that is at `depth_ns`, base frame.
+        nearest_y_m: likewise.
     """
 
     audio_ns: int | None
@@ -56,16 +58,33 @@ class SensorState:
     clearance_m: float | None
     heard_ns: int
     hidden_m: float = 0.0
+    nearest_x_m: float = 0.0
+    nearest_y_m: float = 0.0
+
+
+NEAREST = ("hidden_m", "nearest_x_m", "nearest_y_m")  # which the runtime tells since there is a memory of it
+SAME_M = 0.05  # apart, where two frames show the same thing: noise, and the error of the way between them
 
 
 @dataclass(frozen=True)
 class _Nearest:
-    """The nearest thing that a frame showed: how far it was and will be hidden, and where the robot was then."""
+    """The nearest thing that a frame showed.
 
-    clearance_m: float
+    Attributes:
+        x_m: where it was, base frame.
+        y_m: likewise.
+        hidden_m: how much of the way to it is left when it is hidden.
+        seen_from: where the robot was then.
+        frame_ns: of the newest frame that has been looked at since.
+        sure: two frames in a row showed it; one alone may be a camera's error.
+    """
+
+    x_m: float
+    y_m: float
     hidden_m: float
-    frame_ns: int
     seen_from: Mark
+    frame_ns: int
+    sure: bool
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,7 @@ class SafetyFilter:
     def __init__(self, robot: RobotConfig) -> None:
         limits = robot.safety
         self._limits, self._camera, self._drive = limits, robot.camera, robot.drive
+        self._radius_m = robot.radius_m
         self.armed = False
         self._last = Allowed(0.0, 0.0, "disarmed")
         self._last_ns: int | None = None
@@ -94,8 +114,9 @@ class SafetyFilter:
         self._nearest: _Nearest | None = None
 
     def arm(self) -> None:
-        """Let commands through from now on: a person's act."""
+        """Let commands through from now on: a person's act, who may have carried it elsewhere."""
         self.armed = True
+        self._nearest = None
 
     def disarm(self) -> None:
         """Let nothing through any more."""
@@ -145,6 +166,8 @@ class SafetyFilter:
         else:
             self._braked = ""
             allowed = self._limit(command, now_ns, sensors, passed_s)
+        if allowed.v_mps < 0.0:
+            self._nearest = None  # the way is that driven forward
         self._last, self._last_ns = allowed, now_ns
         return allowed
 
@@ -189,25 +212,37 @@ class SafetyFilter:
         return Allowed(ramped_v, ramped_w, reason)
 
     def _look(self, sensors: SensorState) -> None:
-        """Take the nearest thing of a new frame, unless the last one's is still ahead, where no frame shows it."""
+        """Take the nearest thing of a new frame, unless the last one's is hidden by now, and still ahead."""
         if sensors.depth_ns is None or sensors.clearance_m is None:
             return
-        before = self._nearest
+        before, here = self._nearest, self._way.mark(sensors.depth_ns)
         if before is not None and before.frame_ns == sensors.depth_ns:
             return
-        here = self._way.mark(sensors.depth_ns)
-        self._nearest = _Nearest(sensors.clearance_m, sensors.hidden_m, sensors.depth_ns, here)
-        if before is not None and before.hidden_m > 0.0 and before.seen_from.turned_to(here) <= MAX_TURN_RAD:
-            left_m = before.clearance_m - before.seen_from.forward_to(here)
-            if left_m < min(before.hidden_m, sensors.clearance_m):
+        left_m = math.inf if before is None else self._left_m(before, here)
+        same = abs(sensors.clearance_m - left_m) <= SAME_M
+        if before is not None and before.sure and not same and left_m < min(before.hidden_m, sensors.clearance_m):
+            moved = before.seen_from.forward_to(here) > 0.0 or before.seen_from.turned_to(here) > 0.0
+            if moved:  # by itself; what goes away from a robot that stands has gone
                 self._nearest = replace(before, frame_ns=sensors.depth_ns)
+                return
+        at_m = sensors.nearest_x_m, sensors.nearest_y_m
+        self._nearest = _Nearest(*at_m, sensors.hidden_m, here, sensors.depth_ns, same)
+
+    def _left_m(self, thing: _Nearest, here: Mark) -> float:
+        """Return how far the body can drive from a place on before it touches a thing; infinite beside it."""
+        way_m, turn_rad = thing.seen_from.forward_to(here), self._way.turn(thing.seen_from, here)
+        half = 0.5 * turn_rad  # the robot has driven a bend, whose chord points there
+        x, y = thing.x_m - way_m * math.cos(half), thing.y_m - way_m * math.sin(half)
+        cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+        ahead_m, aside_m = cos * x + sin * y, cos * y - sin * x
+        if ahead_m <= 0.0 or abs(aside_m) >= self._radius_m:
+            return math.inf
+        return ahead_m - math.sqrt(self._radius_m**2 - aside_m**2)
 
     def _hidden_way_m(self) -> float:
-        """Return the way to what was seen ahead, and may be seen no more; infinite once the robot has turned away."""
-        nearest, now = self._nearest, self._way.now
-        if nearest is None or nearest.hidden_m <= 0.0 or nearest.seen_from.turned_to(now) > MAX_TURN_RAD:
-            return math.inf
-        return nearest.clearance_m - nearest.seen_from.forward_to(now)
+        """Return the way to what was seen ahead, and may be seen no more."""
+        nearest = self._nearest
+        return math.inf if nearest is None or nearest.hidden_m <= 0.0 else self._left_m(nearest, self._way.now)
 
     def _way_known(self, sensors: SensorState) -> bool:
         """Whether the newest frame shows what lies ahead now: the robot may have turned away from that."""

@@ -193,7 +193,7 @@ class RepeatedGuardian:
 
     def _pace(self, at_ns: int) -> None:
         """Refuse more events than a guardian has time for, which a stranger's trace may hold: each costs as many."""
-        if not 0 <= at_ns - self._since_ns < NS_PER_S:
+        if at_ns - self._since_ns >= NS_PER_S:
             self._since_ns, self._events = at_ns, 0
         self._events += 1
         if self._events > MOST_EVENTS:

@@ -107,6 +107,12 @@ class Way:
         """Return the way driven forward since a time, metres: the longer one of commanded and measured."""
         return self.mark(then_ns).forward_to(self._now)
 
+    def turn(self, then: Mark, later: Mark) -> float:
+        """Return the turn between two marks, radians, counter-clockwise; as told where no wheels report."""
+        if self._wheels:
+            return later.measured_rad - then.measured_rad
+        return later.commanded_rad - then.commanded_rad
+
     def turned_since(self, then_ns: int) -> float:
         """Return by how much the heading has changed since a time, radians: the larger of commanded and measured."""
         return self.mark(then_ns).turned_to(self._now)

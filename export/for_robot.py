@@ -6,11 +6,13 @@ well it then does is another question: what training met is told beside what the
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.compatibility import HEIGHT_TOLERANCE_M, array_mismatches, axes_of, steady_acceleration
 from phonotaxis.configs.contract import Body, Contract, DiscreteActions
 from phonotaxis.configs.randomisation import Range
@@ -58,7 +60,10 @@ def met_in(trainings: Trainings, own: Contract) -> Met:
     Raises:
         ConfigError: a lane's task is none of this version.
     """
-    tasks = [task for training in trainings for task in trained_tasks(training, "training")]
+    tasks = trained_tasks(trainings[0], "training") if trainings else []
+    for training in trainings[1:]:
+        with contextlib.suppress(ConfigError):  # of another version: what it met isn't known
+            tasks += trained_tasks(training, "training")
     lanes = [_met_in_lane(task.contract(), task) for task in tasks] or [_met_in_lane(own, None)]
     views = [lane.view_deg for lane in lanes if lane.view_deg is not None]
     return Met(

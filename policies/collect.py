@@ -171,7 +171,7 @@ _begun: tuple[ImitationConfig, str | None] | None = None  # what it is made of
 
 
 def start_collector(config: ImitationConfig, fields: str | None, parent: int) -> None:
-    """Prepare this process for collecting; Ctrl-C and SIGTERM are the parent's business, its death ends this one.
+    """Prepare this process for collecting; Ctrl-C, SIGTERM and SIGHUP are the parent's business, its death ends this one.
 
     Worlds are made in the first round: what is wrong with a task reaches the parent from there, and not from here.
 
@@ -182,7 +182,11 @@ def start_collector(config: ImitationConfig, fields: str | None, parent: int) ->
     """
     global _begun
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and a batch system send them to the whole group
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # a terminal and a batch system send them to the whole group
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     _begun = config, fields

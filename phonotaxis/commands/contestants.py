@@ -121,11 +121,15 @@ def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
 
     if split == "train":
         return
-    try:
-        tasks = [task for training in trainings for task in trained_tasks(training, name)]
-    except ConfigError:
+    tasks: list[AudioGoalTask] = []
+    unknown = False
+    for training in trainings:
+        try:
+            tasks += trained_tasks(training, name)
+        except ConfigError:
+            unknown = True
+    if unknown:
         say(f"warning: {name} was trained by another version; whether on what tests it can't be told")
-        return
     touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split, KINDS_OF[split])))
     if touched:
         say(f"warning: {name} was trained on what tests it: {'; '.join(touched)}; its figures are not comparable")

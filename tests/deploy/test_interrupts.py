@@ -36,7 +36,13 @@ def test_a_terminal_that_closes_ends_a_run_in_order(ignored: bool, raises: bool)
         os.kill(os.getpid(), signal.SIGHUP)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_closes_may_say_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_off_interrupts()
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_passes_and_the_next_acts(number: signal.Signals) -> None:
     put_off_interrupts()
     os.kill(os.getpid(), number)

@@ -206,7 +206,7 @@ def test_a_leg_that_the_camera_sees_no_more_is_still_there(leg_y_m: float, top_m
         if tick % 5 == 0:
             ahead, frame_ns = clearance.measure(_hall_with_a_leg(robot, 1.2 - x_m, leg_y_m, top_m)), now_ns
             seen.append(ahead.clearance_m)
-        sensors = SensorState(now_ns, frame_ns, ahead.clearance_m, now_ns, ahead.hidden_m)
+        sensors = SensorState(now_ns, frame_ns, ahead[0], now_ns, *ahead[1:])
         allowed = safety.filter(Command(0.4, 0.0, now_ns, 0), now_ns, sensors)
         x_m += allowed.v_mps * 0.02
     touches_m = 1.2 - np.sqrt(0.18**2 - leg_y_m**2)
@@ -216,22 +216,76 @@ def test_a_leg_that_the_camera_sees_no_more_is_still_there(leg_y_m: float, top_m
     assert allowed.reason in ("obstacle", "way ahead unknown")
 
 
-def test_what_is_hidden_is_forgotten_by_turning_and_where_it_would_be_seen() -> None:
+Frame = tuple[float, float, float, float]  # clearance_m, hidden_m, nearest_x_m, nearest_y_m
+NOTHING: Frame = (5.0, 0.0, 0.0, 0.0)
+
+
+def _standing_before(safety: SafetyFilter, x_m: float, y_m: float, hidden_m: float) -> int:
+    """Let it drive 2 cm towards a thing that two frames have shown and a third doesn't; returns the next tick."""
+    way_m = x_m + 0.02 - np.sqrt(0.18**2 - y_m**2)
+    seen: Frame = (way_m, hidden_m, x_m + 0.02, y_m)
+    for tick, frame in enumerate((seen, seen, NOTHING)):
+        _tick(safety, tick, frame, 1.0 if tick else 0.0)
+    return 3
+
+
+def _tick(safety: SafetyFilter, tick: int, frame: Frame, v_mps: float = 0.5, w_radps: float = 0.0) -> float:
+    now_ns = NOW + tick * 20 * MS
+    sensors = SensorState(now_ns, now_ns, frame[0], now_ns, *frame[1:])
+    return safety.filter(Command(v_mps, w_radps, now_ns, 0), now_ns, sensors).v_mps
+
+
+@pytest.mark.parametrize(
+    ("x_m", "y_m", "turn_deg", "is_free"),
+    [
+        (0.28, 0.0, 0.0, False),
+        (0.28, 0.0, 30.0, False),  # 0.14 m aside, of a body of 0.18 m
+        (0.28, 0.0, -30.0, False),
+        (0.28, 0.0, 45.0, True),
+        (0.22, 0.16, -14.0, True),  # a door's post
+        (0.22, 0.16, 14.0, False),
+        (0.22, 0.16, 40.0, False),
+    ],
+)
+@pytest.mark.parametrize("measured", [False, True])
+def test_what_is_hidden_is_passed_once_the_robot_has_turned_away_from_it(
+    x_m: float, y_m: float, turn_deg: float, is_free: bool, measured: bool
+) -> None:
+    safety = _armed(_robot({"latency_s": 0.0}))
+    begun = _standing_before(safety, x_m, y_m, 0.5)
+    steps = max(1, round(abs(turn_deg)))
+    w_radps = float(np.radians(turn_deg)) / (0.02 * steps)
+    for tick in range(begun, begun + steps):
+        if measured:
+            safety.observe_motion(0.0, 0.02 * w_radps, NOW + tick * 20 * MS)
+        _tick(safety, tick, NOTHING, 0.0, w_radps)
+    assert (_tick(safety, begun + steps, NOTHING) == 0.5) == is_free
+
+
+def test_what_a_single_frame_shows_or_what_goes_by_itself_is_not_kept() -> None:
+    near: Frame = (0.05, 0.3, 0.23, 0.0)
     safety = _armed(_robot())
+    assert _tick(safety, 0, near) < 0.5
+    assert _tick(safety, 1, NOTHING) == 0.5  # a camera's error
+    safety = _armed(_robot())
+    for tick in range(5):
+        assert _tick(safety, tick, near, 0.0) == 0.0
+    assert _tick(safety, 5, NOTHING) == 0.5  # somebody stood before a robot that stood
+    safety = _armed(_robot())
+    in_view: Frame = (0.40, 0.1, 0.58, 0.0)
+    assert [_tick(safety, tick, in_view) for tick in range(2)] == [0.5, 0.5]
+    assert _tick(safety, 2, NOTHING) == 0.5
+    assert safety._hidden_way_m() == np.inf  # a person, in full view until then, has gone
 
-    def step(tick: int, clearance_m: float, hidden_m: float, w_radps: float = 0.0) -> float:
-        now_ns = NOW + tick * 20 * MS
-        sensors = SensorState(now_ns, now_ns, clearance_m, now_ns, hidden_m)
-        return safety.filter(Command(0.5, w_radps, now_ns, 0), now_ns, sensors).v_mps
 
-    assert step(0, 0.05, 0.3) < 0.5
-    assert step(1, 5.0, 0.0) < 0.5  # nearer than 0.3 m: the frame can't know
-    for tick in range(2, 30):
-        slowed = step(tick, 5.0, 0.0, w_radps=0.8)
-    assert slowed == 0.5  # it has turned by more than 20 degrees
-    assert step(31, 1.0, 0.3) == 0.5
-    assert step(32, 5.0, 0.0) == 0.5  # a person who stood there, in full view, has gone
-    assert safety._hidden_way_m() == np.inf
+def test_who_arms_it_anew_may_have_carried_it() -> None:
+    safety = _armed(_robot())
+    begun = _standing_before(safety, 0.28, 0.0, 0.5)
+    assert _tick(safety, begun, NOTHING) < 0.5
+    safety.disarm()
+    assert _tick(safety, begun + 1, NOTHING) == 0.0
+    safety.arm()
+    assert _tick(safety, begun + 2, NOTHING) == 0.5
 
 
 @pytest.mark.parametrize(("measured_radps", "commanded_radps"), [(0.0, 0.8), (0.8, 0.0), (0.0, -0.8), (-0.8, 0.8)])

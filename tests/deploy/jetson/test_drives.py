@@ -50,14 +50,20 @@ def _until(condition: Callable[[], bool], seconds: float = 3.0) -> bool:
     return condition()
 
 
-def test_it_sets_the_dead_man_before_it_moves_anything(folder: Path, board: Chassis) -> None:
+def test_it_sets_the_dead_man_before_it_moves_anything(
+    folder: Path, board: Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also on a board that is reset by the port's opening, and boots: it has lost what it was told at first."""
     drive = Waveshare(_config(folder), dead_man_ms=100.0)
-    drive.command(0.4, -0.3)  # at once: no report has been read
-    assert _until(lambda: len(board.arrivals) == 1)
-    assert board.arrivals[0][1:] == (0.0, 0.0)
-    board._reset()
-    assert board.dead_man_ms == 3000.0
+    with monkeypatch.context() as patch:
+        patch.setattr(drive, "_read", lambda: None)  # no report has come yet
+        drive.command(0.4, -0.3)
+        assert _until(lambda: len(board.arrivals) == 1)
+        assert board.arrivals[0][1:] == (0.0, 0.0)
+        board._reset()
+        assert board.dead_man_ms == 3000.0
+        assert drive._reader is not None
+        drive._reader.take()  # what it said before
 
     def moves() -> bool:
         drive.command(0.4, -0.3)
