@@ -71,6 +71,7 @@ class Guardian:
         self._cause = "disarmed"
         self._gone = False
         self._forbidden = False  # a person said so, and none has armed since
+        self.older = False  # as before a person's word held against the runtime's: for the replay of logs of then
         self.notices: list[str] = []  # of the drive, for the runtime to log and say
         self.motions: list[OdometrySample] = []
         self.allowed = Allowed(0.0, 0.0, "disarmed")
@@ -100,7 +101,9 @@ class Guardian:
                 int(message["sequence"]),
             )
         elif kind == "arm":
-            if not self._forbidden:  # the runtime's word is an older one: of when it was started with --arm
+            if (
+                not self._forbidden or self.older
+            ):  # the runtime's word is an older one: of when it was started with --arm
                 self.arm(at_ns)
         elif kind in ("disarm", "stop", "quit"):
             self.disarm({"disarm": "disarmed", "stop": GOAL_REACHED, "quit": "runtime ended"}[kind])

@@ -14,6 +14,7 @@ from phonotaxis.deploy.safety import Allowed
 if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
 
+RULES = 1  # of what a guardian makes of its inputs; 0, which older traces don't name: it armed against a person's word
 MOST_EVENTS = 2000  # a second: fifty ticks, at most as many again for commands, and each report of sensors and wheels
 
 
@@ -76,7 +77,7 @@ class TracedGuardian(Guardian):
         """Start disarmed; see `Guardian`."""
         self.trace = GuardianTrace()
         self._traced, self._latch_of = TracedDrive(drive), emergency
-        self.trace.heard(now_ns(), {"type": "begin", "shadow": shadow, "emergency": emergency.reason})
+        self.trace.heard(now_ns(), {"type": "begin", "shadow": shadow, "emergency": emergency.reason, "rules": RULES})
         super().__init__(robot, self._traced, emergency, shadow)
 
     def arm(self, at_ns: int) -> str:
@@ -210,6 +211,7 @@ class RepeatedGuardian:
         if kind == "begin":
             self.latch = _RepeatedLatch(str(fields["emergency"]))
             self.guardian = Guardian(self._robot, self._drive, self.latch, bool(fields["shadow"]))
+            self.guardian.older = int(fields.get("rules", 0)) < RULES
             return
         if self.guardian is None:
             raise ValueError("a guardian's trace that doesn't begin with its beginning")

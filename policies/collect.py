@@ -171,7 +171,7 @@ _begun: tuple[ImitationConfig, str | None] | None = None  # what it is made of
 
 
 def start_collector(config: ImitationConfig, fields: str | None, parent: int) -> None:
-    """Prepare this process for collecting; Ctrl-C, SIGTERM and SIGHUP are the parent's business, its death ends this one.
+    """Prepare this process for collecting; signals to end are the parent's business, its death ends this one.
 
     Worlds are made in the first round: what is wrong with a task reaches the parent from there, and not from here.
 

@@ -370,6 +370,16 @@ def test_a_persons_word_holds_against_an_older_wish_to_arm(
     assert guardian.armed
 
 
+@pytest.mark.parametrize(("rules", "armed"), [({}, True), ({"rules": 1}, False)])
+def test_logs_of_before_that_are_repeated_as_it_was(robot: RobotConfig, rules: dict[str, int], armed: bool) -> None:
+    repeated = RepeatedGuardian(robot)
+    begin = {"type": "begin", "shadow": False, "emergency": "", **rules}
+    for event in (begin, {"type": "person", "request": "disarm"}, {"type": "arm"}):
+        repeated.take([5, event])
+    assert repeated.guardian is not None
+    assert repeated.guardian.armed == armed
+
+
 def test_a_latch_that_another_process_wrote_holds(robot: RobotConfig, toy: Any, fake_drive: Any) -> None:
     """`robot stop` that finds no guardian writes the file; one may run all the same, under other variables."""
     guardian = TracedGuardian(robot, fake_drive(), EmergencyStop(latch_path(robot)))
