@@ -101,9 +101,7 @@ class Guardian:
                 int(message["sequence"]),
             )
         elif kind == "arm":
-            if (
-                not self._forbidden or self.older
-            ):  # the runtime's word is an older one: of when it was started with --arm
+            if not self._forbidden or self.older:  # the runtime's word is that of its start, --arm
                 self.arm(at_ns)
         elif kind in ("disarm", "stop", "quit"):
             self.disarm({"disarm": "disarmed", "stop": GOAL_REACHED, "quit": "runtime ended"}[kind])

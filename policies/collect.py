@@ -182,11 +182,8 @@ def start_collector(config: ImitationConfig, fields: str | None, parent: int) ->
     """
     global _begun
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # a terminal and a batch system send them to the whole group
+    # a terminal and a batch system send them to the whole group
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     _begun = config, fields

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests: run_tests.sh PYTHON [PYTEST_FLAGS]. With files or folders among the flags those alone, as pytest does.
 #
-# Half of the tests compute and nothing else: those of worlds, policies, bundles and configurations. They run beside the others,
-# behind them in priority, for among the others there are robots and devices that run by the clock.
+# Half of the tests compute and nothing else: those of worlds, policies, bundles and configurations. They run beside the
+# others, behind them in priority, for among the others there are robots and devices that run by the clock.
 set -uo pipefail
 python=$1
 shift
