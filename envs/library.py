@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import weakref
 import zlib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +14,7 @@ from numba.typed import List
 from scipy import ndimage
 
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, is_one_scene
-from phonotaxis.envs import scenes, sounds
+from phonotaxis.envs import scenes
 from phonotaxis.envs.acoustics.field import SceneSound, SourceField, scene_sound, source_field
 from phonotaxis.envs.acoustics.renderer import new_field_list, new_scene_list, put
 from phonotaxis.envs.acoustics.source_directivity import Beam, gain_table
@@ -26,6 +25,7 @@ from phonotaxis.envs.scenes.geodesic import EXTENSION_CELLS, geodesic_field, nea
 from phonotaxis.envs.scenes.scene import Scene, SceneError
 from phonotaxis.envs.scenes.walk import clearance_m, largest_component, walkable
 from phonotaxis.envs.slots import Slots
+from phonotaxis.envs.sound_table import sound_table
 from phonotaxis.envs.threads import ALONE, Crew
 
 
@@ -365,39 +365,3 @@ def load_scene(scene_set: SceneSet, index: int) -> Scene:
     """Load scene `index` of a set."""
     seed = 0 if is_one_scene(scene_set.source) else scene_set.first_seed + index
     return scenes.load(scene_set.source, seed=seed, **scene_set.options)
-
-
-class SoundTable(NamedTuple):
-    """A task's sounds, and as kernels take them.
-
-    Attributes:
-        sounds: in the order of their numbers.
-        signals: float32 [sounds, samples], their waveforms, zeros after the end; shared, so not to be written to.
-        lengths: int64 [sounds], samples.
-    """
-
-    sounds: list[sounds.Sound]
-    signals: np.ndarray
-    lengths: np.ndarray
-
-
-def sound_table(task: AudioGoalTask) -> SoundTable:
-    """Load a task's sounds at its sample rate; the tasks of one process share those of a bank."""
-    chosen = task.sounds
-    if chosen.folder is not None:
-        return _table(sounds.load_folder(Path(chosen.folder), task.sample_rate_hz))
-    kinds = chosen.kinds or sounds.KINDS_OF[chosen.split]
-    return _bank_table(chosen.seed, chosen.instances_per_kind, task.sample_rate_hz, kinds, chosen.split)
-
-
-@lru_cache(maxsize=4)  # the lanes of a training take turns among two or three
-def _bank_table(seed: int, instances: int, sample_rate_hz: int, kinds: tuple[str, ...], split: str) -> SoundTable:
-    return _table(sounds.load_bank(seed, instances, sample_rate_hz, kinds, split))
-
-
-def _table(found: list[sounds.Sound]) -> SoundTable:
-    lengths = np.array([sound.samples.size for sound in found], dtype=np.int64)
-    signals = np.zeros((len(found), int(lengths.max())), dtype=np.float32)
-    for row, sound in zip(signals, found):
-        row[: sound.samples.size] = sound.samples
-    return SoundTable(found, signals, lengths)

@@ -20,8 +20,9 @@ from phonotaxis.demo.episode_report import report_data
 from phonotaxis.demo.robot import RobotDrive, drive_simulated_robot
 from phonotaxis.deploy import replay, tamper
 from phonotaxis.deploy.replay import ReplayReport
-from phonotaxis.envs.library import Library, load_scene, sound_table
+from phonotaxis.envs.library import Library, load_scene
 from phonotaxis.envs.scenes.render import top_down_png
+from phonotaxis.envs.sound_table import sound_table
 from phonotaxis.envs.world import World
 from phonotaxis.export.bundle import read_bundle, write_bundle
 from phonotaxis.export.engines import open_engine

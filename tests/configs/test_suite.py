@@ -19,7 +19,8 @@ from phonotaxis.configs.suite import DEFAULT_SUITE, SPLITS, Suite, load_suite, o
 from phonotaxis.configs.task import AudioGoalTask, SceneSet, SoundSet
 from phonotaxis.envs import sounds
 from phonotaxis.envs.instructions import PHRASES
-from phonotaxis.envs.library import load_scene, sound_table
+from phonotaxis.envs.library import load_scene
+from phonotaxis.envs.sound_table import sound_table
 
 NAMES = (
     "audiogoal-hard-v1", "audiogoal-hard-v2", "audiogoal-robot-v1", "audiogoal-v1", "instruction-v1", "semantic-v1",

@@ -13,7 +13,7 @@ from phonotaxis.configs.base import build
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane, suite_tasks, without_void
 from phonotaxis.configs.suite import SCENE_SEEDS, load_suite
-from phonotaxis.envs.library import sound_table
+from phonotaxis.envs.sound_table import sound_table
 from phonotaxis.envs.sounds import KINDS_OF
 from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import load_checkpoint
