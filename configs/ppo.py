@@ -16,6 +16,9 @@ class PpoConfig(InLanes):
             a wrong critic would undo in minutes what was learnt in hours.
         critic_learning_rate: of these; the rate of all else would hardly move the value in so few steps.
         target_kl: updates of a rollout end where the policy has moved so far from the one that collected it, nats.
+        validations: how often in a tuning, evenly, the last time at its end, the policy runs `validation_episodes` of
+            every task's validation split alone, once more before it begins; the best is kept beside the checkpoints
+            where it is better than at the beginning. 0 for never.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -35,6 +38,8 @@ class PpoConfig(InLanes):
     critic_rollouts: int = Field(default=4, ge=0)
     critic_learning_rate: float = Field(default=2e-3, gt=0)
     checkpoint_every_s: float = Field(default=60.0, gt=0)
+    validations: int = Field(default=4, ge=0)
+    validation_episodes: int = Field(default=40, ge=1)
 
     @model_validator(mode="after")
     def _batches(self) -> PpoConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -67,6 +68,12 @@ class OdometrySample:
     dyaw_rad: float
     collision: bool
     capture_ns: int
+
+    def after(self, pose: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return x, y, yaw, metres and radians, where this motion leads from such a pose."""
+        x, y, yaw = pose
+        c, s = math.cos(yaw), math.sin(yaw)
+        return (x + c * self.dx_m - s * self.dy_m, y + s * self.dx_m + c * self.dy_m, yaw + self.dyaw_rad)
 
 
 class MicrophoneArrayDevice(Protocol):

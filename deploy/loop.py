@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from phonotaxis.deploy.episode import EpisodeWriter
 from phonotaxis.deploy.guardian_link import GuardianError, GuardianLink
 from phonotaxis.deploy.guardian_service import GOAL_REACHED
 from phonotaxis.deploy.guardian_trace import TRACE_LOST_EVENT
+from phonotaxis.deploy.messages import odometry_sample
 from phonotaxis.deploy.observation import Due, ObservationBuilder
 from phonotaxis.deploy.service import notify
 from phonotaxis.deploy.steps import EPISODE_START_EVENT, PolicyRunner, step_dict
@@ -83,7 +83,6 @@ class Loop:
         self._odometry_ns: int | None = None
         self._pose = (0.0, 0.0, 0.0)
         self._status: dict[str, Any] = {"v_mps": 0.0, "w_radps": 0.0, "reason": "disarmed"}
-        self._decide_ms_sum = 0.0
         self._first_ns: int | None = None
         self.summary = RunSummary(guardian_pid=guardian.pid, sync_limit_ms=self._watches.timing.limit_ms)
 
@@ -171,13 +170,7 @@ class Loop:
         self._log.odometry(sample, at_ns)
         self._builder.add_odometry(sample)
         self._watches.depth.moved(sample)
-        x, y, yaw = self._pose
-        c, s = math.cos(yaw), math.sin(yaw)
-        self._pose = (
-            x + c * sample.dx_m - s * sample.dy_m,
-            y + s * sample.dx_m + c * sample.dy_m,
-            yaw + sample.dyaw_rad,
-        )
+        self._pose = sample.after(self._pose)
         self._log.pose(sample.capture_ns, *self._pose)
 
     def _watch_odometry(self, at_ns: int) -> None:
@@ -211,7 +204,7 @@ class Loop:
         for message in self._guardian.statuses():
             self._guardian_ns = at_ns
             if message.get("type") == "odometry":
-                self._take_motion(_motion(message), at_ns)
+                self._take_motion(odometry_sample(message), at_ns)
             elif message.get("type") == "status":
                 self._take_status(message, at_ns)
             elif message.get("type") == "notice":
@@ -384,14 +377,8 @@ class Loop:
             "safety_reason": self._status["reason"],
         }
         self._log.step({**step, **facts}, decided_ns)
-        summary, name = self.summary, step["action_name"]
-        summary.steps += 1
-        summary.actions[name] = summary.actions.get(name, 0) + 1
-        summary.late_steps += decided_ns - step["due_ns"] > self._runner.contract.control_period_ns
-        decide_ms = (decided_ns - begun_ns) * 1e-6
-        self._decide_ms_sum += decide_ms
-        summary.decide_ms_max = max(summary.decide_ms_max, decide_ms)
-        summary.decide_ms_mean = self._decide_ms_sum / summary.steps
+        late = decided_ns - step["due_ns"] > self._runner.contract.control_period_ns
+        self.summary.add_step(step["action_name"], (decided_ns - begun_ns) * 1e-6, late)
 
     def _reached(self, due: Due) -> None:
         """Log that the goal is reached, once the guardian has said that the drive is stopped and disarmed.
@@ -409,8 +396,3 @@ class Loop:
         text = "the policy stopped: brake and disarm" + ("" if stopped else ", unconfirmed by the guardian")
         self._log.health(now_ns(), "info" if stopped else "error", "goal_reached", text, step=due.step)
         raise RunEnd("goal_reached", text)
-
-
-def _motion(message: dict[str, Any]) -> OdometrySample:
-    fields = (message[key] for key in ("dx_m", "dy_m", "dyaw_rad", "collision", "capture_ns"))
-    return OdometrySample(*fields)

@@ -179,10 +179,16 @@ def decode_odometry(data: bytes) -> OdometrySample:
     Raises:
         ValueError: not such a message (KeyError and TypeError where fields are missing or odd).
     """
-    value = decode_json(data)
-    dx_m, dy_m, dyaw_rad = motion = tuple(float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
+    sample = odometry_sample(decode_json(data))
+    motion = (sample.dx_m, sample.dy_m, sample.dyaw_rad)
     if not all(abs(part) <= MOST_MOTION for part in motion):  # not a number is refused, too
         raise ValueError(f"a motion of {motion}, metres and radians")
+    return sample
+
+
+def odometry_sample(value: dict[str, Any]) -> OdometrySample:
+    """Read the fields of an odometry message; KeyError, TypeError or ValueError where they are missing or odd."""
+    dx_m, dy_m, dyaw_rad = (float(value[key]) for key in ("dx_m", "dy_m", "dyaw_rad"))
     return OdometrySample(dx_m, dy_m, dyaw_rad, bool(value["collision"]), int(value["capture_ns"]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,10 +146,7 @@ class _RolloutWriter:
         )
 
     def _view(self, sample: OdometrySample, due_ns: int) -> None:
-        x, y, yaw = self._pose
-        c, s = math.cos(yaw), math.sin(yaw)
-        x, y = x + c * sample.dx_m - s * sample.dy_m, y + s * sample.dx_m + c * sample.dy_m
-        self._pose = (x, y, yaw + sample.dyaw_rad)
+        self._pose = sample.after(self._pose)
         for topic, data in (
             (messages.POSE_TOPIC, encode_pose(due_ns, *self._pose)),
             (messages.TRANSFORM_TOPIC, encode_transforms(self._robot, due_ns, *self._pose)),

@@ -65,3 +65,11 @@ class RunSummary:
         self.fault_count += 1
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(text)
+
+    def add_step(self, action_name: str, decide_ms: float, late: bool) -> None:
+        """Count a step of the policy."""
+        self.steps += 1
+        self.actions[action_name] = self.actions.get(action_name, 0) + 1
+        self.late_steps += late
+        self.decide_ms_max = max(self.decide_ms_max, decide_ms)
+        self.decide_ms_mean += (decide_ms - self.decide_ms_mean) / self.steps

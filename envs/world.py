@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs.contract import Contract, DiscreteActions
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.acoustics.noise import wheel_speed_mps
 from phonotaxis.envs.episodes import Episode, draw_episode
@@ -34,6 +34,7 @@ from phonotaxis.envs.randomise import (
     vary_drive,
 )
 from phonotaxis.envs.scenes.headroom import check_headroom
+from phonotaxis.envs.setpoints import setpoints
 from phonotaxis.envs.threads import ALONE, Crew, cores
 from phonotaxis.envs.to_go import actions_to_go, measure
 from phonotaxis.envs.vision.eyes import Eyes
@@ -217,27 +218,7 @@ class World:
 
     def setpoints(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Read actions as velocity setpoints: v [worlds] m/s, w [worlds] rad/s, stop [worlds] bool."""
-        actions = np.asarray(actions)
-        kind = self.contract.actions
-        if isinstance(kind, DiscreteActions):
-            if actions.shape != (self.num_worlds,) or not np.issubdtype(actions.dtype, np.integer):
-                raise ValueError(
-                    f"expected integer actions [{self.num_worlds}], got {actions.dtype} {list(actions.shape)}"
-                )
-            if actions.min() < 0 or actions.max() >= len(kind.names):
-                raise ValueError(f"actions must lie in 0..{len(kind.names) - 1}, got {actions.min()}..{actions.max()}")
-            table = np.array(kind.setpoints)
-            return table[actions, 0], table[actions, 1], actions == 0
-        if actions.shape != (self.num_worlds, 3) or not np.isfinite(actions).all():
-            raise ValueError(f"expected finite actions [{self.num_worlds}, 3], got {list(actions.shape)}")
-        values = np.clip(actions.astype(np.float64), -1.0, 1.0)
-        stop = values[:, 2] > 0.0
-        body = self.contract.body
-        return (
-            np.where(stop, 0.0, values[:, 0] * body.max_v_mps),
-            np.where(stop, 0.0, values[:, 1] * body.max_w_radps),
-            stop,
-        )
+        return setpoints(self.contract, self.num_worlds, np.asarray(actions))
 
     def step_setpoints(
         self,

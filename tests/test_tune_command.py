@@ -34,19 +34,64 @@ def test_what_tuning_found_is_told_in_one_object(
 ) -> None:
     given: list[object] = []
 
-    def tune(start: object, config: PpoConfig, out: Path, show: Any, fields: Path | None) -> None:
-        given.extend((out, fields))
-        show(ppo.PpoProgress(1.0, 64, (0.5, 0.25), 0.0))
+    def tune(start: object, config: PpoConfig, out: Path, show: Any, fields: Path | None, resume: bool) -> None:
+        given.extend((out, fields, resume))
+        show(ppo.PpoProgress(1.0, 64, 2.0, (0.5, 0.25), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.7))
 
     monkeypatch.setattr(ppo, "tune", tune)
     monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
     out, fields = tmp_path / "out", tmp_path / "fields"
     assert cli.run(["tune", "runs/a", "--out", str(out), "--fields", str(fields), "--json"]) == 0
-    assert given == [out, fields]
-    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert given == [out, fields, False]
+    printed = capsys.readouterr()
+    figures = json.loads(printed.out)["figures"]
     assert {name: figure["value"] for name, figure in figures.items()} == {
-        "frames": 64, "lane_0.success_while_tuning": 0.5, "lane_1.success_while_tuning": 0.25,
+        "frames": 64, "duration": 2.0, "lane_0.success_while_tuning": 0.5, "lane_1.success_while_tuning": 0.25,
+        "validation_spl_audiogoal_v1": 0.4, "validation_mean_spl_at_start": 0.7, "validation_mean_spl_best": 0.7,
     }  # fmt: skip
+    assert "NOTHING WAS GAINED on validation: mean SPL 0.700 before" in printed.err
+    assert f"`phonotaxis evaluate {out} --also" in printed.err
+
+
+def test_the_best_is_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tune(start: object, config: PpoConfig, out: Path, show: Any, *rest: Any) -> None:
+        (out / "best" / "checkpoint-000001").mkdir(parents=True)
+        show(ppo.PpoProgress(1.0, 64, 2.0, (0.5,), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.8))
+
+    monkeypatch.setattr(ppo, "tune", tune)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    assert cli.run(["tune", "runs/a", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert f"0.700 before, at best 0.800, in {tmp_path / 'best'}" in said
+    assert f"`phonotaxis evaluate {tmp_path / 'best'} --also before=runs/a --suite audiogoal-v1" in said
+
+
+def test_a_tuning_goes_on_as_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[object, PpoConfig, bool]] = []
+
+    def tune(start: object, config: PpoConfig, out: Path, show: Any, fields: object, resume: bool) -> None:
+        given.append((start, config, resume))
+
+    begun = PpoConfig(task=OWN, seed=5, frames=64_000, learning_rate=1e-5)
+    saved = SimpleNamespace(config={"task": OWN.model_dump(mode="json"), "ppo": begun.model_dump(mode="json")})
+    monkeypatch.setattr(ppo, "tune", tune)
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: saved)
+    command = ["tune", "--out", str(tmp_path), "--resume"]
+    assert cli.run([*command, "--frames", "128000"]) == 0
+    assert given == [(saved, begun.model_copy(update={"frames": 128_000}), True)]
+    for words, name in ((["--seed", "3"], "--seed"), (["--suite", "semantic-v1"], "--suite")):
+        assert cli.run([*command, *words]) == 1
+        assert f"leave {name} out" in capsys.readouterr().err
+    assert cli.run(["tune", "runs/a", *command[1:]]) == 1
+    assert "leave START out" in capsys.readouterr().err
+    saved.config = {"task": {}}
+    assert cli.run(command) == 1
+    assert f"not of a tuning; `phonotaxis tune {tmp_path} --out ANOTHER`" in capsys.readouterr().err
+    assert len(given) == 1
 
 
 def test_the_shipped_bundle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +118,9 @@ def test_a_training_is_not_overwritten(
 ) -> None:
     (tmp_path / "checkpoint-000001").mkdir()
     assert cli.run(["tune", str(tmp_path), "--out", str(tmp_path)]) == 1
-    assert f"{tmp_path} holds a training; --out takes another folder" in capsys.readouterr().err
+    assert (
+        f"{tmp_path} holds a training; --resume goes on with it, --out takes another folder" in capsys.readouterr().err
+    )
     assert not asked
 
 
@@ -161,7 +208,7 @@ def test_who_stops_it_is_told_what_there_is(
     monkeypatch.setattr(ppo, "tune", stopped)
     late = tmp_path / "late"
     assert cli.run(["tune", "runs/a", "--out", str(late)]) == 130
-    assert f"`phonotaxis tune {late} --out ANOTHER` goes on from it" in capsys.readouterr().err
+    assert f"`phonotaxis tune --out {late} --resume` goes on" in capsys.readouterr().err
     assert cli.run(["tune", "runs/a", "--out", str(tmp_path / "soon")]) == 130
     assert "nothing was written" in capsys.readouterr().err
 

@@ -13,17 +13,19 @@ import torch
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.type_aliases import RNNStates
 
+from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.sb3 import make_sb3
-from phonotaxis.policies.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
+from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, has_checkpoint, load_checkpoint
 from phonotaxis.policies.divergence import DivergedError
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.ppo import PpoProgress, tune
 from phonotaxis.policies.recurrent import FeatureEnv, RecurrentPolicy
 from phonotaxis.policies.several_tasks import SeveralTasks
+from phonotaxis.policies.validation import Validation
 
 MakeTask = Callable[..., AudioGoalTask]
 
@@ -31,6 +33,7 @@ MakeTask = Callable[..., AudioGoalTask]
 def _config(task: AudioGoalTask, **changes: Any) -> PpoConfig:
     alone = int(changes.get("frames", 96) > 32)  # rollouts of the critic, of which there must be more
     fields = {"task": task, "worlds": 4, "steps": 8, "frames": 3 * 32, "epochs": 1, "critic_rollouts": alone}
+    fields["validations"] = 0
     return PpoConfig.model_validate(fields | changes)
 
 
@@ -145,6 +148,64 @@ def test_tuning_repeats(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path)
     task = make_task()
     first, second = (tune(_start(task, tiny), _config(task), tmp_path / name).state_dict() for name in ("a", "b"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_tuning_that_was_interrupted_goes_on(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    """It counts on, keeps its optimiser's moments and the critic's head start, and isn't a training of its own."""
+    task, told = make_task(), list[PpoProgress]()
+    start = _start(task, tiny)
+    with pytest.raises(KeyboardInterrupt):
+        tune(start, _config(task), tmp_path, _stop_at_the_second)
+    halfway = load_checkpoint(tmp_path)
+    assert halfway.optimizer is not None
+    before = {name: value.clone() for name, value in halfway.modules["policy"].items()}
+    steps = {float(slots["step"]) for slots in halfway.optimizer["state"].values()}
+    tune(halfway, _config(task), tmp_path, told.append, resume=True)
+    ended = load_checkpoint(tmp_path)
+    assert [progress.frames for progress in told] == [96, 96]  # one more rollout, and the end
+    assert ended.counters["ppo_frames"] == ended.counters["tune_frames"] == 96
+    assert ended.counters["tune_seconds"] > halfway.counters["tune_seconds"]
+    assert ended.before == halfway.before == start.trainings
+    assert any(not torch.equal(value, before[name]) for name, value in ended.modules["policy"].items())
+    assert ended.optimizer is not None
+    after = {float(slots["step"]) for slots in ended.optimizer["state"].values()}
+    assert max(after) > max(steps)
+    with pytest.raises(CheckpointError, match="not of a tuning that can be resumed"):
+        tune(start, _config(task), tmp_path / "other", resume=True)
+
+
+def test_what_is_better_on_validation_than_before_is_kept(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, twice on the way and at the end; the second of these is the best, and a resumed one keeps it."""
+    task, told, measured = make_task(), list[PpoProgress](), list[torch.Tensor]()
+    found = [0.5, 0.4, 0.8, 0.6, 0.7, 0.7]
+
+    def measure(self: Validation, policy_for: Callable[[Contract], Policy]) -> dict[str, float]:
+        measured.append(policy_for(task.contract()).state_dict()["heads.value.bias"])
+        return {"audiogoal": found[len(measured) - 1]}
+
+    monkeypatch.setattr(Validation, "measure", measure)
+    tune(_start(task, tiny), _config(task, frames=128, validations=3), tmp_path, told.append)
+    assert len(measured) == 4
+    assert (told[-1].validation_at_start, told[-1].validation_best) == (0.5, 0.8)
+    assert told[-1].validation == {"audiogoal": 0.6}
+    best = load_checkpoint(tmp_path / "best")
+    assert torch.equal(best.modules["policy"]["heads.value.bias"], measured[2])
+    assert not torch.equal(load_checkpoint(tmp_path).modules["policy"]["heads.value.bias"], measured[2])
+    tune(load_checkpoint(tmp_path), _config(task, frames=160, validations=3), tmp_path, told.append, resume=True)
+    assert (told[-1].validation_at_start, told[-1].validation_best) == (0.5, 0.8)
+    assert load_checkpoint(tmp_path / "best").counters == best.counters
+
+
+def test_validation_changes_nothing_that_is_learnt(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    task, told = make_task("apartment", count=6), list[PpoProgress]()
+    without = tune(_start(task, tiny), _config(task), tmp_path / "a").state_dict()
+    config = _config(task, validations=2, validation_episodes=2)
+    measured = tune(_start(task, tiny), config, tmp_path / "b", told.append).state_dict()
+    assert all(torch.equal(value, measured[name]) for name, value in without.items())
+    assert list(told[-1].validation) == ["audiogoal"]
+    assert told[-1].validation_best is not None
 
 
 def test_several_tasks_step_as_each_does_alone(make_task: MakeTask, tiny: PolicyConfig) -> None:
@@ -262,7 +323,7 @@ def test_few_scenes_are_drawn_from_and_their_fields_kept(
 def test_where_nothing_was_learnt_nothing_is_written(
     make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(self: RecurrentPPO, frames: int, callback: object) -> None:
+    def stop(self: RecurrentPPO, frames: int, **more: object) -> None:
         raise KeyboardInterrupt
 
     task = make_task()
