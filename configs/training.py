@@ -22,6 +22,9 @@ class PolicyConfig(Frozen):
         listening_size: units that keep what was heard and say how the map reads what is heard now; 0 for none.
         caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
         memory: "gru", "mingru", "lstm", "transformer" over the last `memory_steps`, or "none".
+        understood_kinds: kinds of sound whose names are put in the place of a sentence that means one of them, by a
+            perceptron that learns from sentences before all else does (`policies.sentences`); none leaves the words as
+            they are.
         senses: that are read; those left out are zeros to the network, in training as afterwards. "one_microphone" in
             the place of "audio" hears with the array's first alone: what is heard, but not from where.
     """
@@ -43,6 +46,7 @@ class PolicyConfig(Frozen):
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)
     caution: bool = False
+    understood_kinds: tuple[str, ...] = ()
     senses: tuple[Literal["audio", "one_microphone", "depth"], ...] = ("audio", "depth")
 
     @model_validator(mode="after")
@@ -53,6 +57,8 @@ class PolicyConfig(Frozen):
             raise ValueError(
                 f"attention_size {self.attention_size} must be a multiple of attention_heads {self.attention_heads}"
             )
+        if len(set(self.understood_kinds)) != len(self.understood_kinds) or len(self.understood_kinds) == 1:
+            raise ValueError(f"understood_kinds: none, or two or more that differ; got {list(self.understood_kinds)}")
         if self.listening_size and not self.map_cells:
             raise ValueError("listening_size says how a map reads what is heard, and map_cells is 0: set both or none")
         if not all(1 <= channels <= 1024 for channels in self.depth_channels):

@@ -269,24 +269,64 @@ def by_sound(results: Sequence[EpisodeResult]) -> dict[str, list[EpisodeResult]]
 
 
 def over_trainings(runs: Sequence[Sequence[EpisodeResult]], seed: int = 0) -> dict[str, Estimate]:
-    """Estimate the mean over several trainings of the same kind; see `statistics.crossed_mean`.
+    """Estimate the mean over several trainings of the same kind of what `summarise` says of each.
+
+    See `statistics.crossed_mean` and `statistics.crossed`.
 
     Args:
         runs: the same episodes, in the same order, of each training.
         seed: of the bootstrap.
 
     Returns:
-        Estimates by the names of those `METRICS` that single episodes have.
+        Estimates by the names of `METRICS`, in their order; absent where that can't be said of one of them.
 
     Raises:
         ValueError: the episodes are not the same.
     """
     if len({tuple((result.scene, result.episode_seed) for result in run) for run in runs}) != 1:
         raise ValueError("a mean over trainings needs the same episodes of each, in the same order")
-    found = [metric.name for metric in METRICS if metric.per_episode is not None]
-    if not any(result.sound_ended for run in runs for result in run):
-        found.remove("sws")
-    return {name: statistics.crossed_mean([values(run, name) for run in runs], seed) for name in found}
+    silent = any(result.sound_ended for run in runs for result in run)
+    out: dict[str, Estimate] = {}
+    for name in BY_NAME:
+        if name in _COLUMNS:
+            columns, statistic = _COLUMNS[name]
+            estimate = statistics.crossed([[columns(result) for result in run] for run in runs], statistic, seed)
+        elif name == "sws" and not silent:
+            estimate = None
+        else:
+            estimate = statistics.crossed_mean([values(run, name) for run in runs], seed)
+        if estimate is not None:
+            out[name] = estimate
+    return out
+
+
+def _error_of(field: str, scale: float) -> Callable[[EpisodeResult], tuple[float, ...]]:
+    """Return what gives a field, times `scale`, and NaN where an episode has none."""
+
+    def column(result: EpisodeResult) -> tuple[float, ...]:
+        error: float | None = getattr(result, field)
+        return (math.nan if error is None else scale * error,)
+
+    return column
+
+
+def _time_of_success(result: EpisodeResult) -> tuple[float, ...]:
+    return (result.time_s, 1.0) if result.success and result.time_s is not None else (0.0, 0.0)
+
+
+# Of an episode, for what is no mean over episodes: what is resampled together, and what is made of that.
+_COLUMNS: dict[str, tuple[Callable[[EpisodeResult], tuple[float, ...]], statistics.Statistic]] = {
+    "stop_precision": (lambda result: (success(result), float(result.stopped)), statistics.ratio_of_sums),
+    "collisions_per_m": (lambda result: (collisions(result), result.path_length_m), statistics.ratio_of_sums),
+    "time_to_goal_s": (_time_of_success, statistics.ratio_of_sums),
+    "bearing_error_rad": (_error_of("bearing_error_rad", 1.0), statistics.median_of_known),
+    "bearing_error_deg_in_sight": (
+        _error_of("bearing_error_in_sight_rad", math.degrees(1.0)), statistics.median_of_known,
+    ),
+    "bearing_error_deg_out_of_sight": (
+        _error_of("bearing_error_out_of_sight_rad", math.degrees(1.0)), statistics.median_of_known,
+    ),
+}  # fmt: skip
 
 
 def paired_difference(

@@ -109,6 +109,61 @@ def crossed_mean(
     return Estimate(float(table.mean()), float(low), float(high))
 
 
+def crossed(
+    samples: Sequence[Sequence[Sequence[float]]] | np.ndarray,
+    statistic: Statistic,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate | None:
+    """Estimate the mean over trainings of what is no mean over episodes, as `crossed_mean` does of what is.
+
+    Args:
+        samples: float [trainings, episodes, columns]; an episode's are resampled together.
+        statistic: maps [..., n, columns] to [...], NaN where that can't be said: resamples with such are left out.
+        seed: as of `bootstrap`.
+        resamples: how many.
+
+    Returns:
+        None where it can't be said of one of the trainings.
+
+    Raises:
+        ValueError: no samples, or of another form.
+    """
+    table = np.asarray(samples, dtype=np.float64)
+    if table.ndim != 3 or table.size == 0:
+        raise ValueError(f"expected samples [trainings, episodes, columns], got {list(table.shape)}")
+    trainings, episodes = table.shape[:2]
+    value = float(statistic(table).mean())
+    if np.isnan(value):
+        return None
+    rng = np.random.Generator(np.random.PCG64(seed))
+    at_once, parts = max(1, CHUNK // table.size), []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        own = statistic(table[:, rng.integers(episodes, size=(count, episodes))]).T
+        drawn = rng.multinomial(trainings, np.full(trainings, 1.0 / trainings), count) / trainings
+        parts.append(np.where(drawn > 0.0, drawn * own, 0.0).sum(axis=-1))
+    found = np.concatenate(parts)
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    low, high = np.quantile(found[~np.isnan(found)], [tail, 1.0 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def ratio_of_sums(columns: np.ndarray) -> np.ndarray:
+    """Return the sum of the first column over that of the second, [..., n, 2] to [...]; NaN where that is 0."""
+    sums = columns.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[..., 1] == 0.0, np.nan, sums[..., 0] / sums[..., 1])
+
+
+def median_of_known(columns: np.ndarray) -> np.ndarray:
+    """Return the median of the only column, [..., n, 1] to [...], without what is NaN; NaN where all of it is."""
+    ordered = np.sort(columns[..., 0], axis=-1)  # NaN come last
+    known = np.count_nonzero(~np.isnan(ordered), axis=-1)[..., None]
+    low, high = (np.take_along_axis(ordered, at, axis=-1) for at in (np.maximum(known - 1, 0) // 2, known // 2))
+    return np.asarray(0.5 * (low + high))[..., 0]  # where nothing is known the first, NaN
+
+
 def median(samples: Sequence[float] | np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Estimate a median; see `bootstrap`."""
     return bootstrap(samples, lambda drawn: np.median(drawn, axis=-1), seed, resamples)
@@ -128,13 +183,8 @@ def ratio(
     above, below = _paired(numerators, denominators)
     if below.sum() == 0.0:
         raise ValueError("the denominators add up to 0: there is no ratio to estimate")
-
-    def statistic(drawn: np.ndarray) -> np.ndarray:
-        sums = drawn.sum(axis=-2)
-        with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold no stop at all: left out
-            return np.where(sums[..., 1] == 0.0, np.nan, sums[..., 0] / sums[..., 1])
-
-    return bootstrap(np.stack([above, below], axis=-1), statistic, seed, resamples)
+    # a resample may hold no stop at all: left out
+    return bootstrap(np.stack([above, below], axis=-1), ratio_of_sums, seed, resamples)
 
 
 def paired_difference(

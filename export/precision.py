@@ -24,7 +24,7 @@ from phonotaxis.export.weights import WEIGHT
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _PRODUCTS = ("Gemm", "MatMul", "Conv")
-_NOT_IN_EIGHT_BITS = tuple(WEIGHT + part for part in ("senses.audio.", "senses.depth.", "mind.map."))
+_NOT_IN_EIGHT_BITS = tuple(WEIGHT + part for part in ("senses.audio.", "senses.depth.", "mind.map.", "front_ends."))
 _HALF_LARGEST = float(np.finfo(np.float16).max)
 _STEPS = 127.0  # int8, symmetric: -127..127
 

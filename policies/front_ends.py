@@ -1,4 +1,4 @@
-"""The front ends of a network: from an observation to what its encoders read. Nothing of them is trained."""
+"""The front ends of a network: from an observation to what its encoders read. Nothing of them is trained with it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.audio_front_end import AudioFrontEnd
 from phonotaxis.policies.depth_front_end import DepthFrontEnd
 from phonotaxis.policies.motion_front_end import MotionFrontEnd
+from phonotaxis.policies.understanding import Understanding
 
 MOTION_FEATURES = "motion"  # keys of the features, besides AUDIO, DEPTH, GOAL and CAUTION
 ONE_MICROPHONE = "one_microphone"  # of `PolicyConfig.senses`
@@ -23,15 +25,20 @@ class FrontEnds(nn.Module):
         audio: of all microphones, or of the array's first.
         depth: of the depth image.
         motion: of odometry and body.
+        understanding: of sentences; None where words are read as they are.
     """
 
     def __init__(self, contract: Contract, config: PolicyConfig) -> None:
         """Compute the constants.
 
         Raises:
-            ValueError: the camera or the front end of the contract doesn't fit the network.
+            ValueError: the camera, the front end or the goal's embedding of the contract doesn't fit the network.
         """
         super().__init__()
+        goal, kinds = contract.goal, config.understood_kinds
+        if goal is not None and kinds and (goal.embedding, goal.size) != (EMBEDDING, GOAL_SIZE):
+            raise ValueError(f"understood_kinds: this version names kinds by '{EMBEDDING}', not '{goal.embedding}'")
+        self.understanding = Understanding(kinds) if goal is not None and kinds else None
         self._first_alone = ONE_MICROPHONE in config.senses
         self._hears = self._first_alone or names.AUDIO in config.senses
         self._sees = names.DEPTH in config.senses
@@ -59,7 +66,10 @@ class FrontEnds(nn.Module):
                 observation[names.MOTION], observation[names.MOTION_VALID], observation[names.DEPTH_AGE_S]
             ),
         }
-        return features | {name: observation[name] for name in self._told}
+        features |= {name: observation[name] for name in self._told}
+        if self.understanding is not None:
+            features[names.GOAL] = self.understanding(observation[names.GOAL])
+        return features
 
 
 def _sensed(there: bool, front_end: AudioFrontEnd | DepthFrontEnd, raw: Tensor) -> Tensor:

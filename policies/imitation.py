@@ -31,6 +31,8 @@ from phonotaxis.policies.divergence import DivergedError, check_finite
 from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
+from phonotaxis.policies.sentences import teach
+from phonotaxis.policies.understanding import UNDERSTANDING
 from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
@@ -93,6 +95,8 @@ class ImitationTrainer:
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)  # one core here, one for the collector
         self.policy = Policy(config.task.contract(), config.policy)
+        if self.policy.front_ends.understanding is not None:
+            teach(self.policy.front_ends.understanding, config.seed)
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
         self.optimizer = torch.optim.AdamW(
@@ -142,9 +146,9 @@ class ImitationTrainer:
     def start_from(self, other: Policy, trainings: Trainings = ()) -> None:
         """Begin with the weights of another policy, of the same network but for any task it fits.
 
-        Where this network has a map, or listens, and that one doesn't, all else is taken over: what is new says nothing
-        at first, so that the policy goes on as it was. A head of preferences is left behind: it holds for the policy
-        that it was learnt beside.
+        Where this network has a map, listens or understands sentences, and that one doesn't, all else is taken over:
+        what a new map says is nothing at first, so that the policy goes on as it was. A head of preferences is left
+        behind: it holds for the policy that it was learnt beside.
 
         Args:
             other: the policy.
@@ -172,7 +176,11 @@ class ImitationTrainer:
                 f"the given weights are a network's that computes otherwise; name it under `policy:` in your --config: "
                 f"{unlike}"
             )
-        new = {name: value for name, value in self.average.state_dict().items() if name.startswith(NEW_MAP)}
+        new = {
+            name: value
+            for name, value in self.average.state_dict().items()
+            if name.startswith((NEW_MAP, UNDERSTANDING))
+        }
         given = {name: value for name, value in other.state_dict().items() if not name.startswith(_KNOB)}
         try:
             self.policy.load_state_dict(new | given)
@@ -366,6 +374,7 @@ def _unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
     compared = {"senses": sorted(own.senses) != sorted(other.senses)}
     if own.fusion == "attention" or own.memory == "transformer":
         compared["attention_heads"] = own.attention_heads != other.attention_heads
-    if other.map_cells:  # a map may be new
-        compared["map_cells"] = own.map_cells != other.map_cells
+    for name in ("map_cells", "understood_kinds"):
+        if getattr(other, name):  # these may be new
+            compared[name] = getattr(own, name) != getattr(other, name)
     return {name: getattr(other, name) for name, differs in compared.items() if differs}

@@ -37,8 +37,8 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 def test_the_commands_are_those_of_the_documents() -> None:
     names = {command.name for command in COMMANDS} | {group.name for group in GROUPS}
     assert names == {
-        "demo", "train", "tune", "prefer", "evaluate", "tradeoff", "export", "run", "robot", "listen", "devices", "hil",
-        "replay", "bench", "scene", "sounds", "doctor",
+        "demo", "train", "tune", "instruct", "prefer", "evaluate", "tradeoff", "export", "run", "robot", "listen",
+        "devices", "hil", "replay", "bench", "scene", "sounds", "doctor",
     }  # fmt: skip
 
 

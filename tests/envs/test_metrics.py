@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from phonotaxis.envs import metrics
@@ -138,10 +139,32 @@ def test_the_mean_of_trainings_is_over_both() -> None:
     found = metrics.over_trainings(runs)
     assert found["success"].value == 0.5
     assert found["success"].low < 0.25 < 0.75 < found["success"].high  # wider than what differs between trainings
-    assert "stop_precision" not in found  # has no value of a single episode
     assert "sws" not in found
+    assert "bearing_error_rad" not in found
     with pytest.raises(ValueError, match="the same episodes"):
         metrics.over_trainings([runs[0], runs[1][:5]])
+
+
+def test_the_mean_of_trainings_is_the_mean_of_what_is_said_of_each() -> None:
+    """Of every metric, whether single episodes have it or not."""
+    rng = np.random.default_rng(3)
+    runs = [
+        [
+            result(
+                episode_seed=number, success=bool(rng.integers(2)), stopped=True, collisions=int(rng.integers(3)),
+                path_length_m=float(rng.uniform(8.0, 20.0)), time_s=float(rng.uniform(5.0, 50.0)), sound_ended=True,
+                bearing_error_rad=float(rng.uniform()), bearing_error_in_sight_rad=float(rng.uniform()),
+                bearing_error_out_of_sight_rad=None if number == 3 else float(rng.uniform()),
+            )
+            for number in range(20)
+        ]
+        for _ in range(3)
+    ]  # fmt: skip
+    found, each = metrics.over_trainings(runs), [metrics.summarise(run) for run in runs]
+    assert list(found) == list(metrics.BY_NAME)
+    for name, estimate in found.items():
+        assert estimate.value == pytest.approx(np.mean([summary[name].value for summary in each])), name
+        assert estimate.low <= estimate.value <= estimate.high, name
 
 
 def test_a_paired_difference_wants_the_same_episodes() -> None:

@@ -73,6 +73,41 @@ def test_a_table_that_is_none_is_refused(samples: list[float]) -> None:
         statistics.crossed_mean(np.array(samples))
 
 
+def test_a_median_over_trainings_and_episodes_has_the_interval_of_both() -> None:
+    """A hundred times drawn trainings, which run a hundred times drawn episodes: 95 % is where 95 % of them lie."""
+    rng = np.random.default_rng(6)
+    trainings, episodes = rng.normal(0.0, 1.0, (30, 1)), rng.normal(0.0, 3.0, (1, 400))
+    table = (2.0 + trainings + episodes)[..., None]
+    estimate = statistics.crossed(table, statistics.median_of_known)
+    assert estimate is not None
+    assert estimate.value == pytest.approx(np.median(table[..., 0], axis=1).mean())
+    half = 1.96 * np.sqrt(trainings.var() / 30 + np.pi / 2.0 * episodes.var() / 400)
+    assert estimate.high - estimate.low == pytest.approx(2.0 * half, rel=0.2)
+    same = statistics.crossed(np.ones((3, 5, 2)), statistics.ratio_of_sums)
+    assert same == Estimate(1.0, 1.0, 1.0)
+
+
+def test_what_cant_be_said_of_a_training_or_a_resample_is_left_out() -> None:
+    stopped_never = np.zeros((2, 6, 2))
+    stopped_never[0, :, 1] = 1.0
+    assert statistics.crossed(stopped_never, statistics.ratio_of_sums) is None
+    once = np.zeros((2, 6, 2))
+    once[:, 0] = 1.0  # of six episodes one stopped: many a resample holds none
+    assert statistics.crossed(once, statistics.ratio_of_sums) == Estimate(1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match=r"expected samples \[trainings, episodes, columns\], got \[3, 5\]"):
+        statistics.crossed(np.ones((3, 5)), statistics.ratio_of_sums)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+def test_a_median_of_what_is_known_is_numpys(count: int) -> None:
+    rng = np.random.default_rng(count)
+    column = rng.normal(size=(4, 7, 1))
+    column[:, count:] = np.nan
+    rng.permuted(column, axis=1, out=column)
+    np.testing.assert_array_equal(statistics.median_of_known(column), np.nanmedian(column[..., 0], axis=1))
+    assert np.isnan(statistics.median_of_known(np.full((7, 1), np.nan)))
+
+
 def test_a_ratio_is_that_of_the_sums() -> None:
     # 3 successes of 4 stops; with 20 copies of the 5 episodes the interval narrows about 0.75.
     few = statistics.ratio([1, 1, 1, 0, 0], [1, 1, 1, 1, 0])
