@@ -21,7 +21,7 @@ def instruct(
     phrases: Annotated[
         Path | None,
         typer.Option(
-            help="Your own words beside training's: a .yaml file with lists by kind, as in `telephone: [cellphone, "
+            help="Your own words beside training's: a .yaml file with lists by kind, as in `telephone: \\[cellphone, "
             "handset]`."
         ),
     ] = None,
