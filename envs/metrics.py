@@ -278,7 +278,8 @@ def over_trainings(runs: Sequence[Sequence[EpisodeResult]], seed: int = 0) -> di
         seed: of the bootstrap.
 
     Returns:
-        Estimates by the names of `METRICS`, in their order; absent where that can't be said of one of them.
+        Estimates by the names of `METRICS`, in their order; absent where that can't be said of one of them (`sws`: of
+        any of them).
 
     Raises:
         ValueError: the episodes are not the same.

@@ -24,7 +24,8 @@ from phonotaxis.export.weights import WEIGHT
 
 PRECISIONS = ("fp32", "fp16", "int8")
 _PRODUCTS = ("Gemm", "MatMul", "Conv")
-_NOT_IN_EIGHT_BITS = tuple(WEIGHT + part for part in ("senses.audio.", "senses.depth.", "mind.map.", "front_ends."))
+_NOT_IN_EIGHT_BITS = tuple(WEIGHT + part for part in ("senses.audio.", "senses.depth.", "mind.map."))
+_FRONT_ENDS = WEIGHT + "front_ends."  # of which one has learnt: they stay in full precision
 _HALF_LARGEST = float(np.finfo(np.float16).max)
 _STEPS = 127.0  # int8, symmetric: -127..127
 
@@ -80,13 +81,17 @@ def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     needed: set[str] = set()  # tensors that a later product depends on
     found = []
     for node in reversed(model.graph.node):
-        weighted = node.op_type in _PRODUCTS and len(node.input) > 1 and node.input[1].startswith(WEIGHT)
+        weighted = node.op_type in _PRODUCTS and len(node.input) > 1 and _may_be_smaller(node.input[1])
         later = bool(needed.intersection(node.output))
         if weighted and later:
             found.append(node)
         if weighted or later:
             needed.update(node.input)
     return found[::-1]
+
+
+def _may_be_smaller(name: str) -> bool:
+    return name.startswith(WEIGHT) and not name.startswith(_FRONT_ENDS)
 
 
 def eight_bit_products(model: onnx.ModelProto) -> list[onnx.NodeProto]:

@@ -114,6 +114,7 @@ class Collector:
         self.lanes: list[TaskWorlds] = []
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
+            own.front_ends.understanding = policy.front_ends.understanding  # the only front end that has learnt
             self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), fields))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)

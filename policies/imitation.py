@@ -127,10 +127,13 @@ class ImitationTrainer:
         """
         assert self.out is not None
         saved = load_checkpoint(self.out)
+        if saved.optimizer is None or "average" not in saved.modules:
+            raise CheckpointError(
+                f"{self.out}: not of a `phonotaxis train`, so that it can't be resumed; begin with its weights: "
+                f"`phonotaxis train --weights {self.out} --out ANOTHER`"
+            )
         self.policy.load_state_dict(saved.modules["policy"])
         self.average.load_state_dict(saved.modules["average"])
-        if saved.optimizer is None:
-            raise CheckpointError(f"{self.out}: the checkpoint has no optimiser; it can't be gone on with")
         self.optimizer.load_state_dict(saved.optimizer)
         self._before = saved.before
         self.rounds = int(saved.counters["rounds"])

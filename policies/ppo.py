@@ -37,11 +37,11 @@ _SB3_KL = 1.5  # Stable-Baselines3 goes on until this times what it is given
 
 @dataclasses.dataclass(frozen=True)
 class PpoProgress:
-    """Where a training stands, told after every rollout and at the end.
+    """Where a training stands, told when a rollout has been learnt from.
 
     Attributes:
         share: of the frames, 0..1.
-        frames: collected so far, all sessions of the training together.
+        frames: learnt from so far, all sessions of the training together.
         seconds: that it took, validations apart.
         success: share of the last episodes of each lane, with drawn actions.
         kl: how far the last rollout's updates moved the policy, nats.
@@ -74,7 +74,7 @@ def tune(
         config: on what, and how; a task says what is rewarded by `success_reward`, `step_reward` and
             `progress_reward_per_m`.
         out: folder for checkpoints; none is written where it ends within the first rollout, when nothing is learnt.
-        on_progress: told after every rollout and at the end.
+        on_progress: told whenever a rollout has been learnt from, and at the end.
         fields: folder in which traced sound fields are kept for the next training; None for none.
         resume: `start` is the newest of `out`, a tuning's own, and that tuning is gone on with: its frames, its
             optimiser's moments and its best count. It meets other episodes than before.
@@ -114,7 +114,7 @@ def tune(
         watch.end()
     finally:
         env.close()
-        if watch.collected:
+        if watch.learnt:
             watch.save()
     return policy.eval()
 
@@ -138,8 +138,8 @@ class _Watch(BaseCallback):
     """Tells of progress, keeps the critic's head start, validates and writes checkpoints.
 
     Attributes:
-        frames_before: of this tuning, that earlier sessions collected.
-        collected: whether this session has ended a rollout.
+        frames_before: of this tuning, that earlier sessions learnt from.
+        learnt: whether this session has learnt from a rollout.
     """
 
     def __init__(
@@ -151,10 +151,12 @@ class _Watch(BaseCallback):
         self._tell = tell
         self._before = start.before if resumed else start.trainings
         own = {name.removeprefix(_OWN): value for name, value in start.counters.items() if resumed}
-        self.frames_before, self.num_timesteps = int(own.get("frames", 0)), int(own.get("frames", 0))
-        self._rollouts, self.collected = int(own.get("rollouts", 0)), False
+        # What a checkpoint counts are frames and rollouts that its weights have learnt from.
+        self.frames_before = self._frames = int(own.get("frames", 0))
+        self._rollouts, self.learnt = int(own.get("rollouts", 0)), False
+        self._collected = self._rollouts
         self._at_start, self._best = float(own.get("spl_at_start", -1.0)), float(own.get("spl_best", -1.0))
-        self._validations = int(own.get("validations", 0))
+        self._validations = min(int(own.get("validations", 0)), self._due)  # there may be more frames than there were
         self._validation: dict[str, float] = {}
         self._validator = Validation(config.all_lanes, config.validation_episodes) if config.validations else None
         self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
@@ -171,10 +173,11 @@ class _Watch(BaseCallback):
             self._best = max(self._best, float(kept))
 
     def end(self) -> None:
-        """Validate what the last updates left, and tell of it."""
-        if self.collected:
+        """Validate what the last updates left, where that hasn't been done, and tell of it."""
+        self._take_rollout()
+        if self.learnt or self._validations < self._config.validations:
             self._validate()
-            self._told()
+        self._told()
 
     def _on_step(self) -> bool:
         infos: list[dict[str, Any]] = self.locals["infos"]
@@ -183,20 +186,36 @@ class _Watch(BaseCallback):
                 self._recent[info["lane"]].append(bool(info["episode_result"]["success"]))
         return True
 
-    def _on_rollout_end(self) -> None:
-        self._rollouts += 1
-        self.collected = True
-        self._set()
+    def _on_rollout_start(self) -> None:
+        if not self._take_rollout():
+            return
         self._kl = float(self.logger.name_to_value.get("train/approx_kl", 0.0))
-        if self._validations < math.floor(self._share * self._config.validations) and self._share < 1.0:
+        self._check()
+        if self._validations < self._due:
             self._validate()
         if time.monotonic() - self._saved_at > self._config.checkpoint_every_s:
             self.save()
         self._told()
 
+    def _on_rollout_end(self) -> None:
+        self._collected += 1
+        self._set()
+
+    def _take_rollout(self) -> bool:
+        """Count the last rollout as learnt from, once its updates are made; say whether there is a new one."""
+        if self._collected == self._rollouts:
+            return False
+        self._frames, self._rollouts, self.learnt = self.num_timesteps, self._collected, True
+        return True
+
     @property
     def _share(self) -> float:
-        return min(1.0, self.num_timesteps / self._config.frames)
+        return min(1.0, self._frames / self._config.frames)
+
+    @property
+    def _due(self) -> int:
+        """How many validations belong to so many frames."""
+        return math.floor(self._share * self._config.validations)
 
     def _told(self) -> None:
         if self._tell is None:
@@ -204,7 +223,7 @@ class _Watch(BaseCallback):
         success = tuple(float(np.mean(own)) if own else 0.0 for own in self._recent)
         at_start, best = (None, None) if self._validator is None else (self._at_start, self._best)
         progress = PpoProgress(
-            self._share, self.num_timesteps, time.monotonic() - self._began, success, self._kl, self._validation,
+            self._share, self._frames, time.monotonic() - self._began, success, self._kl, self._validation,
             at_start, best,
         )  # fmt: skip
         self._tell(progress)
@@ -213,7 +232,7 @@ class _Watch(BaseCallback):
         """Say what the updates that follow this rollout may change."""
         network = self.model.policy
         assert isinstance(network, RecurrentPolicy)
-        alone = self._rollouts <= self._config.critic_rollouts
+        alone = self._collected <= self._config.critic_rollouts
         set_learning(network, critic_alone=alone)
         rate = self._config.critic_learning_rate if alone else self._config.learning_rate
         self.model.lr_schedule = lambda remaining: rate
@@ -223,7 +242,7 @@ class _Watch(BaseCallback):
         if self._validator is None:
             return
         score = self._measure(self._validator)
-        self._validations = math.floor(self._share * self._config.validations)
+        self._validations = self._due
         if score > self._best:
             self._best = score
             save_checkpoint(self._out / BEST, self._checkpoint())
@@ -232,7 +251,8 @@ class _Watch(BaseCallback):
     def _measure(self, validator: Validation) -> float:
         """Return the mean over tasks of the policy's SPL; the time that it takes isn't training's."""
         began, checkpoint = time.monotonic(), self._checkpoint()
-        self._validation = validator.measure(lambda contract: checkpoint.policy(contract=contract))
+        theirs = self._start.contract
+        self._validation = validator.measure(lambda own: checkpoint.policy(contract=told(own, theirs)))
         self._began += time.monotonic() - began
         return float(np.mean(list(self._validation.values())))
 
@@ -245,16 +265,19 @@ class _Watch(BaseCallback):
         self._saved_at = time.monotonic()
         save_checkpoint(self._out, self._checkpoint())
 
-    def _checkpoint(self) -> Checkpoint:
+    def _check(self) -> None:
         largest = torch.stack([weight.detach().abs().max() for weight in self._policy.parameters()]).max()
         check_finite({"the largest weight": float(largest)}, self._config.learning_rate)
+
+    def _checkpoint(self) -> Checkpoint:
+        self._check()
         config = {"task": self._config.task.model_dump(mode="json"), "ppo": self._config.model_dump(mode="json")}
         own = {
-            "frames": self.num_timesteps, "rollouts": self._rollouts, "seconds": time.monotonic() - self._began,
+            "frames": self._frames, "rollouts": self._rollouts, "seconds": time.monotonic() - self._began,
             "spl_at_start": self._at_start, "spl_best": self._best, "validations": self._validations,
         }  # fmt: skip
         counters = {name: value for name, value in self._start.counters.items() if not name.startswith(_OWN)}
-        counters[_FRAMES] = self._start.counters.get(_FRAMES, 0) + self.num_timesteps - self.frames_before
+        counters[_FRAMES] = self._start.counters.get(_FRAMES, 0) + self._frames - self.frames_before
         return Checkpoint(
             contract=self._policy.contract, policy_config=self._policy.config, config=config,
             modules={"policy": self._policy.state_dict()}, optimizer=self._optimizer.state_dict(),

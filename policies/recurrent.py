@@ -22,7 +22,7 @@ class FeatureEnv(VecEnvWrapper):
 
     Args:
         venv: whose observations are those of the policy's contract.
-        policy: whose front ends are used; they have no weights.
+        policy: whose front ends are used; nothing of them is trained here.
     """
 
     def __init__(self, venv: VecEnv, policy: Policy) -> None:

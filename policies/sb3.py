@@ -48,7 +48,7 @@ class FeaturesExtractor(BaseFeaturesExtractor):
                 "shapes alone don't say where the microphones are: pass the environment's own contract, "
                 "policy_kwargs=policy_kwargs(env), or features_extractor_kwargs={'contract': env.unwrapped.contract}"
             )
-        config = config or PolicyConfig()
+        config = (config or PolicyConfig()).model_copy(update={"understood_kinds": ()})
         _check(observation_space, contract)
         front_ends = FrontEnds(contract, config)
         senses = Senses(contract, config, front_ends.audio.layout)

@@ -52,18 +52,21 @@ def teach(understanding: Understanding, seed: int, phrases: Phrases | None = Non
     _fit(understanding.layers, goals, torch.tensor([meant for _, meant in texts]), rng)
 
 
-def understood(understanding: Understanding, split: str, count: int = 1000) -> tuple[float, float]:
+def understood(understanding: Understanding, split: str, count: int = 1000) -> tuple[float, float] | None:
     """Measure on sentences of a split.
 
     Args:
-        understanding: of at least three kinds that the split has phrases for.
+        understanding: measured on those of its kinds that the split has phrases for.
         split: train or validation.
         count: of sentences.
 
     Returns:
-        The share whose kind is found, and the share that is taken for another kind.
+        The share whose kind is found, and the share that is taken for another kind; None where there are phrases for
+        less than three of its kinds.
     """
     known = [kind for kind in understanding.kinds if kind in PHRASES[split]]
+    if len(known) <= _OTHERS:
+        return None
     rng = np.random.Generator(np.random.PCG64([0x73617964, count]))
     right, wrong = 0, 0
     for number in range(count):

@@ -9,13 +9,17 @@ import pytest
 import torch
 
 from phonotaxis import cli
+from phonotaxis.commands.instruct import kinds_of, with_understanding
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.goal import embed
-from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.task import AudioGoalTask, SoundSet
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.sounds import TRAINING_KINDS
+from phonotaxis.export.bundle import read_bundle
+from phonotaxis.export.precision import bare_model, products
 from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.sentences import understood
 from phonotaxis.policies.understanding import UNDERSTANDING
 
 TINY = PolicyConfig(memory_size=8, audio_hidden=16, audio_size=8, motion_size=8, depth_channels=(2, 2), head_hidden=8)
@@ -54,14 +58,34 @@ def test_a_policy_is_taught_and_all_else_stays(tmp_path: Path, capsys: pytest.Ca
     understanding = after.policy().front_ends.understanding
     assert understanding is not None
     assert understanding.kind_of("find the handset") == "telephone"
+    assert cli.run(["train", "--out", str(out), "--resume"]) == 1
+    assert f"begin with its weights: `phonotaxis train --weights {out} --out ANOTHER`" in capsys.readouterr().err
     bundle = tmp_path / "taught.onnx"
     assert cli.run(["export", str(out), "-o", str(bundle)]) == 0
     assert cli.run(["instruct", str(bundle), "--out", str(tmp_path / "again"), "--json"]) == 0
     again = load_checkpoint(tmp_path / "again").policy().front_ends.understanding
     assert again is not None
+    model = bare_model(read_bundle(bundle))
+    smaller = {node.input[1] for node in products(model)}
+    assert any("senses.goal" in name for name in smaller)
+    assert not any("front_ends" in name for name in smaller)  # a sentence near the bound would mean another kind
     assert again.kinds == understanding.kinds
     gong = torch.from_numpy(embed("gong").copy())[None]
     assert torch.equal(again(gong), gong)
+
+
+def test_the_kinds_are_those_that_the_policy_was_trained_to_find(tmp_path: Path) -> None:
+    own = AudioGoalTask(goal="kind", sounds=SoundSet(kinds=("doorbell", "siren", "telephone")))
+    plain = AudioGoalTask(goal="none", sounds=SoundSet(kinds=("typing",)))
+    saved = load_checkpoint(_saved(tmp_path, own.contract()))
+    assert kinds_of(saved) == TRAINING_KINDS  # of another form, or none
+    saved.config = {"lanes": [{"task": task.model_dump(mode="json")} for task in (plain, own)]}
+    assert kinds_of(saved) == ("doorbell", "siren", "telephone")
+    taught = with_understanding(saved, {}, 0).policy().front_ends.understanding
+    assert taught is not None
+    assert [taught.kind_of(kind) for kind in taught.kinds] == list(taught.kinds)
+    assert taught.kind_of("go to the doorbell") == "doorbell"
+    assert understood(taught, "validation") is None  # two of them are known to it by name alone
 
 
 def test_what_cant_be_taught_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +99,7 @@ def test_what_cant_be_taught_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("[a, b]", "expected lists of words by kind"),
         ("telephone: cellphone", "telephone: expected a list of words"),
         ("telephone: [the]", "no word of 'the' names anything"),
+        ("telephone: [bell]\nclock: [Bell]", "'Bell' is both telephone and clock"),
     ):
         (tmp_path / "mine.yaml").write_text(text)
         command = ["instruct", str(start), "--out", str(tmp_path / "out"), "--phrases", str(tmp_path / "mine.yaml")]

@@ -47,11 +47,11 @@ def instruct(
     taught = with_understanding(load(chosen), own, seed)
     understanding = taught.policy().front_ends.understanding
     assert understanding is not None
-    save_checkpoint(out, taught)
     figures: dict[str, Figure] = {}
     for split in ("train", "validation"):
-        right, wrong = understood(understanding, split)
-        figures |= {f"understood_{split}": Figure(right), f"taken_for_another_{split}": Figure(wrong)}
+        if (found := understood(understanding, split)) is not None:
+            figures |= {f"understood_{split}": Figure(found[0]), f"taken_for_another_{split}": Figure(found[1])}
+    save_checkpoint(out, taught)
     for kind, calls in own.items():
         if missed := [call for call in calls if understanding.kind_of(call) != kind]:
             say(f"NOT UNDERSTOOD as {kind}: {', '.join(missed)}; name it in more ways")
@@ -73,7 +73,7 @@ def read_phrases(path: Path) -> Phrases:
     """Read a person's own words.
 
     Raises:
-        ConfigError: not a mapping of lists of words.
+        ConfigError: not a mapping of lists of words, or one that is of two kinds.
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.goal import embed
@@ -82,12 +82,15 @@ def read_phrases(path: Path) -> Phrases:
     told = read_yaml(path)
     if not isinstance(told, dict) or not told:
         raise ConfigError(f"{path}: expected lists of words by kind, as `telephone: [cellphone, handset]`")
+    seen: dict[str, str] = {}
     for kind, calls in told.items():
         if not isinstance(calls, list) or not calls or not all(isinstance(call, str) for call in calls):
             raise ConfigError(f"{path}: {kind}: expected a list of words, as [cellphone, handset]; got {calls!r}")
         for call in calls:
             embed(call)  # says what is wrong where no word says anything
-    return {str(kind): tuple(calls) for kind, calls in told.items()}
+            if seen.setdefault(call.lower(), str(kind)) != str(kind):
+                raise ConfigError(f"{path}: '{call}' is both {seen[call.lower()]} and {kind}; leave one of them out")
+    return {"_".join(str(kind).lower().split()): tuple(calls) for kind, calls in told.items()}
 
 
 def with_understanding(saved: Checkpoint, phrases: Phrases, seed: int) -> Checkpoint:
@@ -99,18 +102,21 @@ def with_understanding(saved: Checkpoint, phrases: Phrases, seed: int) -> Checkp
     import torch
 
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.envs.sounds import TRAINING_KINDS
     from phonotaxis.policies.policy import Policy
     from phonotaxis.policies.sentences import teach
     from phonotaxis.policies.understanding import UNDERSTANDING
 
     if saved.contract.goal is None:
         raise ConfigError("the policy can't be told what to find: train one whose task has a goal, as semantic-v1's")
-    kinds = saved.policy_config.understood_kinds or (*TRAINING_KINDS, *sorted(set(phrases) - set(TRAINING_KINDS)))
-    if unknown := sorted(set(phrases) - set(kinds)):
-        raise ConfigError(f"phrases of {', '.join(unknown)}: the policy understands {', '.join(kinds)} alone")
-    if others := sorted(set(phrases) - set(TRAINING_KINDS)):
+    named = kinds_of(saved)
+    others = sorted(set(phrases) - set(named))
+    if others and saved.policy_config.understood_kinds:
+        raise ConfigError(f"phrases of {', '.join(others)}: the policy understands {', '.join(named)} alone")
+    if others:
         say(f"note: {', '.join(others)}: found only by a policy that was trained to find that, by that name")
+    kinds = (*named, *others)
+    if len(kinds) < 2:
+        raise ConfigError(f"only {', '.join(kinds)} is known to the policy, so that there is nothing to tell apart")
     before = saved.policy().state_dict()
     config = saved.policy_config.model_copy(update={"understood_kinds": tuple(kinds)})
     with torch.random.fork_rng(devices=[]):
@@ -122,6 +128,29 @@ def with_understanding(saved: Checkpoint, phrases: Phrases, seed: int) -> Checkp
     own = {name: value for name, value in policy.state_dict().items() if name.startswith(UNDERSTANDING)}
     saved.policy_config, saved.modules, saved.optimizer = config, {"policy": before | own}, None
     return saved
+
+
+def kinds_of(saved: Checkpoint) -> tuple[str, ...]:
+    """Return the kinds that a policy understands already, or else those that it was trained to find by name.
+
+    Where its trainings don't say, or named nothing, these are the bank's of the train split.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.trained import trained_tasks
+    from phonotaxis.envs.sounds import TRAINING_KINDS
+
+    if saved.policy_config.understood_kinds:
+        return saved.policy_config.understood_kinds
+    found: dict[str, None] = {}
+    for training in saved.trainings:
+        try:
+            tasks = trained_tasks(training, "the policy's training")
+        except ConfigError:
+            continue  # of another version's form
+        for task in tasks:
+            if task.goal in ("kind", "sentence") and task.sounds.folder is None:
+                found |= dict.fromkeys(task.sounds.kinds or TRAINING_KINDS)
+    return tuple(found) or TRAINING_KINDS
 
 
 COMMAND = Command(

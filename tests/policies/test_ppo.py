@@ -37,8 +37,8 @@ def _config(task: AudioGoalTask, **changes: Any) -> PpoConfig:
     return PpoConfig.model_validate(fields | changes)
 
 
-def _stop_at_the_second(progress: PpoProgress) -> None:
-    if progress.frames > 32:
+def _stop_after_the_first(progress: PpoProgress) -> None:
+    if progress.frames >= 32:
         raise KeyboardInterrupt
 
 
@@ -82,7 +82,7 @@ def test_the_critic_learns_first_then_everything(make_task: MakeTask, tiny: Poli
     start = _start(task, tiny)
     before = {name: value.clone() for name, value in start.modules["policy"].items()}
     with pytest.raises(KeyboardInterrupt):
-        tune(start, _config(task), tmp_path / "a", _stop_at_the_second)
+        tune(start, _config(task), tmp_path / "a", _stop_after_the_first)
     only_critic = load_checkpoint(tmp_path / "a").policy()
     changed = {name for name, value in only_critic.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"heads.value.weight", "heads.value.bias"}
@@ -103,7 +103,7 @@ def test_the_critic_learns_faster_while_it_learns_alone(
     start = _start(task, tiny)
     before = start.modules["policy"]["heads.value.bias"].clone()
     with pytest.raises(KeyboardInterrupt):
-        tune(start, _config(task), tmp_path / "a", _stop_at_the_second)
+        tune(start, _config(task), tmp_path / "a", _stop_after_the_first)
     alone = load_checkpoint(tmp_path / "a").modules["policy"]["heads.value.bias"]
     assert 1e-3 < float(torch.abs(alone - before)) < 5e-3
     together = tune(start, _config(task, frames=32), tmp_path / "b").state_dict()["heads.value.bias"]
@@ -116,7 +116,7 @@ def test_what_was_trained_without_a_goal_is_tuned_where_one_is_and_the_other_way
 ) -> None:
     task = make_task(goal=tuned)
     start = _start(make_task(goal=trained), tiny)
-    policy = tune(start, _config(task, frames=32), tmp_path)
+    policy = tune(start, _config(task, frames=32, validations=1, validation_episodes=1), tmp_path)
     assert policy.contract.goal == start.contract.goal
 
 
@@ -155,14 +155,15 @@ def test_a_tuning_that_was_interrupted_goes_on(make_task: MakeTask, tiny: Policy
     task, told = make_task(), list[PpoProgress]()
     start = _start(task, tiny)
     with pytest.raises(KeyboardInterrupt):
-        tune(start, _config(task), tmp_path, _stop_at_the_second)
+        tune(start, _config(task), tmp_path, _stop_after_the_first)
     halfway = load_checkpoint(tmp_path)
     assert halfway.optimizer is not None
     before = {name: value.clone() for name, value in halfway.modules["policy"].items()}
     steps = {float(slots["step"]) for slots in halfway.optimizer["state"].values()}
     tune(halfway, _config(task), tmp_path, told.append, resume=True)
     ended = load_checkpoint(tmp_path)
-    assert [progress.frames for progress in told] == [96, 96]  # one more rollout, and the end
+    assert halfway.counters["tune_frames"] == 32  # that it has learnt from
+    assert [progress.frames for progress in told] == [64, 96]
     assert ended.counters["ppo_frames"] == ended.counters["tune_frames"] == 96
     assert ended.counters["tune_seconds"] > halfway.counters["tune_seconds"]
     assert ended.before == halfway.before == start.trainings
@@ -196,6 +197,34 @@ def test_what_is_better_on_validation_than_before_is_kept(
     tune(load_checkpoint(tmp_path), _config(task, frames=160, validations=3), tmp_path, told.append, resume=True)
     assert (told[-1].validation_at_start, told[-1].validation_best) == (0.5, 0.8)
     assert load_checkpoint(tmp_path / "best").counters == best.counters
+
+
+def test_a_tuning_that_is_stopped_while_it_is_validated_at_its_end_gets_that_and_then_more_frames(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, told, frames = make_task(), list[PpoProgress](), list[int]()
+
+    def measure(self: Validation, policy_for: Callable[[Contract], Policy]) -> dict[str, float]:
+        frames.append(told[-1].frames if told else 0)
+        if len(frames) == 3:
+            raise KeyboardInterrupt
+        return {"audiogoal": 0.5 + 0.1 * len(frames)}
+
+    monkeypatch.setattr(Validation, "measure", measure)
+    config = _config(task, frames=64, validations=2)
+    with pytest.raises(KeyboardInterrupt):
+        tune(_start(task, tiny), config, tmp_path, told.append)
+    assert load_checkpoint(tmp_path).counters["tune_frames"] == 64
+    assert frames == [0, 0, 32]  # before, half-way, and at the end, each before it is told
+    tune(load_checkpoint(tmp_path), config, tmp_path, told.append, resume=True)
+    assert len(frames) == 4
+    assert told[-1].validation_best == pytest.approx(0.9)
+    tune(load_checkpoint(tmp_path), config, tmp_path, told.append, resume=True)
+    assert len(frames) == 4  # all is done
+    assert told[-1].share == 1.0
+    more = _config(task, frames=192, validations=2)
+    tune(load_checkpoint(tmp_path), more, tmp_path, told.append, resume=True)
+    assert frames[4:] == [64, 160]  # after 96 and 192
 
 
 def test_validation_changes_nothing_that_is_learnt(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:

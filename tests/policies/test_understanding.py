@@ -11,11 +11,13 @@ import torch
 from phonotaxis.configs import contract as names
 from phonotaxis.configs.goal import embed, nothing_named
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.instructions import draw_sentence
 from phonotaxis.envs.sounds import TRAINING_KINDS
 from phonotaxis.policies.checkpoint import CheckpointError
+from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.sentences import teach, understood, varied
@@ -111,6 +113,22 @@ def test_a_policy_with_it_is_told_the_kind(make_task: MakeTask, tiny: PolicyConf
     assert torch.equal(logits(policy, sentence), logits(plain, "kettle"))
     assert torch.equal(logits(policy, "kettle"), logits(plain, "kettle"))
     assert not torch.equal(logits(plain, sentence), logits(plain, "kettle"))
+
+
+def test_every_lane_of_a_collection_understands(
+    make_config: Callable[..., ImitationConfig], make_task: MakeTask, tiny: PolicyConfig, taught: Understanding
+) -> None:
+    """The weights that a trainer sends reach the lanes behind the first, whose front ends are their own."""
+    lanes = [Lane(task=make_task(goal="none"), worlds=1), Lane(task=make_task(goal="sentence"), worlds=2)]
+    config = make_config(lanes=lanes, policy=tiny.model_copy(update={"understood_kinds": TRAINING_KINDS}), chunk=2)
+    collector = Collector(config, Policy(config.task.contract(), config.policy))
+    understanding = collector.policy.front_ends.understanding
+    assert understanding is not None
+    understanding.load_state_dict(taught.state_dict())
+    goals = collector.collect(1.0).chunk.features[names.GOAL].float()
+    assert not goals[:, 0].any()
+    known = {tuple(row) for row in taught.names.half().float().tolist()}
+    assert {tuple(row) for row in goals[:, 1:].flatten(0, 1).tolist()} <= known
 
 
 def test_a_task_without_goal_needs_none_of_it(make_task: MakeTask, tiny: PolicyConfig) -> None:
