@@ -11,6 +11,7 @@ A graph that says so can be made smaller without touching the front ends, and tu
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.trained import trainings
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.export.bundle import Bundle, BundleError
-from phonotaxis.policies.checkpoint import Checkpoint
+from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
+from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint
 from phonotaxis.policies.policy import Policy
 
 WEIGHT, CONSTANT, TRANSPOSED = "weight.", "constant.", ".T"
@@ -111,6 +112,16 @@ def as_checkpoint(bundle: Bundle) -> Checkpoint:
         counters=dict(counters) if isinstance(counters, dict) else {},
         before=config[1:],
     )
+
+
+def load_trained(source: Path) -> Checkpoint:
+    """Read a training's folder, or a bundle (.onnx) of full precision as the training that it was exported from.
+
+    Raises:
+        CheckpointError: no training is there, or it is damaged.
+        BundleError: as `restored_policy`.
+    """
+    return as_checkpoint(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source)
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:

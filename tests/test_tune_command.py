@@ -13,6 +13,7 @@ from phonotaxis import cli
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.export import weights
 from phonotaxis.policies import checkpoint, ppo
 
 
@@ -25,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[PpoConfig]:
         seen.append(config)
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
     return seen
 
 
@@ -39,7 +40,7 @@ def test_what_tuning_found_is_told_in_one_object(
         show(ppo.PpoProgress(1.0, 64, 2.0, (0.5, 0.25), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.7))
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
     out, fields = tmp_path / "out", tmp_path / "fields"
     assert cli.run(["tune", "runs/a", "--out", str(out), "--fields", str(fields), "--json"]) == 0
     assert given == [out, fields, False]
@@ -61,7 +62,7 @@ def test_the_best_is_what_comes_next(
         show(ppo.PpoProgress(1.0, 64, 2.0, (0.5,), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.8))
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
     assert cli.run(["tune", "runs/a", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().err
     assert f"0.700 before, at best 0.800, in {tmp_path / 'best'}" in said
@@ -107,8 +108,8 @@ def test_the_shipped_bundle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.
     assert path is not None
     assert cli.run(["tune", str(path), "--out", str(tmp_path / "out")]) == 0
     bundle, (start,) = read_bundle(path), given
-    weights = restored_policy(bundle).state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in start.policy().state_dict().items())
+    own = restored_policy(bundle).state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in start.policy().state_dict().items())
     assert start.trainings[0] == bundle.provenance["training"]
     assert start.contract == bundle.contract
 
@@ -173,7 +174,7 @@ def test_a_policy_is_tuned_on_what_it_was_trained_on_unless_it_is_said(
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("task: {name: named}\n")
     config = json.loads(json.dumps(trained, default=lambda part: part.model_dump(mode="json")))
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: SimpleNamespace(config=config))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config=config))
     assert cli.run(["tune", "runs/a", *options.split()]) == (0 if name else 1)
     assert said in capsys.readouterr().err
     assert [each.task.name for each in asked] == ([name] if name else [])

@@ -37,6 +37,7 @@ def instruct(
     What is shown is measured on sentences of training and of validation, whose words and templates are others.
     """
     from phonotaxis.configs.base import ConfigError
+    from phonotaxis.export.weights import load_trained
     from phonotaxis.policies.checkpoint import has_checkpoint, save_checkpoint
     from phonotaxis.policies.sentences import understood
 
@@ -44,7 +45,7 @@ def instruct(
         raise ConfigError(f"{out} holds a training; --out takes another folder")
     own = {} if phrases is None else read_phrases(phrases)
     chosen = policy_or_shipped(start)
-    taught = with_understanding(load(chosen), own, seed)
+    taught = with_understanding(load_trained(chosen), own, seed)
     understanding = taught.policy().front_ends.understanding
     assert understanding is not None
     figures: dict[str, Figure] = {}
@@ -58,15 +59,6 @@ def instruct(
     suite = f"--also before={chosen} --suite instruction-v1 --split validation"
     say(f"wrote {out}; next: `phonotaxis evaluate {out} {suite}`, `phonotaxis export {out}`")
     emit("instruct", figures, json)
-
-
-def load(source: Path) -> Checkpoint:
-    """Read a training's folder, or a bundle of full precision."""
-    from phonotaxis.export.bundle import read_bundle
-    from phonotaxis.export.weights import as_checkpoint
-    from phonotaxis.policies.checkpoint import load_checkpoint
-
-    return as_checkpoint(read_bundle(source)) if source.suffix == ".onnx" else load_checkpoint(source)
 
 
 def read_phrases(path: Path) -> Phrases:

@@ -105,16 +105,15 @@ def _begun(
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.lanes import suite_tasks, without_void
     from phonotaxis.configs.ppo import PpoConfig
-    from phonotaxis.export.bundle import read_bundle
-    from phonotaxis.export.weights import as_checkpoint
-    from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
+    from phonotaxis.export.weights import load_trained
+    from phonotaxis.policies.checkpoint import has_checkpoint
 
     if has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     base = PpoConfig() if config is None else presets.load("training", config, PpoConfig)
     if suite is not None and base.lanes:
         raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
-    saved = as_checkpoint(read_bundle(start)) if start.suffix == ".onnx" else load_checkpoint(start)
+    saved = load_trained(start)
     if suite is not None:
         given = given | {"validation": None} | suite_tasks(suite)
     elif "task" not in base.model_fields_set:

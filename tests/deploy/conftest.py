@@ -25,7 +25,7 @@ from phonotaxis.configs import presets
 from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.contract import Contract, GoalSpec, PinholeCamera, discrete_actions
 from phonotaxis.configs.geometry import pixel_rays
-from phonotaxis.configs.robot import RobotConfig, simulated_robot
+from phonotaxis.configs.robot import RobotConfig, load_robot, simulated_robot
 from phonotaxis.deploy.control import Control, control_path
 from phonotaxis.deploy.devices import OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
@@ -291,6 +291,14 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="ph-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def robot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RobotConfig:
+    """Give the simulated robot, whose latch and socket stand in `folder`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    return load_robot("simulated")
 
 
 @pytest.fixture

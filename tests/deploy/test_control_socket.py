@@ -14,19 +14,12 @@ from typing import Any
 
 import pytest
 
-from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.clock import now_ns
 from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.guardian import Guardian
 from phonotaxis.deploy.traced_guardian import RepeatedGuardian, TracedGuardian
-
-
-@pytest.fixture
-def robot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RobotConfig:
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    return load_robot("simulated")
 
 
 def _sense(guardian: Guardian, at_ns: int, clearance_m: float | None = 5.0) -> None:

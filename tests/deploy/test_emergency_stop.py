@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phonotaxis import cli
-from phonotaxis.configs.robot import RobotConfig, load_robot
+from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.control import control_path
 from phonotaxis.deploy.devices import DeviceError, DriveGone, OdometrySample
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
@@ -17,13 +17,6 @@ from phonotaxis.deploy.guardian import Guardian
 
 MS = 1_000_000
 Moving = Callable[..., tuple[Guardian, Any]]
-
-
-@pytest.fixture
-def robot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RobotConfig:
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    return load_robot("simulated")
 
 
 def _sense(guardian: Guardian, at_ns: int, clearance_m: float | None = 5.0) -> None:
