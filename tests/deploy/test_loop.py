@@ -24,7 +24,6 @@ from phonotaxis.deploy.guardian_link import GuardianError
 from phonotaxis.deploy.jetson.simulated import SimulatedSensors
 from phonotaxis.deploy.loop import CATCH_UP_NS, ODOMETRY_GRACE_NS, Loop, RunEnd
 from phonotaxis.deploy.runtime import run
-from phonotaxis.deploy.summary import MAX_FAULTS, RunSummary
 
 
 class Refusing:
@@ -175,14 +174,6 @@ def test_a_robot_without_odometry_tells_its_policy_of_none(wanted: bool, monkeyp
     monkeypatch.setattr(guardian, "statuses", lambda: [{"type": "odometry", **motion}])
     loop._take_statuses()
     assert kept == (["odometry", "add_odometry", "pose"] if wanted else [])
-
-
-def test_a_summary_keeps_so_many_faults_and_counts_them_all() -> None:
-    summary = RunSummary()
-    for number in range(MAX_FAULTS + 5):
-        summary.add_fault(f"fault {number}")
-    assert (len(summary.faults), summary.faults[-1]) == (MAX_FAULTS, f"fault {MAX_FAULTS - 1}")
-    assert summary.fault_count == MAX_FAULTS + 5
 
 
 def test_the_time_of_decisions_is_summed_up_and_not_kept() -> None:

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phonotaxis.configs.robot import LogConfig, RobotConfig, simulated_robot
+from phonotaxis.configs.robot import LogConfig
 from phonotaxis.deploy.devices import AudioBlock, DepthFrame, OdometrySample
-from phonotaxis.deploy.episode import EpisodeInfo, EpisodeWriter
 from phonotaxis.deploy.episode_ages import LEDGER
 from phonotaxis.deploy.episode_reader import Episode, read_episode
-from phonotaxis.deploy.retention import parts_of
 
 SAMPLES = 800
 
@@ -51,23 +49,6 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     monkeypatch.setattr(os, "write", found.write)
     yield found
     found.go.set()
-
-
-@pytest.fixture
-def open_writer(toy: Any, tmp_path: Path) -> Iterator[Callable[..., EpisodeWriter]]:
-    opened: list[EpisodeWriter] = []
-
-    def make(**log: Any) -> EpisodeWriter:
-        contract = toy.contract()
-        robot = simulated_robot(contract.array, contract.camera, "none")
-        robot = RobotConfig.model_validate({**robot.model_dump(), "log": log})
-        info = EpisodeInfo("robot", contract, robot, "0" * 64, {})
-        opened.append(EpisodeWriter(tmp_path / "folder" / "episode-20260101T000001Z.mcap", info))
-        return opened[-1]
-
-    yield make
-    for writer in opened:
-        writer.close()
 
 
 def block(number: int) -> AudioBlock:
@@ -223,85 +204,6 @@ def test_what_can_not_be_written_costs_one_record(open_writer: Any, sample: Odom
     assert numbers(episode) == [1]
     assert episode.odometry() == []
     assert words in episode.health()[0]["message"]
-
-
-def test_files_rotate_by_size_and_read_as_one(open_writer: Any) -> None:
-    writer = open_writer(rotate_mb=0.1)
-    for number in range(60):
-        writer.audio(block(number), number)
-    writer.close()
-    parts = parts_of(writer.path)
-    assert len(parts) == writer.counters()["parts"] > 4
-    assert all(part.stat().st_size < 150_000 for part in parts)
-    assert writer.counters()["bytes"] == sum(part.stat().st_size for part in parts)
-    assert all(stat.S_IMODE(part.stat().st_mode) == 0o600 for part in parts)
-    for asked in (parts[0], parts[3]):
-        episode = read_episode(asked)
-        assert numbers(episode) == list(range(60))
-        assert episode.parts == tuple(parts)
-        assert episode.breaks == frozenset()
-        assert episode.scan.complete
-    assert len(numbers(read_episode(parts[1], join=False))) < 20
-    parts[2].unlink()
-    assert read_episode(parts[0]).breaks == {len(read_episode(parts[0], False).messages) * 2}
-
-
-@pytest.mark.parametrize("harm", ["missing", "cut within its head"])
-def test_a_last_part_that_is_gone_is_said(open_writer: Any, harm: str) -> None:
-    """Every part before it is whole, and nothing else in them says that there was more."""
-    writer = open_writer(rotate_mb=0.1)
-    for number in range(20):
-        writer.audio(block(number), number)
-    writer.health(20, "info", "ended_duration", "20 s are over")
-    writer.close()
-    *_, last = parts = parts_of(writer.path)
-    assert len(parts) > 1
-    assert read_episode(parts[0]).what_is_lost() == ""
-    if harm == "missing":
-        last.unlink()
-    else:
-        last.write_bytes(last.read_bytes()[:100])
-    episode = read_episode(parts[0])
-    assert episode.scan.complete
-    assert episode.what_is_lost() == "the log holds no end of the run: its last part is missing, or cut within its head"
-
-
-def test_files_rotate_by_time(open_writer: Any) -> None:
-    writer = open_writer(rotate_minutes=0.001)
-    for number in range(30):
-        writer.audio(block(number), number)
-        time.sleep(0.01)
-    writer.close()
-    assert writer.counters()["parts"] > 2
-    assert numbers(read_episode(writer.path)) == list(range(30))
-
-
-def test_a_part_that_ends_where_it_begins_is_whole(open_writer: Any) -> None:
-    """Time rotates with a recording's last record, and nothing comes after it."""
-    writer = open_writer()
-    writer.close()
-    episode = read_episode(writer.path)
-    assert episode.scan.complete
-    assert episode.scan.checksum_ok
-    assert numbers(episode) == []
-
-
-def test_retention_is_kept_while_writing(open_writer: Any, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    old = folder / "episode-20260101T000000Z.mcap"
-    old.write_bytes(bytes(900_000))
-    writer = open_writer(rotate_mb=0.1, max_gb=0.001)
-    for number in range(300):
-        writer.audio(block(number), number)
-    writer.close()
-    assert not old.exists()
-    left = sum(path.stat().st_size for path in folder.glob("*.mcap"))
-    assert left < 1_250_000  # the bound, and the file that was being written when it was last looked at
-    assert writer.counters()["files_pruned"] > 1
-    episode = read_episode(next(iter(sorted(folder.glob("*.mcap")))))
-    assert episode.breaks == {0}
-    assert numbers(episode)[-1] == 299
 
 
 def test_the_bounds_are_checked_where_they_are_typed() -> None:
