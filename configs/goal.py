@@ -23,6 +23,7 @@ from phonotaxis.configs.contract import GoalSpec
 
 GOAL_SIZE = 96
 EMBEDDING = "subwords-96-v1"  # changes whenever a text's numbers would
+SURE = 0.4  # a kind's probability from which on a policy that understands sentences takes it for what is meant
 ANYTHING = "anything"  # as a goal's text: nothing is named, whatever sounds is meant
 _GRAMS = (3, 4, 5)
 _PLACES = 4  # numbers that one n-gram is hashed to
@@ -92,6 +93,11 @@ def told_goal(wanted: GoalSpec | None, text: str | None) -> np.ndarray | None:
             f"{GOAL_SIZE} of '{EMBEDDING}': install the version that exported it, or export it anew"
         )
     return nothing_named() if text is None or text.strip().lower() == ANYTHING else embed(text)
+
+
+def spoken(kind: str) -> str:
+    """Return a kind's name as a person says it, and as a task says it that names kinds outright."""
+    return kind.replace("_", " ")
 
 
 def nothing_named() -> np.ndarray:

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.caution import told_caution
@@ -101,7 +104,7 @@ def run(
     if bundle.contract.caution:
         say(f"caution {knob:g}" + ("" if caution is not None else ": none was asked for by --caution"))
     episode_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    said = {} if goal is None else {"goal": goal}
+    said = _said(bundle, goal, told, say)
     info = EpisodeInfo(
         "robot", bundle.contract, robot, bundle.sha256, dict(opened.fingerprint), bundle.provenance, told, said,
         knob,
@@ -128,6 +131,17 @@ def run(
         summary = _guarded(loop, log, duration_s)
     summary.agreement = None if agreement is None else agreement.share
     return _complete(summary, log, bundle, guardian)
+
+
+def _said(bundle: Bundle, goal: str | None, told: np.ndarray | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Return what the episode keeps of a goal in words, and tell the person what the policy takes it for."""
+    if goal is None:
+        return {}
+    taken = None if told is None else bundle.understood(told)
+    if taken is None:
+        return {"goal": goal}
+    say(taken.told(goal))
+    return {"goal": goal, "goal_taken_for": taken.kind if taken.sure else "", "goal_probability": taken.probability}
 
 
 def _new_log(folder: Path, info: EpisodeInfo) -> EpisodeWriter:

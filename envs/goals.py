@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError
-from phonotaxis.configs.goal import embed, nothing_named
+from phonotaxis.configs.goal import embed, nothing_named, spoken
 from phonotaxis.envs.episodes import Episode
 from phonotaxis.envs.instructions import PHRASES, draw_sentence
 from phonotaxis.envs.library import Library
@@ -18,7 +18,7 @@ def goal_text(library: Library, episode: Episode) -> str | None:
         return None
     kind = library.sounds[episode.sound].kind
     if task.goal == "kind":
-        return kind.replace("_", " ")
+        return spoken(kind)
     others = [library.sounds[other.sound].kind for other in episode.others]
     known = PHRASES[task.sounds.split]
     unknown = sorted({kind, *others} - known.keys())

@@ -39,6 +39,7 @@ from phonotaxis.export.scan import (
 )
 from phonotaxis.export.signature import SignatureError as SignatureError  # raised by `read_bundle`
 from phonotaxis.export.signature import check_signature
+from phonotaxis.export.understood import Understood, understood, understood_kinds
 
 FORMAT_VERSION = "1"
 BATCH_AXIS = "batch"
@@ -47,6 +48,7 @@ SIZE_KEY = "phonotaxis.size_bytes"
 SEAL_KEY = "phonotaxis.sha256"
 CONTRACT_KEY = "phonotaxis.contract"
 PROVENANCE_KEY = "phonotaxis.provenance"
+NETWORK_KEY = "network"  # of the provenance: the sizes of the network
 PRECISION_KEY = "precision"  # of the provenance; absent for full precision
 _MAX_METADATA_BYTES = 1_000_000
 _SIZE_DIGITS = 12
@@ -78,6 +80,19 @@ class Bundle:
     def initial_state(self, batch: int = 1) -> np.ndarray:
         """Return the recurrent state before a first step: zeros, float32 [batch, *state_shape]."""
         return np.zeros((batch, *self.contract.state_shape), dtype=np.float32)
+
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """Kinds of sound that it understands a sentence to name; none where it takes the words as they are."""
+        return understood_kinds(self.provenance.get(NETWORK_KEY))
+
+    def understood(self, goal: np.ndarray) -> Understood | None:
+        """Return what the policy takes a goal for, see `export.understood`; None where it takes the words as they are.
+
+        Args:
+            goal: float32 [n], of `configs.goal.told_goal`.
+        """
+        return understood(self.data, self.knows, goal)
 
 
 def read_bundle(path: str | Path, signers: Sequence[str] = ()) -> Bundle:

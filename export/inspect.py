@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from phonotaxis.configs.contract import Contract, DiscreteActions, TensorSpec
+from phonotaxis.configs.goal import spoken
 from phonotaxis.export.bundle import PRECISION_KEY, Bundle
 from phonotaxis.export.scan import scan_model
 
@@ -67,6 +68,9 @@ def _made_for(bundle: Bundle) -> list[tuple[str, ...]]:
         rows.append(("actions", ", ".join(f"{name} ({v:g} m/s, {w:.3g} rad/s)" for name, (v, w) in named)))
     else:
         rows.append(("actions", "continuous: v, w, stop"))
+    if contract.goal is not None:
+        known = ", ".join(map(spoken, bundle.knows))
+        rows.append(("goal", "said in words" + (f"; knows by name: {known}" if known else "")))
     return rows
 
 

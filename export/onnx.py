@@ -12,8 +12,8 @@ from typing import Any
 import onnx
 import torch
 
-from phonotaxis.export.bundle import BATCH_AXIS, seal
-from phonotaxis.export.weights import NETWORK_KEY, name_weights
+from phonotaxis.export.bundle import BATCH_AXIS, NETWORK_KEY, seal
+from phonotaxis.export.weights import name_weights
 from phonotaxis.policies.policy import ExportablePolicy, Policy
 
 OPSET = 18  # the newest that TensorRT 10 and the oldest supported ONNX Runtime read whole

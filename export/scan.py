@@ -7,6 +7,7 @@ field numbers from onnx.proto) in plain Python, executes nothing and needs no `o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -95,6 +96,26 @@ def scan_model(data: bytes) -> Scan:
     if not data:
         raise ScanError("the file is empty")
     return _Walk(data).model()
+
+
+def float_tensors(data: bytes, prefix: str) -> dict[str, tuple[tuple[int, ...], bytes]]:
+    """Find weights of float32 in a file that `scan_model` has passed.
+
+    Args:
+        data: the whole file.
+        prefix: with which their names begin.
+
+    Returns:
+        By the rest of their names, sizes and bytes (little-endian, row by row) of those that have as many as they say.
+    """
+    walk, found = _Walk(data), {}
+    for graph in walk.fields(0, len(data)):
+        for item in walk.message(graph, "graph") if graph.number == 7 else ():
+            if item.number == 5:
+                name, shape, raw = walk.floats(item)
+                if name.startswith(prefix) and len(raw) == 4 * math.prod(shape):
+                    found[name.removeprefix(prefix)] = shape, raw
+    return found
 
 
 def first_field_end(data: bytes) -> int:
@@ -251,6 +272,20 @@ class _Walk:
                     elements *= max(dim, 1)
                     if elements > MAX_TENSOR_ELEMENTS:  # here: a product of a million numbers takes hours
                         raise ScanError(f"a tensor of elements over the bound of {MAX_TENSOR_ELEMENTS}")
+
+    def floats(self, item: Field) -> tuple[str, tuple[int, ...], bytes]:
+        """Return name, sizes and bytes of a tensor; no bytes where it isn't of float32."""
+        name, kind, shape, raw = "", 0, [], b""
+        for part in self.message(item, "tensor"):
+            if part.number == 1:
+                shape += self.integers(part)
+            elif part.number == 2:
+                kind = part.value
+            elif part.number == 8:
+                name = self.text(part, "tensor name")
+            elif part.number == 9:
+                raw = self.data[part.start : part.end]
+        return name, tuple(shape), raw if ELEMENT_TYPES.get(kind) == "float32" else b""
 
     def integers(self, item: Field) -> list[int]:
         if item.wire == _VARINT:

@@ -24,12 +24,11 @@ from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.trained import trainings
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
+from phonotaxis.export.bundle import NETWORK_KEY, Bundle, BundleError, read_bundle
 from phonotaxis.policies.checkpoint import Checkpoint, load_checkpoint
 from phonotaxis.policies.policy import Policy
 
 WEIGHT, CONSTANT, TRANSPOSED = "weight.", "constant.", ".T"
-NETWORK_KEY = "network"  # of a bundle's provenance: the sizes of the network
 _MODULE = "policy."  # under which `ExportablePolicy` holds the network
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.goal import embed
+from phonotaxis.configs.goal import embed, spoken
 from phonotaxis.envs.instructions import PHRASES, TEMPLATES, draw_sentence
-from phonotaxis.policies.understanding import Understanding, spoken
+from phonotaxis.policies.understanding import Understanding
 
 Phrases = Mapping[str, Sequence[str]]  # of each kind, how it may be called
 

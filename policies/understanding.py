@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.goal import GOAL_SIZE, embed
+from phonotaxis.configs.goal import GOAL_SIZE, SURE, embed, spoken
 
 UNDERSTANDING = "front_ends.understanding."  # begins the names of its weights in a policy's
 HIDDEN = 256
-SURE = 0.4  # probability of the likeliest kind from which on it is taken; below, the words go on as they are
 
 
 class Understanding(nn.Module):
@@ -54,8 +53,3 @@ class Understanding(nn.Module):
         """Return the kind that a sentence names; None where that isn't sure."""
         likely = self.likely(torch.from_numpy(embed(text).copy())[None])[0]
         return self.kinds[int(likely.argmax())] if float(likely.max()) >= SURE else None
-
-
-def spoken(kind: str) -> str:
-    """Return a kind's name as a task that names kinds outright says it."""
-    return kind.replace("_", " ")

@@ -21,8 +21,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deploy": ("configs", "export.bundle", "export.engines"),
 }
 # The part of export that the robot loads must not reach for the rest of it.
-ROBOT_EXPORT = ("export/__init__.py", "export/bundle.py", "export/scan.py", "export/signature.py")
-ROBOT_EXPORT_ALLOWED = ("configs", "export.bundle", "export.engines", "export.scan", "export.signature", "paths")
+ROBOT_EXPORT = tuple(f"export/{name}.py" for name in ("__init__", "bundle", "scan", "signature", "understood"))
+ROBOT_EXPORT_ALLOWED = (
+    "configs", "export.bundle", "export.engines", "export.scan", "export.signature", "export.understood", "paths",
+)  # fmt: skip
 FRONT_DOOR = ("version", "__version__", "paths", "figures")
 
 FORBIDDEN_ON_ROBOT = (

@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 
 from phonotaxis.configs.contract import GoalSpec
-from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed
+from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE, embed, told_goal
 from phonotaxis.configs.robot import OdometryConfig, SafetyLimits
+from phonotaxis.deploy import runtime
 from phonotaxis.deploy.control import ControlError, ask
 from phonotaxis.deploy.episode_reader import read_episode
 from phonotaxis.deploy.replay import check
+from phonotaxis.export.bundle import read_bundle
+from phonotaxis.export.shipped import shipped_policy
 
 
 def test_a_run_reaches_its_goal_and_replays_bit_for_bit(make_rig: Any) -> None:
@@ -294,3 +297,20 @@ def test_a_policy_that_is_told_nothing_goes_to_whatever_sounds(make_rig: Any) ->
     assert info.goal is not None
     assert not info.goal.any()
     assert check(rig.episode(), rig.bundle).ok
+
+
+def test_a_person_is_told_what_a_sentence_is_taken_for_before_anything_moves() -> None:
+    path = shipped_policy()
+    assert path is not None
+    bundle = read_bundle(path)
+    lines: list[str] = []
+    for text, kind in (("the ringing phone", "telephone"), ("find the siren", "")):
+        said = runtime._said(bundle, text, told_goal(bundle.contract.goal, text), lines.append)
+        assert (said["goal"], said["goal_taken_for"]) == (text, kind)
+        assert (said["goal_probability"] >= 0.4) == bool(kind)
+    assert "taken for: telephone" in lines[0]
+    assert "taken for no kind" in lines[1]
+    assert runtime._said(bundle, "anything", told_goal(bundle.contract.goal, "anything"), lines.append) == {
+        "goal": "anything"
+    }
+    assert len(lines) == 2
