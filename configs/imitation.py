@@ -22,6 +22,8 @@ class ImitationConfig(InLanes):
         max_frames: it ends with the round that makes so many, whatever `minutes` says.
         goal_noise: standard deviation of the noise that is added to what names an episode's goal, whose root mean
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
+        learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
+            them. None: all learn.
         half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never. With `max_frames` no clock decides that: it runs
@@ -39,6 +41,7 @@ class ImitationConfig(InLanes):
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
+    learns: tuple[str, ...] = ()
     half_precision: bool = True
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0)

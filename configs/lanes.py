@@ -145,8 +145,11 @@ def first_tasks(config: dict[str, Any], where: str) -> dict[str, AudioGoalTask]:
     Raises:
         ConfigError: a task isn't of this version's form.
     """
-    inner = config.get("ppo", config)
-    first = (inner.get("lanes") or [inner])[0]
+    inner = config["ppo"] if isinstance(config.get("ppo"), dict) else config
+    lanes = inner.get("lanes")
+    first = lanes[0] if lanes and isinstance(lanes, list | tuple) else inner
+    if not isinstance(first, dict):
+        raise ConfigError(f"{where}: lanes: expected mappings, got {type(first).__name__}")
     told = {name: first[name] for name in ("task", "validation") if first.get(name) is not None}
     return {name: build(AudioGoalTask, task, f"{where}: {name}") for name, task in told.items()}
 

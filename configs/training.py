@@ -20,6 +20,8 @@ class PolicyConfig(Frozen):
         map_cells: a side, of a map that is carried along: where the source may be, what was seen, where the robot has
             been; 0 for none.
         listening_size: units that keep what was heard and say how the map reads what is heard now; 0 for none.
+        directions: so many directions, evenly spaced, whose probabilities are learnt, and the bearing is where most of
+            them lies together; 0: the bearing is the mean direction of a von Mises distribution.
         caution: also a head whose logits are added times a knob, which `phonotaxis prefer` adds and trains.
         memory: "gru", "mingru", "lstm", "transformer" over the last `memory_steps`, or "none".
         understood_kinds: kinds of sound whose names are put in the place of a sentence that means one of them, by a
@@ -45,6 +47,7 @@ class PolicyConfig(Frozen):
     memory_steps: int = Field(default=32, ge=1, le=512)
     memory_size: int = Field(default=256, ge=8, le=2048)
     head_hidden: int = Field(default=40, ge=8, le=2048)
+    directions: int = Field(default=0, ge=0, le=360)
     caution: bool = False
     understood_kinds: tuple[str, ...] = ()
     senses: tuple[Literal["audio", "one_microphone", "depth"], ...] = ("audio", "depth")
@@ -59,6 +62,8 @@ class PolicyConfig(Frozen):
             )
         if len(set(self.understood_kinds)) != len(self.understood_kinds) or len(self.understood_kinds) == 1:
             raise ValueError(f"understood_kinds: none, or two or more that differ; got {list(self.understood_kinds)}")
+        if 0 < self.directions < 24:
+            raise ValueError(f"directions: none (0), or 24 and more; got {self.directions}")
         if self.listening_size and not self.map_cells:
             raise ValueError("listening_size says how a map reads what is heard, and map_cells is 0: set both or none")
         if not all(1 <= channels <= 1024 for channels in self.depth_channels):

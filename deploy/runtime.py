@@ -12,7 +12,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from phonotaxis.deploy.retention import prune_to
 from phonotaxis.deploy.steps import PolicyRunner
 from phonotaxis.deploy.summary import RunSummary
 from phonotaxis.deploy.watches import Watches
+from phonotaxis.errors import printable
 from phonotaxis.export.bundle import Bundle, BundleError, read_bundle
 from phonotaxis.export.engines import AUTO, EngineError, open_engine
 
@@ -186,6 +187,12 @@ def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian:
     return summary
 
 
+def _print(text: str) -> None:
+    """Tell on standard error, as `commands.command.say` does; who read it may have gone, and the robot goes on."""
+    with suppress(BrokenPipeError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line: exit code 0 for goal reached or time over, 130 if interrupted, else 1."""
     parser = argparse.ArgumentParser(prog="phonotaxis.deploy.runtime", description="Run a policy on a robot.")
@@ -209,20 +216,20 @@ def main(arguments: list[str] | None = None) -> int:
             options.duration,
             arm=options.arm,
             goal=options.goal,
-            say=lambda text: print(text, file=sys.stderr, flush=True),
+            say=_print,
             shadow=options.shadow,
             caution=options.caution,
         )
     except (ConfigError, BundleError, EngineError, DeviceError, GuardianError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        print("interrupted before the run began", file=sys.stderr)
+        _print("interrupted before the run began")
         return 130
     print(json.dumps(asdict(summary)), flush=True)
     if summary.outcome in ENDED_WELL:
         return 0
-    print(f"{summary.outcome}: {summary.message}", file=sys.stderr)
+    _print(f"{summary.outcome}: {summary.message}")
     return 130 if summary.outcome == "interrupted" else 1
 
 

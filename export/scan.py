@@ -15,6 +15,7 @@ MAX_BYTES = 64 * 1024 * 1024  # ours are below 10 MB; beyond this a policy doesn
 MAX_FIELDS = 2_000_000  # protobuf fields visited: bounds the time of a hostile file to a few seconds
 MAX_GRAPH_DEPTH = 8  # subgraphs of If, Loop and Scan nest; an exporter nests two or three
 MAX_NODES = 100_000
+MAX_AXES = 8  # of a weight that is read here
 MAX_TENSOR_ELEMENTS = MAX_BYTES  # no tensor of a file has more elements than the file may have bytes
 STANDARD_DOMAINS = ("", "ai.onnx")
 # Arithmetic on tensors, and nothing else: no control flow, no randomness, no strings, no sequences, nothing that looks
@@ -113,7 +114,7 @@ def float_tensors(data: bytes, prefix: str) -> dict[str, tuple[tuple[int, ...], 
         for item in walk.message(graph, "graph") if graph.number == 7 else ():
             if item.number == 5:
                 name, shape, raw = walk.floats(item)
-                if name.startswith(prefix) and len(raw) == 4 * math.prod(shape):
+                if name.startswith(prefix) and len(shape) <= MAX_AXES and len(raw) == 4 * math.prod(shape):
                     found[name.removeprefix(prefix)] = shape, raw
     return found
 
@@ -282,7 +283,7 @@ class _Walk:
             elif part.number == 2:
                 kind = part.value
             elif part.number == 8:
-                name = self.text(part, "tensor name")
+                name = self.data[part.start : part.end].decode(errors="replace")
             elif part.number == 9:
                 raw = self.data[part.start : part.end]
         return name, tuple(shape), raw if ELEMENT_TYPES.get(kind) == "float32" else b""

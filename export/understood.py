@@ -75,6 +75,8 @@ def understood(data: bytes, kinds: tuple[str, ...], goal: np.ndarray) -> Underst
     if last[0].shape != (len(kinds) + 1, hidden[0].shape[0]):
         return None
     logits = last[0] @ np.maximum(hidden[0] @ goal + hidden[1], 0.0) + last[1]
+    if not np.isfinite(logits).all():
+        return None
     likely = np.exp(logits - logits.max())
     likely /= likely.sum()
     best = int(likely[:-1].argmax())  # the last is none of them

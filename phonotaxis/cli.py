@@ -122,7 +122,10 @@ def _report_usage(error: typer.TyperException) -> int:
 
 
 def _complain(text: str) -> None:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_broken_pipe()  # who read our output has gone; the reason is still told
     sys.stderr.write(f"{NAME}: {printable(text)}\n")
 
 

@@ -101,9 +101,8 @@ def examine(import_packages: bool = True) -> Report:
     """
     failures: dict[str, str] = {}
     if import_packages:
-        wanted = {
-            state.module for extra in ("", "train", "bench", DEVICES) for state in states(extra) if state.installed
-        }
+        extras = ("", DEVICES, *(extra for extra, _ in _JOBS.values()))
+        wanted = {state.module for extra in extras for state in states(extra) if state.installed}
         failures = failed_imports(sorted(module for module in wanted if module))
     jobs = {name: _job(name, extra, meaning, failures) for name, (extra, meaning) in _JOBS.items()}
     jobs[DEVICES] = _devices_job(failures, import_packages)

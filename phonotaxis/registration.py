@@ -39,15 +39,24 @@ def register_with_gymnasium() -> None:
 
 
 class _GymnasiumWatch(MetaPathFinder):
-    """Wraps the loader of gymnasium, once, so that the worlds are registered when it has been executed."""
+    """Wraps the loader of gymnasium, so that the worlds are registered when it has been executed.
+
+    It stays: who only looks whether gymnasium is there gets a loader that is never executed.
+    """
+
+    def __init__(self) -> None:
+        self._looking = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "gymnasium":
+        if fullname != "gymnasium" or self._looking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec("gymnasium")
+        self._looking = True  # the next line asks every finder, this one too
+        try:
+            spec = find_spec("gymnasium")
+        finally:
+            self._looking = False
         if spec is not None and spec.loader is not None:
             spec.loader = _RegisterAfter(spec.loader)
         return spec

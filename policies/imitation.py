@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import lane_names
 from phonotaxis.configs.trained import Trainings
@@ -37,6 +38,7 @@ from phonotaxis.policies.validation import BEST, Validation
 
 _RECENT_EPISODES = 200
 NEW_MAP = "mind.map."  # what the weights of a policy without map lack
+_DIRECTIONS = "directions."  # likewise
 _KNOB = "caution."  # weights that only `phonotaxis prefer` trains
 
 
@@ -99,6 +101,7 @@ class ImitationTrainer:
             teach(self.policy.front_ends.understanding, config.seed)
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
+        _let_learn(self.policy, config.learns)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -149,9 +152,9 @@ class ImitationTrainer:
     def start_from(self, other: Policy, trainings: Trainings = ()) -> None:
         """Begin with the weights of another policy, of the same network but for any task it fits.
 
-        Where this network has a map, listens or understands sentences, and that one doesn't, all else is taken over:
-        what a new map says is nothing at first, so that the policy goes on as it was. A head of preferences is left
-        behind: it holds for the policy that it was learnt beside.
+        Where this network has a map, directions, listens or understands sentences, and that one doesn't, all else is
+        taken over: what a new map says is nothing at first, so that the policy goes on as it was. A head of
+        preferences is left behind: it holds for the policy that it was learnt beside.
 
         Args:
             other: the policy.
@@ -182,7 +185,7 @@ class ImitationTrainer:
         new = {
             name: value
             for name, value in self.average.state_dict().items()
-            if name.startswith((NEW_MAP, UNDERSTANDING))
+            if name.startswith((NEW_MAP, UNDERSTANDING, _DIRECTIONS))
         }
         given = {name: value for name, value in other.state_dict().items() if not name.startswith(_KNOB)}
         try:
@@ -372,12 +375,28 @@ class ImitationTrainer:
         )
 
 
+def _let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
+    """Let only those weights learn whose names begin so; all that can where nothing is said.
+
+    Raises:
+        ConfigError: no weight's name begins so.
+    """
+    names = [name for name, value in policy.named_parameters() if value.requires_grad]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in names):
+            known = sorted({name.rpartition(".")[0].rpartition(".")[0] or name for name in names})
+            raise ConfigError(f"learns: no weight's name begins with '{beginning}'; they begin with {', '.join(known)}")
+    if beginnings:
+        for name, value in policy.named_parameters():
+            value.requires_grad_(name.startswith(beginnings) and value.requires_grad)
+
+
 def _unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
     """Return the other's settings that differ, of those that change what is computed but no weight's shape."""
     compared = {"senses": sorted(own.senses) != sorted(other.senses)}
     if own.fusion == "attention" or own.memory == "transformer":
         compared["attention_heads"] = own.attention_heads != other.attention_heads
-    for name in ("map_cells", "understood_kinds"):
+    for name in ("map_cells", "understood_kinds", "directions"):
         if getattr(other, name):  # these may be new
             compared[name] = getattr(own, name) != getattr(other, name)
     return {name: getattr(other, name) for name, differs in compared.items() if differs}

@@ -10,6 +10,7 @@ from torch import Tensor
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.policies.belief import belief_nll
 from phonotaxis.policies.chunks import Chunk
+from phonotaxis.policies.directions import directions_nll
 from phonotaxis.policies.policy import PolicyOutput
 
 _TEMPERATURE = 0.25  # actions: how much worse an action may be and still be imitated
@@ -34,7 +35,8 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     - regret: expected regret of the policy's action, in actions;
     - imitation: cross entropy to the softmax of the negative regrets, which keeps gradients where the policy is sure
       of the wrong thing;
-    - bearing: negative log-likelihood of the true azimuth under the predicted von Mises distribution;
+    - bearing: negative log-likelihood of the true azimuth under the predicted von Mises distribution, or cross entropy
+      of the predicted directions, where a policy has these;
     - distance: likewise of the true geodesic distance under the predicted log-normal one;
     - belief: cross entropy of the map, where there is one, to the source's place;
     - value: smooth absolute error to the expert's undiscounted return.
@@ -48,7 +50,10 @@ def imitation_losses(output: PolicyOutput, chunk: Chunk, task: AudioGoalTask) ->
     regret = (log_p.exp() * chunk.regrets).sum(-1).mean()
     target = torch.softmax(-chunk.regrets / _TEMPERATURE, dim=-1)
     imitation = -(target * log_p).sum(-1).mean()
-    bearing = bearing_nll(output.bearing, chunk.bearing_rad).mean()
+    if output.directions is None:
+        bearing = bearing_nll(output.bearing, chunk.bearing_rad).mean()
+    else:
+        bearing = directions_nll(output.directions, chunk.bearing_rad).mean()
     known = torch.isfinite(chunk.distance_m)
     log_m = torch.log(torch.where(known, chunk.distance_m, torch.ones(())).clamp_min(0.05))
     mean, std = output.distance.unbind(-1)

@@ -11,6 +11,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.contract import Contract, DiscreteActions
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.belief import Belief
+from phonotaxis.policies.directions import Directions
 from phonotaxis.policies.front_ends import MOTION_FEATURES, FrontEnds
 from phonotaxis.policies.heads import CautionHead, Heads
 from phonotaxis.policies.mind import Mind, state_size
@@ -27,6 +28,7 @@ class PolicyOutput(NamedTuple):
         distance: float32 [..., 2], `contract.DISTANCE_FIELDS`.
         state: float32 [..., state_size] of the memory, after the step.
         belief: of the map, where the policy has one.
+        directions: float32 [..., directions], see `Directions`, where the bearing is read from them.
     """
 
     logits: Tensor
@@ -35,10 +37,11 @@ class PolicyOutput(NamedTuple):
     distance: Tensor
     state: Tensor
     belief: Belief | None = None
+    directions: Tensor | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all but the belief, by name."""
-        return {name: value for name, value in self._asdict().items() if name != "belief"}
+        """Return what leaves a policy, by name: all but belief and directions, which are there to be learnt from."""
+        return {name: value for name, value in self._asdict().items() if name not in ("belief", "directions")}
 
     @property
     def mean(self) -> Tensor:
@@ -71,6 +74,9 @@ class Policy(nn.Module):
         # The heads read the present beside the memory: what a moment shows needs no detour through the recurrence,
         # which learns slowly (expected regret on the same 20,000 frames and updates: 0.53 against 0.97 without).
         self.heads = Heads(self.mind.size, self.config.head_hidden, contract.num_actions)
+        self.directions: Directions | None = None
+        if self.config.directions:
+            self.directions = Directions(self.mind.size, 2 * self.config.head_hidden, self.config.directions)
         self.caution: CautionHead | None = None
         if self.config.caution:
             self.caution = CautionHead(self.mind.size, self.config.head_hidden, contract.num_actions)
@@ -129,7 +135,11 @@ class Policy(nn.Module):
         logits, value, bearing, distance = self.heads(read)
         if self.caution is not None:
             logits = logits + self.caution(read, features[names.CAUTION])
-        return PolicyOutput(logits, value, bearing, distance, state, belief)
+        directions: Tensor | None = None
+        if self.directions is not None:
+            directions = self.directions(read)
+            bearing = self.directions.bearing(directions)
+        return PolicyOutput(logits, value, bearing, distance, state, belief, directions)
 
     def action(self, logits: Tensor) -> Tensor:
         """Return the deterministic action: int64 [...] (lowest index at ties) or float32 [..., 3], ±1."""

@@ -24,4 +24,5 @@ def single(output: PolicyOutput) -> PolicyOutput:
     """Return an output with all its tensors as float32, for losses."""
     heads = {name: value.float() for name, value in output.tensors().items()}
     belief = output.belief and Belief(*(part.float() for part in output.belief))
-    return PolicyOutput(**heads, belief=belief)
+    directions = None if output.directions is None else output.directions.float()
+    return PolicyOutput(**heads, belief=belief, directions=directions)

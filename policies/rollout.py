@@ -62,8 +62,7 @@ class PolicyDecider:
         seen = self.policy.contract.seen(world.observation, active, self.caution)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
-        logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in PolicyOutput._fields[:-1])
-        self.output = PolicyOutput(logits, value, bearing, distance, state)
+        self.output = PolicyOutput(**{name: torch.from_numpy(value) for name, value in said.items()})
         self.state[active] = self.output.state
         self.bearing_rad[:] = np.nan
         self.bearing_rad[active] = bearing_of(said["bearing"])

@@ -261,3 +261,20 @@ def test_errors_become_words(error: BaseException, text: str, code: int) -> None
     found, exit_code = describe(error)
     assert found.startswith(text)
     assert exit_code == code
+
+
+def test_a_reader_that_has_gone_ends_no_run(tmp_path: Path) -> None:
+    """`phonotaxis run ... 2>&1 | head -1`: the robot goes on, and so does a training."""
+    code = (
+        "from phonotaxis.commands.command import say; from phonotaxis.deploy.runtime import _print; import sys, time\n"
+        "for number in range(200): say('x' * 1000); _print('y' * 1000)\n"
+        "sys.stdout.write('went on')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    process.stderr.read(10)
+    process.stderr.close()
+    assert process.stdout.read() == b"went on"
+    process.stdout.close()
+    process.wait(60)

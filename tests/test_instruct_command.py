@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phonotaxis import cli
-from phonotaxis.commands.instruct import kinds_of, with_understanding
+from phonotaxis.commands.instruct import kinds_of, read_phrases, with_understanding
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.goal import embed
 from phonotaxis.configs.task import AudioGoalTask, SoundSet
@@ -106,3 +106,9 @@ def test_what_cant_be_taught_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert cli.run(command) == 1
         assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_kind_may_be_written_in_several_ways(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("lawn mower: [mower]\nLawn_Mower: [grass cutter]\n")
+    assert read_phrases(mine) == {"lawn_mower": ("mower", "grass cutter")}

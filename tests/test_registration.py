@@ -16,6 +16,7 @@ KNOWN = "assert 'phonotaxis/AudioGoal-v0' in gymnasium.registry, 'not registered
         f"import gymnasium, phonotaxis; {KNOWN}",
         f"import phonotaxis, gymnasium; {KNOWN}",
         f"import phonotaxis.configs.contract; import gymnasium.spaces; import gymnasium; {KNOWN}",
+        f"import phonotaxis, importlib.util; importlib.util.find_spec('gymnasium'); import gymnasium; {KNOWN}",
         "import sys, phonotaxis, phonotaxis.deploy.runtime; assert 'gymnasium' not in sys.modules",
         "import phonotaxis, inspect, gymnasium; assert 'def make' in inspect.getsource(gymnasium.make)",
     ],

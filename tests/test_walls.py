@@ -25,7 +25,7 @@ ROBOT_EXPORT = tuple(f"export/{name}.py" for name in ("__init__", "bundle", "sca
 ROBOT_EXPORT_ALLOWED = (
     "configs", "export.bundle", "export.engines", "export.scan", "export.signature", "export.understood", "paths",
 )  # fmt: skip
-FRONT_DOOR = ("version", "__version__", "paths", "figures")
+FRONT_DOOR = ("version", "__version__", "paths", "figures", "errors")
 
 FORBIDDEN_ON_ROBOT = (
     "torch", "numba", "gymnasium", "scipy", "trimesh", "onnx", "stable_baselines3", "matplotlib",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -77,8 +78,9 @@ def policy_or_shipped(path: Path | None) -> Path:
 
 def say(text: str) -> None:
     """Tell the user what is going on, on standard error: standard output belongs to results."""
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):  # who read it has gone; the robot, or a training, goes on
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def check_picture(option: str, path: Path) -> None:

@@ -82,7 +82,11 @@ def read_phrases(path: Path) -> Phrases:
             embed(call)  # says what is wrong where no word says anything
             if seen.setdefault(call.lower(), str(kind)) != str(kind):
                 raise ConfigError(f"{path}: '{call}' is both {seen[call.lower()]} and {kind}; leave one of them out")
-    return {"_".join(str(kind).lower().split()): tuple(calls) for kind, calls in told.items()}
+    named: dict[str, tuple[str, ...]] = {}
+    for kind, calls in told.items():
+        name = "_".join(str(kind).lower().split())
+        named[name] = (*named.get(name, ()), *calls)  # a kind may be written in several ways
+    return named
 
 
 def with_understanding(saved: Checkpoint, phrases: Phrases, seed: int) -> Checkpoint:

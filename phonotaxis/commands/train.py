@@ -23,7 +23,7 @@ def train(
     config: Annotated[
         str | None,
         typer.Option(
-            help="A training preset (all_suites, any_sound, half_hour, half_hour_blind, half_hour_deaf, "
+            help="A training preset (all_suites, any_sound, directions, half_hour, half_hour_blind, half_hour_deaf, "
             "half_hour_no_memory, half_hour_one_microphone), or your own .yaml file; good defaults without."
         ),
     ] = None,
@@ -85,6 +85,8 @@ def train(
             begun = resume and has_checkpoint(folder)
             name, changed = (None, {"minutes": minutes}) if begun else (config, own)
             chosen = settings(name, folder, begun, changed)
+            if begun:
+                _refuse_another(folder, chosen, settings(config, folder / "anew", False, own))
             found = _train(chosen, folder, begun, begin, fields, again)
             figures |= {f"seed_{number}_{name}": figure for name, figure in found.items()}
     _say_what_next(out, folder, suite or suite_of(chosen.task))
@@ -105,6 +107,22 @@ def _refuse_mixture(out: Path, seeds: int, resume: bool) -> None:
         raise ConfigError(f"{out} holds one training, and --seeds makes several in it; --out takes another folder")
     if seeds == 1 and not resume and (found := seeds_of(out)):
         raise ConfigError(f"{out} holds several seeds, the first in {found[0]}; --out takes another folder")
+
+
+def _refuse_another(folder: Path, begun: ImitationConfig, asked: ImitationConfig) -> None:
+    """Refuse to go on with a seed as something else than the seeds beside it will be: their mean would be of neither.
+
+    Raises:
+        ConfigError: with what to do.
+    """
+    from phonotaxis.configs.base import ConfigError
+
+    differ = [name for name in ("lanes", "task", "policy") if getattr(begun, name) != getattr(asked, name)]
+    if differ:
+        raise ConfigError(
+            f"{folder} was begun with another {' and another '.join(differ)} than is asked for now; say the same "
+            "--config and --suite as then, or --out takes another folder"
+        )
 
 
 def how_to_go_on(out: Path, options: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from phonotaxis.deploy.messages import decode_tensor
 from phonotaxis.episode_page.surroundings import commanded_way, pose_at, way
 
 TIMELINE = "episode"
+_UNUSABLE = (KeyError, TypeError, ValueError, OverflowError, IndexError, RecursionError)  # of a damaged message
 _LEVELS = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR"}
 
 
@@ -55,8 +56,11 @@ def write_rerun(path: Path, episode: Episode) -> int:
 def _write(rerun: Any, path: Path, episode: Episode) -> int:
     recording = rerun.RecordingStream("phonotaxis", recording_id=episode.metadata.get("run_id", episode.path.stem))
     recording.save(str(path))
-    converter = _Converter(rerun, recording, episode)
-    converter.fixed()
+    try:
+        converter = _Converter(rerun, recording, episode)
+        converter.fixed()
+    except _UNUSABLE as error:
+        raise EpisodeError(f"{episode.path}: its way can't be drawn ({error!r})") from None
     index, count = SampleIndex(), 0
     start_ns = min((message.publish_ns for message in episode.messages), default=0)
     for message in episode.messages:
@@ -65,7 +69,7 @@ def _write(rerun: Any, path: Path, episode: Episode) -> int:
         recording.set_time(TIMELINE, duration=(message.publish_ns - start_ns) * 1e-9)
         try:
             count += converter.take(message.topic, decode(message, index), message.publish_ns)
-        except (KeyError, TypeError, ValueError, OverflowError, IndexError, RecursionError) as error:
+        except _UNUSABLE as error:
             raise EpisodeError(f"{episode.path}: a message on {message.topic} can't be used ({error!r})") from None
     recording.flush()
     recording.disconnect()

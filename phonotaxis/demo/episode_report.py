@@ -85,9 +85,9 @@ def _microphone(episode: Episode) -> np.ndarray:
 
 def _note(task: AudioGoalTask, evaluation: Evaluation) -> str:
     count = len(next(iter(evaluation.results.values())))
-    if task.scenes.count > 1:
-        return f"{count} paired episodes in {task.scenes.count} apartments and with sounds that training has not had"
-    return f"{count} paired episodes in {task.scenes.source}"
+    where = f"{task.scenes.count} apartments" if task.scenes.count > 1 else str(task.scenes.source)
+    sounds = " and with sounds that training has not had" if task.scenes.count > 1 and not task.sounds.folder else ""
+    return f"{count} paired episodes in {where}{sounds}"
 
 
 def _facts(

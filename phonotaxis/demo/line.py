@@ -80,7 +80,7 @@ class Demo:
 
     def tell(self, text: str) -> None:
         """Print a line under the current stage."""
-        self.console.print(f"    {text}")
+        self.console.print(f"    {text}", markup=False)
 
     def build(self) -> None:
         """Load a few scenes and the sounds, and draw one of the scenes."""

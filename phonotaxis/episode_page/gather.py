@@ -23,6 +23,7 @@ from phonotaxis.episode_page.surroundings import CELL_M, MOST_FRAMES, commanded_
 LONGEST_S = 900.0
 STEREO_S = 150.0  # longer pages carry one microphone
 MOST_STATUSES = 20_000
+_SHARP = 1e4  # concentration from which on a circular deviation is that of a line to 3e-5
 _Frame = TypeVar("_Frame", DepthFrame, Message)
 LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 
@@ -223,6 +224,8 @@ def circular_std(concentration: float) -> float:
     the trapezoidal rule over their integral, which converges geometrically for periodic functions.
     """
     kappa = max(concentration, 1e-6)
+    if kappa > _SHARP:
+        return float(1.0 / np.sqrt(kappa))
     angle = np.linspace(0, 2 * np.pi, max(64, int(8 * np.sqrt(kappa))) * 4, endpoint=False)
     weight = np.exp(kappa * (np.cos(angle) - 1.0))
     ratio = float((weight * np.cos(angle)).sum() / weight.sum())

@@ -7,7 +7,7 @@ import pytest
 from phonotaxis.configs import presets
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.imitation import ImitationConfig
-from phonotaxis.configs.lanes import without_void
+from phonotaxis.configs.lanes import first_tasks, without_void
 from phonotaxis.configs.suite import overlap
 from phonotaxis.configs.trained import trained_tasks, trainings
 from phonotaxis.envs.sounds import KINDS_OF
@@ -80,3 +80,22 @@ def test_a_checkpoints_configuration_has_every_field_and_is_read_again() -> None
     assert build(ImitationConfig, without_void(saved), "checkpoint") == config
     alone = ImitationConfig(worlds=8, episode_steps=100, scene_count=5)
     assert build(ImitationConfig, without_void(alone.model_dump(mode="json")), "checkpoint") == alone
+
+
+@pytest.mark.parametrize("config", [{"ppo": 3}, {"ppo": None}, {"lanes": 5}, {"lanes": []}, {"task": None}, {}])
+def test_a_strangers_training_that_tells_no_task_is_taken_for_none(config: dict[str, object]) -> None:
+    assert first_tasks(config, "bundle") == {}
+
+
+def test_a_strangers_lanes_are_refused_in_words() -> None:
+    with pytest.raises(ConfigError, match="bundle: lanes: expected mappings, got int"):
+        first_tasks({"lanes": [5]}, "bundle")
+
+
+def test_the_head_for_directions_fits_behind_the_shipped_network() -> None:
+    """All else as the training whose policy it is learnt behind, and less time than is left of three hours."""
+    own, behind = (presets.load("training", name, ImitationConfig) for name in ("directions", "all_suites"))
+    assert own.policy == behind.policy.model_copy(update={"directions": own.policy.directions})
+    assert own.lanes == behind.lanes
+    assert own.learns == ("directions.",)
+    assert own.minutes + behind.minutes <= 180.0

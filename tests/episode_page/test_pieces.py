@@ -127,7 +127,7 @@ def test_the_floor_is_no_obstacle() -> None:
     assert obstacles([DepthFrame(floor, 0)], way([]), robot) == []
 
 
-@pytest.mark.parametrize("kappa", [0.0, 0.01, 0.5, 4.0, 50.0, 5000.0, 1e6])
+@pytest.mark.parametrize("kappa", [0.0, 0.01, 0.5, 4.0, 50.0, 5000.0, 1e6, 1e14])
 def test_the_circular_standard_deviation_is_that_of_the_bessel_functions(kappa: float) -> None:
     exact = np.sqrt(-2.0 * np.log(max(i1e(kappa) / i0e(kappa), 1e-9)))
     assert circular_std(kappa) == pytest.approx(min(np.pi, exact), rel=1e-6, abs=1e-6)

@@ -81,7 +81,7 @@ def test_a_file_that_does_not_hold_what_it_says_is_not_believed(shipped: Bundle,
     assert strange.understood(embed("the kettle")) is None
 
 
-@pytest.mark.parametrize("harm", ["fewer", "more", "elements", "absent"])
+@pytest.mark.parametrize("harm", ["fewer", "more", "elements", "absent", "axes", "not a number"])
 def test_weights_that_do_not_fit_are_not_multiplied(shipped: Bundle, harm: str) -> None:
     model = onnx.load_from_string(shipped.data)
     at = next(i for i, one in enumerate(model.graph.initializer) if one.name.endswith("understanding.layers.2.weight"))
@@ -92,6 +92,10 @@ def test_weights_that_do_not_fit_are_not_multiplied(shipped: Bundle, harm: str) 
         found.dims[0] += 1
     elif harm == "elements":
         found.data_type = onnx.TensorProto.FLOAT16
+    elif harm == "axes":
+        found.dims.extend([1] * 70)  # more than NumPy has
+    elif harm == "not a number":
+        found.raw_data = np.full(found.dims, np.nan, dtype=np.float32).tobytes()
     else:
         del model.graph.initializer[at]
     assert dataclasses.replace(shipped, data=model.SerializeToString()).understood(embed("the kettle")) is None
