@@ -41,11 +41,10 @@ class Directions(nn.Module):
         """Build a head that holds every direction for equally probable."""
         super().__init__()
         self.count = count
-        self.layers = nn.Sequential(
-            nn.Dropout(_DROPPED), nn.Linear(memory_size, hidden), nn.ReLU(), nn.Linear(hidden, count)
-        )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        last = nn.Linear(hidden, count)
+        self.layers = nn.Sequential(nn.Dropout(_DROPPED), nn.Linear(memory_size, hidden), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         azimuth = 2.0 * math.pi * torch.arange(count, dtype=torch.float64) / count
         smoothing = torch.exp(_SMOOTH * (torch.cos(azimuth[:, None] - azimuth) - 1.0))
         towards = torch.stack([torch.cos(azimuth), torch.sin(azimuth)], dim=1)

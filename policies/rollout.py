@@ -17,6 +17,7 @@ from phonotaxis.policies.blocks import in_blocks
 from phonotaxis.policies.policy import Policy, PolicyOutput
 
 _STATE = "state"
+_SAID = ("logits", "value", "bearing", "distance", _STATE)  # in the order of `PolicyOutput`
 
 
 class Decider(Protocol):
@@ -62,7 +63,8 @@ class PolicyDecider:
         seen = self.policy.contract.seen(world.observation, active, self.caution)
         seen[_STATE] = self.state[active].numpy()
         said = in_blocks(self._step, seen)
-        self.output = PolicyOutput(**{name: torch.from_numpy(value) for name, value in said.items()})
+        logits, value, bearing, distance, state = (torch.from_numpy(said[name]) for name in _SAID)
+        self.output = PolicyOutput(logits, value, bearing, distance, state)
         self.state[active] = self.output.state
         self.bearing_rad[:] = np.nan
         self.bearing_rad[active] = bearing_of(said["bearing"])

@@ -275,7 +275,7 @@ def test_several_seeds_are_trained_and_gone_on_with(tmp_path: Path, capsys: pyte
     for number in (3, 4):
         saved = load_checkpoint(tmp_path / "several" / f"seed-{number}" / BEST)
         assert saved.config["seed"] == number
-    config.write_text(config.read_text() + "policy: {memory_size: 24}\n")
+    config.write_text(config.read_text().replace("memory_size: 8", "memory_size: 9"))
     assert cli.run([*command, "--seeds", "3", "--resume"]) == 1
     assert "seed-3 was begun with another policy than is asked for now" in capsys.readouterr().err
     assert not (tmp_path / "several" / "seed-5").exists()  # seeds of two networks have no mean

@@ -25,6 +25,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no memory": ({}, {"memory": "none"}),
     "map": ({}, {"map_cells": 6}),
     "map, listening": ({}, {"map_cells": 6, "listening_size": 8}),
+    "directions": ({}, {"directions": 24}),
     "goal": ({"goal": GoalSpec(size=5, embedding="test")}, {}),
     "continuous": ({"actions": ContinuousActions()}, {"memory_size": 32}),
 }
@@ -41,6 +42,8 @@ def _policy(form: str) -> Policy:
             torch.nn.init.normal_(layer.weight, std=0.1)
         if policy.mind.map.listening is not None:
             torch.nn.init.normal_(policy.mind.map.listening.heed.weight, std=0.1)
+    if policy.directions is not None:  # new it holds all of them for equal
+        torch.nn.init.normal_(policy.directions.layers[-1].weight, std=0.5)
     return policy
 
 
@@ -280,7 +283,7 @@ def test_state_shape_follows_the_network() -> None:
         PolicyConfig(attention_size=30, attention_heads=4)
 
 
-def _tensors(output: PolicyOutput) -> list[torch.Tensor]:
-    """All that a policy says, its belief's parts among it."""
-    *said, belief = output
-    return [*said, *(belief or ())]
+def _tensors(output: PolicyOutput) -> list[Tensor]:
+    """Return an output's tensors, those of the belief and the directions last."""
+    thought = () if output.directions is None else (output.directions,)
+    return [*output.tensors().values(), *(output.belief or ()), *thought]
