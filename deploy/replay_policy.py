@@ -14,8 +14,9 @@ from phonotaxis.deploy.replay_report import OBSERVATION, POLICY, TOLERANCE, Mism
 from phonotaxis.deploy.steps import PolicyRunner, step_dict
 
 SETPOINT = ("v_mps", "w_radps", "stop")
-# A bearing that is read from directions (`policies.directions`) takes a twelfth power of them, and its concentration what
-# they lack of 1: rounding in float32 moves both by up to 3e-5 of themselves. 1e-3 is 0.06 degrees; no decision reads it.
+# A bearing that is read from directions (`policies.directions`) takes a twelfth power of them, and its concentration
+# what they lack of 1: rounding in float32 moves both by up to 3e-5 of themselves. 1e-3 is 0.06 degrees, and no decision
+# reads it.
 BEARING_TOLERANCE = 1e-3
 ATAN2_TOLERANCE_RAD = 1e-12  # the same numbers in another machine's C library, which may round otherwise
 
