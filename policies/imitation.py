@@ -154,7 +154,8 @@ class ImitationTrainer:
 
         Where this network has a map, directions, listens or understands sentences, and that one doesn't, all else is
         taken over: what a new map says is nothing at first, so that the policy goes on as it was. A head of
-        preferences is left behind: it holds for the policy that it was learnt beside.
+        preferences is left behind: it holds for the policy that it was learnt beside; and one for directions, where
+        this network has none.
 
         Args:
             other: the policy.
@@ -187,13 +188,14 @@ class ImitationTrainer:
             for name, value in self.average.state_dict().items()
             if name.startswith((NEW_MAP, UNDERSTANDING, _DIRECTIONS))
         }
-        given = {name: value for name, value in other.state_dict().items() if not name.startswith(_KNOB)}
+        left = _KNOB if self.policy.directions is not None else (_KNOB, _DIRECTIONS)
+        given = {name: value for name, value in other.state_dict().items() if not name.startswith(left)}
         try:
             self.policy.load_state_dict(new | given)
         except RuntimeError:
             own_sizes = self.policy.config.model_dump()
-            theirs_without = other.config.model_copy(update={"caution": False}).model_dump()
-            sizes = {name: size for name, size in theirs_without.items() if size != own_sizes[name]}
+            theirs_without = other.config.model_copy(update={"caution": False, "directions": own_sizes["directions"]})
+            sizes = {name: size for name, size in theirs_without.model_dump().items() if size != own_sizes[name]}
             raise CheckpointError(
                 f"the given weights are a network's of other sizes; name them under `policy:` in your --config: {sizes}"
             ) from None
@@ -396,7 +398,8 @@ def _unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
     compared = {"senses": sorted(own.senses) != sorted(other.senses)}
     if own.fusion == "attention" or own.memory == "transformer":
         compared["attention_heads"] = own.attention_heads != other.attention_heads
-    for name in ("map_cells", "understood_kinds", "directions"):
+    for name in ("map_cells", "understood_kinds"):
         if getattr(other, name):  # these may be new
             compared[name] = getattr(own, name) != getattr(other, name)
+    compared["directions"] = own.directions != other.directions and own.directions > 0 < other.directions
     return {name: getattr(other, name) for name, differs in compared.items() if differs}

@@ -74,6 +74,8 @@ def train(
         say("note: the knob of the given weights is left behind; `phonotaxis prefer` adds one to what is trained")
     if seeds == 1:
         folder, chosen = out, settings(config, out, resume, changes)
+        if other is not None and other.config.directions and not chosen.policy.directions:
+            say("note: the head for directions is left behind; --config directions adds one to what is trained")
         figures = _train(chosen, out, resume, begin, fields, how_to_go_on(out, {"fields": fields}))
     else:
         figures = {}

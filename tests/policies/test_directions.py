@@ -13,6 +13,7 @@ from torch import Tensor
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.checkpoint import CheckpointError
 from phonotaxis.policies.directions import Directions, directions_nll
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.policy import Policy
@@ -133,3 +134,15 @@ def test_what_shall_learn_must_be_there(make_config: MakeConfig) -> None:
 def test_as_fine_as_they_count(make_config: MakeConfig, count: int) -> None:
     with pytest.raises(ValueError, match="directions"):
         make_config(policy={"directions": count})
+
+
+def test_a_network_without_directions_goes_on_with_the_rest(make_config: MakeConfig, tiny: PolicyConfig) -> None:
+    with_them = tiny.model_copy(update={"directions": COUNT})
+    other = Policy(make_config().task.contract(), with_them)
+    trainer = ImitationTrainer(make_config())
+    trainer.start_from(other)
+    given = other.state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in trainer.policy.state_dict().items())
+    finer = ImitationTrainer(make_config(policy=tiny.model_copy(update={"directions": 2 * COUNT})))
+    with pytest.raises(CheckpointError, match=r"computes otherwise.*\{'directions': 72\}"):
+        finer.start_from(other)
