@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import lane_names
 from phonotaxis.configs.trained import Trainings
-from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -33,6 +31,7 @@ from phonotaxis.policies.losses import Losses, imitation_losses
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
 from phonotaxis.policies.sentences import teach
+from phonotaxis.policies.starts import let_learn, unlike
 from phonotaxis.policies.understanding import UNDERSTANDING
 from phonotaxis.policies.validation import BEST, Validation
 
@@ -101,7 +100,7 @@ class ImitationTrainer:
             teach(self.policy.front_ends.understanding, config.seed)
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
-        _let_learn(self.policy, config.learns)
+        let_learn(self.policy, config.learns)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -178,10 +177,10 @@ class ImitationTrainer:
                 f"the given weights {'are' if told else 'are not'} of a policy that can be told what to find; say "
                 f"`goal: {'none' if told else 'absent'}` of the task in your --config, or begin without --weights"
             )
-        if unlike := _unlike(self.policy.config, other.config):
+        if differs := unlike(self.policy.config, other.config):
             raise CheckpointError(
                 f"the given weights are a network's that computes otherwise; name it under `policy:` in your --config: "
-                f"{unlike}"
+                f"{differs}"
             )
         new = {
             name: value
@@ -375,31 +374,3 @@ class ImitationTrainer:
             losses=losses,
             validation=self.validation,
         )
-
-
-def _let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
-    """Let only those weights learn whose names begin so; all that can where nothing is said.
-
-    Raises:
-        ConfigError: no weight's name begins so.
-    """
-    names = [name for name, value in policy.named_parameters() if value.requires_grad]
-    for beginning in beginnings:
-        if not any(name.startswith(beginning) for name in names):
-            known = sorted({name.rpartition(".")[0].rpartition(".")[0] or name for name in names})
-            raise ConfigError(f"learns: no weight's name begins with '{beginning}'; they begin with {', '.join(known)}")
-    if beginnings:
-        for name, value in policy.named_parameters():
-            value.requires_grad_(name.startswith(beginnings) and value.requires_grad)
-
-
-def _unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
-    """Return the other's settings that differ, of those that change what is computed but no weight's shape."""
-    compared = {"senses": sorted(own.senses) != sorted(other.senses)}
-    if own.fusion == "attention" or own.memory == "transformer":
-        compared["attention_heads"] = own.attention_heads != other.attention_heads
-    for name in ("map_cells", "understood_kinds"):
-        if getattr(other, name):  # these may be new
-            compared[name] = getattr(own, name) != getattr(other, name)
-    compared["directions"] = own.directions != other.directions and own.directions > 0 < other.directions
-    return {name: getattr(other, name) for name, differs in compared.items() if differs}

@@ -1,0 +1,35 @@
+"""With what a training begins: which weights learn, and which of another network fit."""
+
+from __future__ import annotations
+
+from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.policies.policy import Policy
+
+
+def let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
+    """Let only those weights learn whose names begin so; all that can where nothing is said.
+
+    Raises:
+        ConfigError: no weight's name begins so.
+    """
+    names = [name for name, value in policy.named_parameters() if value.requires_grad]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in names):
+            known = sorted({name.rpartition(".")[0].rpartition(".")[0] or name for name in names})
+            raise ConfigError(f"learns: no weight's name begins with '{beginning}'; they begin with {', '.join(known)}")
+    if beginnings:
+        for name, value in policy.named_parameters():
+            value.requires_grad_(name.startswith(beginnings) and value.requires_grad)
+
+
+def unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:
+    """Return the other's settings that differ, of those that change what is computed but no weight's shape."""
+    compared = {"senses": sorted(own.senses) != sorted(other.senses)}
+    if own.fusion == "attention" or own.memory == "transformer":
+        compared["attention_heads"] = own.attention_heads != other.attention_heads
+    for name in ("map_cells", "understood_kinds"):
+        if getattr(other, name):  # these may be new
+            compared[name] = getattr(own, name) != getattr(other, name)
+    compared["directions"] = own.directions != other.directions and own.directions > 0 < other.directions
+    return {name: getattr(other, name) for name, differs in compared.items() if differs}
