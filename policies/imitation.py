@@ -28,7 +28,7 @@ from phonotaxis.policies.chunks import ChunkBuffer, with_goal_noise
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.divergence import DivergedError, check_finite
 from phonotaxis.policies.losses import Losses, imitation_losses
-from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.policy import KNOB, Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
 from phonotaxis.policies.sentences import teach
 from phonotaxis.policies.starts import let_learn, unlike
@@ -38,7 +38,6 @@ from phonotaxis.policies.validation import BEST, Validation
 _RECENT_EPISODES = 200
 NEW_MAP = "mind.map."  # what the weights of a policy without map lack
 _DIRECTIONS = "directions."  # likewise
-_KNOB = "caution."  # weights that only `phonotaxis prefer` trains
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class ImitationTrainer:
             for name, value in self.average.state_dict().items()
             if name.startswith((NEW_MAP, UNDERSTANDING, _DIRECTIONS))
         }
-        left = _KNOB if self.policy.directions is not None else (_KNOB, _DIRECTIONS)
+        left = KNOB if self.policy.directions is not None else (KNOB, _DIRECTIONS)
         given = {name: value for name, value in other.state_dict().items() if not name.startswith(left)}
         try:
             self.policy.load_state_dict(new | given)

@@ -17,6 +17,8 @@ from phonotaxis.policies.heads import CautionHead, Heads
 from phonotaxis.policies.mind import Mind, state_size
 from phonotaxis.policies.senses import Senses
 
+KNOB = "caution."  # begins the weights' names of the head of preferences, which `phonotaxis prefer` alone trains
+
 
 class PolicyOutput(NamedTuple):
     """What a policy says; [...] is [batch] after `step` and [time, batch] after `unroll`.

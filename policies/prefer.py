@@ -26,11 +26,10 @@ from phonotaxis.policies.draws import Draw, draw_episodes
 from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_head import Comfort, KnobValidation
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
-from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.policy import KNOB, Policy
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
 from phonotaxis.policies.validation import validation_task
 
-_HEAD = "caution."  # what the weights of a policy without a knob lack
 _RECENT_ROUNDS = 8
 _LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
 _KEPT = "prefer_kept_"  # counters: the figures of that head
@@ -303,7 +302,7 @@ def check_bound(config: PreferConfig, changes: dict[str, float | int]) -> None:
 def with_knob(base: Policy) -> Policy:
     """Return a copy of a policy with a head of preferences, which adds nothing where the policy had none."""
     policy = Policy(base.contract, base.config.model_copy(update={"caution": True})).eval()
-    new = {name: value for name, value in policy.state_dict().items() if name.startswith(_HEAD)}
+    new = {name: value for name, value in policy.state_dict().items() if name.startswith(KNOB)}
     policy.load_state_dict(new | base.state_dict())
     return policy
 

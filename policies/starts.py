@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.training import PolicyConfig
-from phonotaxis.policies.policy import Policy
+from phonotaxis.policies.checkpoint import Checkpoint
+from phonotaxis.policies.policy import KNOB, Policy
 
 
 def let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
@@ -21,6 +24,17 @@ def let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
     if beginnings:
         for name, value in policy.named_parameters():
             value.requires_grad_(name.startswith(beginnings) and value.requires_grad)
+
+
+def without_knob(saved: Checkpoint) -> Checkpoint:
+    """Return a training without its head of preferences, which holds for the policy that it was learnt beside alone."""
+    modules = {
+        module: {name: value for name, value in weights.items() if not name.startswith(KNOB)}
+        for module, weights in saved.modules.items()
+    }
+    contract = saved.contract.model_copy(update={"caution": False})
+    policy_config = saved.policy_config.model_copy(update={"caution": False})
+    return replace(saved, contract=contract, policy_config=policy_config, modules=modules, optimizer=None)
 
 
 def unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:

@@ -13,8 +13,14 @@ from phonotaxis import cli
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.ppo import PpoConfig
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.export import weights
 from phonotaxis.policies import checkpoint, ppo
+
+
+def _saved(config: dict[str, Any]) -> SimpleNamespace:
+    """Return what tuning reads of a training without a knob."""
+    return SimpleNamespace(config=config, policy_config=PolicyConfig())
 
 
 @pytest.fixture
@@ -26,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[PpoConfig]:
         seen.append(config)
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: _saved({}))
     return seen
 
 
@@ -40,7 +46,7 @@ def test_what_tuning_found_is_told_in_one_object(
         show(ppo.PpoProgress(1.0, 64, 2.0, (0.5, 0.25), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.7))
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: _saved({}))
     out, fields = tmp_path / "out", tmp_path / "fields"
     assert cli.run(["tune", "runs/a", "--out", str(out), "--fields", str(fields), "--json"]) == 0
     assert given == [out, fields, False]
@@ -62,7 +68,7 @@ def test_the_best_is_what_comes_next(
         show(ppo.PpoProgress(1.0, 64, 2.0, (0.5,), 0.0, {"audiogoal-v1": 0.4}, 0.7, 0.8))
 
     monkeypatch.setattr(ppo, "tune", tune)
-    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config={}))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: _saved({}))
     assert cli.run(["tune", "runs/a", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().err
     assert f"0.700 before, at best 0.800, in {tmp_path / 'best'}" in said
@@ -95,7 +101,9 @@ def test_a_tuning_goes_on_as_it_was_begun(
     assert len(given) == 1
 
 
-def test_the_shipped_bundle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_bundle_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import torch
 
     from phonotaxis.export.bundle import read_bundle
@@ -109,9 +117,13 @@ def test_the_shipped_bundle_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.
     assert cli.run(["tune", str(path), "--out", str(tmp_path / "out")]) == 0
     bundle, (start,) = read_bundle(path), given
     own = restored_policy(bundle).state_dict()
-    assert all(torch.equal(value, own[name]) for name, value in start.policy().state_dict().items())
+    begun = start.policy().state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in begun.items())
     assert start.trainings[0] == bundle.provenance["training"]
-    assert start.contract == bundle.contract
+    # Its knob holds for the policy that it was learnt beside, and is left behind.
+    assert own.keys() - begun.keys() == {name for name in own if name.startswith("caution.")}
+    assert start.contract == bundle.contract.model_copy(update={"caution": False})
+    assert ("the policy's knob" in capsys.readouterr().err) == bundle.contract.caution
 
 
 def test_a_training_is_not_overwritten(
@@ -174,7 +186,7 @@ def test_a_policy_is_tuned_on_what_it_was_trained_on_unless_it_is_said(
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("task: {name: named}\n")
     config = json.loads(json.dumps(trained, default=lambda part: part.model_dump(mode="json")))
-    monkeypatch.setattr(weights, "load_checkpoint", lambda path: SimpleNamespace(config=config))
+    monkeypatch.setattr(weights, "load_checkpoint", lambda path: _saved(config))
     assert cli.run(["tune", "runs/a", *options.split()]) == (0 if name else 1)
     assert said in capsys.readouterr().err
     assert [each.task.name for each in asked] == ([name] if name else [])

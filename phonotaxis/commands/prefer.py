@@ -45,7 +45,7 @@ def prefer(
 
     Now and then the knob is turned up and down on episodes of the validation split: the head with the least discomfort
     whose success isn't below that of caution 0 by more than 2 points is what you get. Where none is, the knob does
-    nothing, and the command says so.
+    nothing, and the command says so. With a policy that has a knob it goes on from that.
     """
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.commands.train import suite_of

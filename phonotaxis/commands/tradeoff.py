@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonotaxis.commands.command import Command, Json, check_picture, say
+from phonotaxis.commands.command import Command, Json, TrainingOrBundle, check_picture, policy_or_shipped, say
 from phonotaxis.figures import Figure, print_json
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ _TABLES = (("success", "spl", "time_s"), ("clearance_m", "low_clearance_m", "cha
 
 
 def tradeoff(
-    policy: Annotated[
-        Path,
-        typer.Argument(help="Folder of a training, or a bundle (.onnx), with a knob: `phonotaxis prefer` adds one."),
-    ],
+    policy: TrainingOrBundle = None,
     suite: Annotated[
         str,
         typer.Option(
@@ -49,9 +46,10 @@ def tradeoff(
 ) -> None:
     """Measure what a policy with a knob gives and takes as it is turned, on the same episodes, with 95 % intervals.
 
-    Clearance is of the body's edge from the nearest obstacle of the plan, the mean over an episode's steps and what a
-    tenth of them fall below; changes are those of speed and of turning direction, a metre of the shortest way.
-    Differences from the first caution are paired by episode.
+    `phonotaxis prefer` adds a knob; the shipped policy has one. Clearance is of the body's edge from the nearest
+    obstacle of the plan, the mean over an episode's steps and what a tenth of them fall below; changes are those of
+    speed and of turning direction, a metre of the shortest way. Differences from the first caution are paired by
+    episode.
     """
     from rich.console import Console
 
@@ -61,7 +59,7 @@ def tradeoff(
     from phonotaxis.configs.suite import load_suite
     from phonotaxis.policies.tradeoff import measure_tradeoff
 
-    cautions, part = cautions_of(caution), split_named(split)
+    cautions, part, policy = cautions_of(caution), split_named(split), policy_or_shipped(policy)
     if plot is not None:
         check_picture("--plot", plot)
     if suite == OWN_TASK:
@@ -164,6 +162,7 @@ COMMAND = Command(
             "success, clearance and the rest over the knob",
         ),
         ("phonotaxis tradeoff careful.onnx --split validation --episodes 100", "the file that drives, in a hurry"),
+        ("phonotaxis tradeoff --suite audiogoal-robot-v1 --caution 0,1", "the shipped policy, as a rover"),
     ),
     needs_arguments=True,
 )

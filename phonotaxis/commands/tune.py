@@ -107,6 +107,7 @@ def _begun(
     from phonotaxis.configs.ppo import PpoConfig
     from phonotaxis.export.weights import load_trained
     from phonotaxis.policies.checkpoint import has_checkpoint
+    from phonotaxis.policies.starts import without_knob
 
     if has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
@@ -114,6 +115,9 @@ def _begun(
     if suite is not None and base.lanes:
         raise ConfigError("--config has lanes; name suites there, or leave them out for one by --suite")
     saved = load_trained(start)
+    if saved.policy_config.caution:
+        saved = without_knob(saved)
+        say("note: the policy's knob is left behind; `phonotaxis prefer` adds one to what is tuned")
     if suite is not None:
         given = given | {"validation": None} | suite_tasks(suite)
     elif "task" not in base.model_fields_set:
