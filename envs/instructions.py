@@ -92,6 +92,55 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# What is none of the kinds, though some of it sounds, or is called, a little like one. What a person may well mean one
+# of them by (a child, a piano, a river, a lorry) is in no list.
+OTHER_THINGS: dict[str, tuple[str, ...]] = {
+    "train": (
+        "wardrobe", "shelf", "bookcase", "mirror", "carpet", "curtain", "pillow", "blanket", "bucket", "broom",
+        "bottle", "glass", "plate", "spoon", "knife", "fork", "pan", "oven", "freezer", "cupboard", "drawer", "desk",
+        "chair", "computer", "laptop", "screen", "cable", "charger", "battery", "socket", "heater", "radiator", "vent",
+        "air conditioner", "iron", "hammer", "saw", "scooter", "boat", "ship", "horse", "cow", "sheep", "pig", "goat",
+        "chicken", "duck", "goose", "frog", "cricket", "bee", "mosquito", "owl", "crow", "pigeon", "squeaking mouse",
+        "hail", "wind", "storm", "campfire", "explosion", "gunshot", "breaking glass", "screaming", "sneeze", "hiccup",
+        "yawning", "chewing", "hall", "corridor", "bedroom", "bathroom", "office", "garage", "garden", "balcony",
+        "entrance", "exit", "corner", "wall", "floor", "ceiling", "roof", "home", "dock", "base", "parcel", "bag",
+        "box", "book", "newspaper", "flower", "tree", "grass", "apple", "bread", "coffee", "milk", "sugar", "basket",
+        "rubbish bin", "paint", "ladder", "rope", "wheel", "chain", "gate", "fence", "lock", "key", "coin", "clothes",
+        "shoe", "hat", "coat", "towel", "soap", "brush", "comb", "razor", "toothbrush", "scissors", "needle", "ball",
+        "doll", "puzzle", "toy", "balloon", "candle", "lighter", "church bell", "bicycle bell", "coffee machine",
+        "water bottle", "teapot", "engineer", "handle", "front door", "door mat", "music stand", "handbag",
+    ),
+    "validation": (
+        "doorbell", "footsteps", "hair dryer", "cat", "window", "sofa", "kitchen", "charging station", "fridge",
+        "washing machine", "television", "lamp", "table", "blue ball", "robot", "stairs", "bed", "plant", "printer",
+        "thunder", "rain", "coughing", "snoring", "laughter", "blender", "sewing machine", "fan", "dishwasher",
+        "microwave", "toaster", "elevator", "pram", "firework", "helicopter", "tent", "postman's bag",
+    ),
+    "test": (
+        "birdsong", "typing", "siren", "crying", "sizzling", "barking", "dog", "bird", "keyboard", "cradle", "armchair",
+        "dining room", "cellar", "loading bay", "suitcase", "umbrella", "vase", "picture", "backpack", "wheelchair",
+        "zip", "camera", "spider", "rabbit", "aeroplane", "popcorn", "mixer", "hedgehog", "scale", "cash register",
+        "whiteboard", "pot of soup", "red cube", "pen", "bowl", "thermostat",
+    ),
+}  # fmt: skip
+# Whole sentences that name nothing that sounds.
+OTHER_ORDERS: dict[str, tuple[str, ...]] = {
+    "train": (
+        "stop", "wait", "turn left", "turn around", "go back", "drive forwards", "go straight ahead", "be careful",
+        "go away", "come closer", "come over here", "look at me", "follow him", "follow her", "hurry up", "slow down",
+        "say hello", "bring me a drink", "what time is it", "clean the floor", "take a picture", "go and charge",
+        "watch out", "leave the room", "open your eyes", "look around",
+    ),
+    "validation": (
+        "come to where I am", "escort me", "good morning", "turn right", "move backwards", "stay where you are",
+        "make a cup of coffee", "how are you", "drive faster", "wait outside",
+    ),
+    "test": (
+        "come with me", "hold still", "rotate on the spot", "good evening", "return to me", "go upstairs",
+        "bring the post", "thank you", "be quick", "halt at once",
+    ),
+}  # fmt: skip
+
 
 def draw_sentence(split: str, goal: str, others: Sequence[str], seed: int) -> str:
     """Draw a sentence that names a kind of sound.

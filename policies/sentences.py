@@ -10,23 +10,29 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phonotaxis.configs.goal import embed, spoken
-from phonotaxis.envs.instructions import PHRASES, TEMPLATES, draw_sentence
+from phonotaxis.envs.instructions import OTHER_ORDERS, OTHER_THINGS, PHRASES, TEMPLATES, draw_sentence
 from phonotaxis.policies.understanding import Understanding
 
 Phrases = Mapping[str, Sequence[str]]  # of each kind, how it may be called
 
-_COUNT, _STEPS, _BATCH, _RATE, _DECAY = 8192, 1500, 256, 3e-3, 1e-2
+_COUNT, _STEPS, _BATCH, _RATE, _DECAY = 12288, 2000, 256, 3e-3, 1e-2
 _NOISE = 1.0  # of a goal's numbers, whose root mean square is 1
 _OTHERS = 2  # kinds that can be heard besides, as in the suites
-_NOTHING = 0.1  # share of sentences that name none of the kinds
+_NOTHING = 0.3  # share of sentences that name none of the kinds
+_UNHEARD, _ORDER = (
+    0.3,
+    0.2,
+)  # shares of those that name a thing by letters alone, and of those that are no such sentence
 _ENDING, _INSERTED = 0.4, 0.15  # probability for each word of another ending, and of a word that nobody knows before it
 _LEAST_STEM = 3  # letters
+_ALONE = {split: [text for text in texts if "{other}" not in text] for split, texts in TEMPLATES.items()}
 
 
 def teach(understanding: Understanding, seed: int, phrases: Phrases | None = None) -> None:
@@ -41,15 +47,46 @@ def teach(understanding: Understanding, seed: int, phrases: Phrases | None = Non
     names = range(len(understanding.kinds))
     texts = [(spoken(kind), number) for number, kind in enumerate(understanding.kinds)]
     known = [_phrases_of(kind, phrases or {}) for kind in understanding.kinds]
+    unknown = _unknown({phrase.lower() for called in known for phrase in called})
     for _ in range(_COUNT):
         meant, *others = (int(at) for at in rng.permutation(len(names))[: 1 + _OTHERS])
-        named = known[meant]
-        if rng.random() < _NOTHING:
-            meant, named = len(names), [" ".join(_unheard(rng) for _ in range(int(rng.integers(1, 3))))]
-        text = _sentence(named, [phrase for other in others for phrase in known[other]], rng)
+        besides = [phrase for other in others for phrase in known[other]]
+        if rng.random() >= _NOTHING:
+            text = _sentence(known[meant], besides, rng)
+        else:
+            meant, text = len(names), _of_no_kind(unknown, besides, rng)
         texts.append((varied(text, rng), meant))
     goals = torch.from_numpy(np.stack([embed(text) for text, _ in texts]))
     _fit(understanding.layers, goals, torch.tensor([meant for _, meant in texts]), rng)
+
+
+class _Unknown(NamedTuple):
+    """Things that are none of the kinds, and sentences that name none."""
+
+    things: Sequence[str]
+    orders: Sequence[str]
+
+
+def _unknown(called: set[str]) -> _Unknown:
+    """Return what training has of these, but for what somebody calls a kind by."""
+    things, orders = ([text for text in pool["train"] if text not in called] for pool in (OTHER_THINGS, OTHER_ORDERS))
+    return _Unknown(things, orders)
+
+
+def _of_no_kind(unknown: _Unknown, besides: Sequence[str], rng: np.random.Generator) -> str:
+    chance = rng.random()
+    if chance < _ORDER:
+        return unknown.orders[int(rng.integers(len(unknown.orders)))]
+    if chance < _ORDER + _UNHEARD:
+        return _sentence([" ".join(_unheard(rng) for _ in range(int(rng.integers(1, 3))))], besides, rng)
+    return _sentence(unknown.things, besides, rng)
+
+
+def mistaken(understanding: Understanding, split: str) -> float:
+    """Measure which share of a split's sentences that name none of the kinds is taken for one all the same."""
+    things = [template.format(goal=thing) for template in _ALONE[split] for thing in OTHER_THINGS[split]]
+    texts = [*things, *OTHER_ORDERS[split]]
+    return sum(understanding.kind_of(text) is not None for text in texts) / len(texts)
 
 
 def understood(understanding: Understanding, split: str, count: int = 1000) -> tuple[float, float] | None:

@@ -34,12 +34,13 @@ def instruct(
     stands before the policy, and puts the kind's name in the sentence's place; the policy itself stays as it is, as do
     goals that name nothing and words that are surely none of the kinds. It goes along with every export.
 
-    What is shown is measured on sentences of training and of validation, whose words and templates are others.
+    What is shown is measured on sentences of training and of validation, whose words and templates are others; some of
+    them name none of the kinds.
     """
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.export.weights import load_trained
     from phonotaxis.policies.checkpoint import has_checkpoint, save_checkpoint
-    from phonotaxis.policies.sentences import understood
+    from phonotaxis.policies.sentences import mistaken, understood
 
     if has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --out takes another folder")
@@ -52,6 +53,7 @@ def instruct(
     for split in ("train", "validation"):
         if (found := understood(understanding, split)) is not None:
             figures |= {f"understood_{split}": Figure(found[0]), f"taken_for_another_{split}": Figure(found[1])}
+        figures[f"other_words_taken_for_a_kind_{split}"] = Figure(mistaken(understanding, split))
     save_checkpoint(out, taught)
     for kind, calls in own.items():
         if missed := [call for call in calls if understanding.kind_of(call) != kind]:

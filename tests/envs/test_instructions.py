@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phonotaxis.configs.goal import embed, signed_words
-from phonotaxis.envs.instructions import PHRASES, TEMPLATES, draw_sentence
+from phonotaxis.envs.instructions import OTHER_ORDERS, OTHER_THINGS, PHRASES, TEMPLATES, draw_sentence
 from phonotaxis.envs.sounds import TRAINING_KINDS
 
 UNSEEN = ("validation", "test")
@@ -40,6 +40,17 @@ def test_every_unseen_phrase_has_a_word_of_its_own(split: str) -> None:
 @pytest.mark.parametrize("split", UNSEEN)
 def test_every_unseen_template_has_a_word_of_its_own(split: str) -> None:
     assert [template for template in TEMPLATES[split] if all_words(template) <= TRAINED_WITH] == []
+
+
+@pytest.mark.parametrize("pool", [OTHER_THINGS, OTHER_ORDERS], ids=["things", "orders"])
+def test_what_is_none_of_the_kinds_is_other_in_every_split_and_no_phrase(pool: dict[str, tuple[str, ...]]) -> None:
+    phrases = {phrase for known in PHRASES.values() for calls in known.values() for phrase in calls}
+    everything = [text for texts in pool.values() for text in texts]
+    assert len(set(everything)) == len(everything)
+    assert not phrases & set(everything)
+    for split in UNSEEN:
+        for text in pool[split]:
+            assert all_words(text) - set().union(*(all_words(known) for known in pool["train"])), text
 
 
 def test_no_phrase_stands_for_two_kinds() -> None:

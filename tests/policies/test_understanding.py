@@ -20,7 +20,7 @@ from phonotaxis.policies.checkpoint import CheckpointError
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.policy import Policy
-from phonotaxis.policies.sentences import teach, understood, varied
+from phonotaxis.policies.sentences import mistaken, teach, understood, varied
 from phonotaxis.policies.understanding import UNDERSTANDING, Understanding
 
 MakeTask = Callable[..., AudioGoalTask]
@@ -35,13 +35,31 @@ def taught() -> Understanding:
 
 
 def test_words_that_training_has_not_are_understood(taught: Understanding) -> None:
-    """By chance it would be a twelfth; of validation, whose words are others, what a policy alone makes 82 % of."""
+    """By chance it would be a twelfth; of validation, whose words are others, what a policy alone makes 82 % of.
+
+    What isn't found is left to the policy, so that taking one kind for another is the worse mistake.
+    """
     right, wrong = understood(taught, "train")
     assert right > 0.99
     assert wrong < 0.005
     right, wrong = understood(taught, "validation")
-    assert right > 0.9
-    assert wrong < 0.05
+    assert right > 0.88
+    assert wrong < 0.025
+
+
+def test_what_names_no_kind_is_mostly_taken_for_none(taught: Understanding) -> None:
+    """Half of validation's things and orders were taken for one of the kinds before there were things to learn from."""
+    assert mistaken(taught, "train") < 0.1
+    assert mistaken(taught, "validation") < 0.3
+    assert taught.kind_of("come to where I am") is None
+
+
+def test_what_somebody_calls_a_kind_by_is_no_other_thing() -> None:
+    torch.manual_seed(0)
+    understanding = Understanding(TRAINING_KINDS)
+    teach(understanding, 0, {"telephone": ("Church bell",), "speech": ("come closer",)})
+    assert understanding.kind_of("find the church bell") == "telephone"
+    assert understanding.kind_of("come closer") == "speech"
 
 
 def test_a_kinds_own_name_stays_to_the_bit_and_nothing_named_nothing(taught: Understanding) -> None:
