@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonotaxis.configs.goal import embed, spoken
+from phonotaxis.configs.goal import embed, signed_words, spoken
 from phonotaxis.envs.instructions import OTHER_ORDERS, OTHER_THINGS, PHRASES, TEMPLATES, draw_sentence
 from phonotaxis.policies.understanding import Understanding
 
@@ -26,13 +26,11 @@ _COUNT, _STEPS, _BATCH, _RATE, _DECAY = 12288, 2000, 256, 3e-3, 1e-2
 _NOISE = 1.0  # of a goal's numbers, whose root mean square is 1
 _OTHERS = 2  # kinds that can be heard besides, as in the suites
 _NOTHING = 0.3  # share of sentences that name none of the kinds
-_UNHEARD, _ORDER = (
-    0.3,
-    0.2,
-)  # shares of those that name a thing by letters alone, and of those that are no such sentence
+_BARE = 0.15  # share of those about a thing that are its name and no more: "the kettle"
+_UNHEARD, _ORDER = 0.3, 0.2  # of those that name none, shares of a thing that nobody has heard of and of other orders
 _ENDING, _INSERTED = 0.4, 0.15  # probability for each word of another ending, and of a word that nobody knows before it
 _LEAST_STEM = 3  # letters
-_ALONE = {split: [text for text in texts if "{other}" not in text] for split, texts in TEMPLATES.items()}
+_ALONE = {split: ["{goal}", *(text for text in texts if "{other}" not in text)] for split, texts in TEMPLATES.items()}
 
 
 def teach(understanding: Understanding, seed: int, phrases: Phrases | None = None) -> None:
@@ -123,7 +121,8 @@ def varied(text: str, rng: np.random.Generator) -> str:
             stem = int(rng.integers(_LEAST_STEM, len(word) + 1))
             word = word[:stem] + _letters(rng, int(rng.integers(0, 4)))
         words.append(word)
-    return " ".join(words)
+    other = " ".join(words)
+    return other if signed_words(other) else text  # "fork" may have become "for"
 
 
 _KEPT = frozenset(("ignore", "avoid", "never", "without", "instead", "rather"))  # they turn a sentence's meaning round
@@ -134,6 +133,8 @@ def _phrases_of(kind: str, more: Phrases) -> list[str]:
 
 
 def _sentence(named: Sequence[str], others: Sequence[str], rng: np.random.Generator) -> str:
+    if rng.random() < _BARE:
+        return named[int(rng.integers(len(named)))]
     templates = [text for text in TEMPLATES["train"] if others or "{other}" not in text]
     goal, other = (pool[int(rng.integers(len(pool)))] if pool else "" for pool in (named, others))
     return templates[int(rng.integers(len(templates)))].format(goal=goal, other=other)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phonotaxis.configs import contract as names
-from phonotaxis.configs.goal import embed, nothing_named
+from phonotaxis.configs.goal import embed, nothing_named, signed_words
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
@@ -43,7 +43,7 @@ def test_words_that_training_has_not_are_understood(taught: Understanding) -> No
     assert right > 0.99
     assert wrong < 0.005
     right, wrong = understood(taught, "validation")
-    assert right > 0.88
+    assert right > 0.87
     assert wrong < 0.025
 
 
@@ -111,6 +111,7 @@ def test_variation_keeps_beginnings_order_and_what_turns_the_meaning_round() -> 
         before, _, after = other.partition(",")
         assert any(word.startswith("cla") for word in before.split())
         assert any(word.startswith("ket") for word in after.split())
+    assert all(signed_words(varied("fork", rng)) for _ in range(2000))  # it never says nothing
 
 
 def test_a_policy_with_it_is_told_the_kind(make_task: MakeTask, tiny: PolicyConfig, taught: Understanding) -> None:
