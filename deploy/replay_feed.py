@@ -38,7 +38,7 @@ class Recomputed:
     gap: bool = False
 
 
-def replayed(episode: Episode, contract: Contract | None = None) -> Iterator[Recomputed]:
+def replayed(episode: Episode, contract: Contract | None = None, caution: float | None = None) -> Iterator[Recomputed]:
     """Yield each logged step with what is recomputed for it.
 
     The messages are fed in the log's order, which is the order in which the robot's loop took them.
@@ -46,11 +46,12 @@ def replayed(episode: Episode, contract: Contract | None = None) -> Iterator[Rec
     Args:
         episode: what `read_episode` returned.
         contract: of the policy that shall see it; by default of the one that ran.
+        caution: where the knob of that policy stands, if it has one; by default where the episode's stood.
 
     Raises:
         EpisodeError: a message can't be decoded or doesn't fit the robot.
     """
-    feed = _Feed(episode, contract or episode.info.contract)
+    feed = _Feed(episode, contract or episode.info.contract, episode.info.caution if caution is None else caution)
     for number, message in enumerate(episode.messages):
         if number in episode.breaks:
             feed.lose()
@@ -80,14 +81,14 @@ def _first_end_sample(episode: Episode) -> int:
 class _Feed:
     """A builder fed from a log; after a gap it waits until it knows again all that an observation needs."""
 
-    def __init__(self, episode: Episode, contract: Contract) -> None:
-        self._info, self._contract = episode.info, contract
+    def __init__(self, episode: Episode, contract: Contract, caution: float) -> None:
+        self._info, self._contract, self._caution = episode.info, contract, caution
         self._index = SampleIndex(_first_end_sample(episode))  # a part alone may begin days into a run
         self._begin()
         self._sure = True
 
     def _begin(self) -> None:
-        self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal, self._info.caution)
+        self._builder = ObservationBuilder(self._contract, self._info.robot, self._info.goal, self._caution)
         contract = self._contract
         each = 4 * (contract.array.mics * contract.window_samples + contract.camera.height * contract.camera.width)
         most = max(4, MOST_WAITING_BYTES // each)

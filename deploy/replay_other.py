@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.caution import told_caution
 from phonotaxis.configs.compatibility import check_compatible
 from phonotaxis.configs.contract import ACTION, BEARING, DiscreteActions
 from phonotaxis.deploy.episode_info import EpisodeError
@@ -55,11 +56,13 @@ class OtherReport:
         steps: compared, in order.
         skipped: not compared, since the log lost records there.
         bundle_sha256: identity of the other policy.
+        caution: where its knob stood; None of a policy that has none.
     """
 
     steps: tuple[OtherStep, ...]
     skipped: int
     bundle_sha256: str
+    caution: float | None = None
 
     @property
     def agreement(self) -> float:
@@ -92,31 +95,36 @@ class OtherReport:
         return [(done, other, count) for (done, other), count in counted.most_common()]
 
 
-def ask_other(episode: Episode | str, bundle: Bundle, engine: Engine | None = None) -> OtherReport:
-    """Run another policy on an episode.
+def ask_other(
+    episode: Episode | str, bundle: Bundle, engine: Engine | None = None, caution: float | None = None
+) -> OtherReport:
+    """Run another policy on an episode, or the one that ran with its knob elsewhere.
 
     Args:
         episode: what `read_episode` returned, or a path.
         bundle: the other policy; it must fit the robot, and decide as often as the one that ran.
         engine: to run it on.
+        caution: where its knob stands; None is where the episode's stood, of a policy that has one.
 
     Raises:
+        ConfigError: it has no knob, or not one that can be turned so far.
         EpisodeError: it can't run on this episode; the message says in which point.
         EngineError: it can't be loaded or run.
     """
     episode = episode if isinstance(episode, Episode) else read_episode(episode)
     _check_fits(episode, bundle)
+    knob = episode.info.caution if caution is None else told_caution(bundle.contract, caution)
     runner = PolicyRunner(bundle.contract, engine or open_engine(bundle))
     found: list[OtherStep] = []
     skipped, begun_ns = 0, None
-    for step in replayed(episode, bundle.contract):
+    for step in replayed(episode, bundle.contract, knob):
         if step.due is None:
             skipped += 1
             continue
         begun_ns = step.due.due_ns if begun_ns is None else begun_ns
         outputs = runner.run(step.observation)
         found.append(_compare(episode, bundle, step.logged, outputs, (step.due.due_ns - begun_ns) * 1e-9))
-    return OtherReport(tuple(found), skipped, bundle.sha256)
+    return OtherReport(tuple(found), skipped, bundle.sha256, knob if bundle.contract.caution else None)
 
 
 def _check_fits(episode: Episode, bundle: Bundle) -> None:

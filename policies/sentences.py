@@ -45,7 +45,7 @@ def teach(understanding: Understanding, seed: int, phrases: Phrases | None = Non
     names = range(len(understanding.kinds))
     texts = [(spoken(kind), number) for number, kind in enumerate(understanding.kinds)]
     known = [_phrases_of(kind, phrases or {}) for kind in understanding.kinds]
-    unknown = _unknown({phrase.lower() for called in known for phrase in called})
+    unknown = _unknown("train", known)
     for _ in range(_COUNT):
         meant, *others = (int(at) for at in rng.permutation(len(names))[: 1 + _OTHERS])
         besides = [phrase for other in others for phrase in known[other]]
@@ -61,13 +61,14 @@ def teach(understanding: Understanding, seed: int, phrases: Phrases | None = Non
 class _Unknown(NamedTuple):
     """Things that are none of the kinds, and sentences that name none."""
 
-    things: Sequence[str]
-    orders: Sequence[str]
+    things: list[str]
+    orders: list[str]
 
 
-def _unknown(called: set[str]) -> _Unknown:
-    """Return what training has of these, but for what somebody calls a kind by."""
-    things, orders = ([text for text in pool["train"] if text not in called] for pool in (OTHER_THINGS, OTHER_ORDERS))
+def _unknown(split: str, known: Sequence[Sequence[str]]) -> _Unknown:
+    """Return what a split has of these, but for what one of the kinds is called by."""
+    called = {phrase.lower() for phrases in known for phrase in phrases}
+    things, orders = ([text for text in pool[split] if text not in called] for pool in (OTHER_THINGS, OTHER_ORDERS))
     return _Unknown(things, orders)
 
 
@@ -80,10 +81,16 @@ def _of_no_kind(unknown: _Unknown, besides: Sequence[str], rng: np.random.Genera
     return _sentence(unknown.things, besides, rng)
 
 
-def mistaken(understanding: Understanding, split: str) -> float:
-    """Measure which share of a split's sentences that name none of the kinds is taken for one all the same."""
-    things = [template.format(goal=thing) for template in _ALONE[split] for thing in OTHER_THINGS[split]]
-    texts = [*things, *OTHER_ORDERS[split]]
+def mistaken(understanding: Understanding, split: str, phrases: Phrases | None = None) -> float:
+    """Measure which share of a split's sentences that name none of the kinds is taken for one all the same.
+
+    Args:
+        understanding: that is measured.
+        split: train or validation.
+        phrases: what it was taught besides.
+    """
+    unknown = _unknown(split, [_phrases_of(kind, phrases or {}) for kind in understanding.kinds])
+    texts = [template.format(goal=thing) for template in _ALONE[split] for thing in unknown.things] + unknown.orders
     return sum(understanding.kind_of(text) is not None for text in texts) / len(texts)
 
 

@@ -31,10 +31,14 @@ def without_knob(saved: Checkpoint) -> Checkpoint:
     modules = {
         module: {name: value for name, value in weights.items() if not name.startswith(KNOB)}
         for module, weights in saved.modules.items()
+        if module in ("policy", "average")
     }
     contract = saved.contract.model_copy(update={"caution": False})
     policy_config = saved.policy_config.model_copy(update={"caution": False})
-    return replace(saved, contract=contract, policy_config=policy_config, modules=modules, optimizer=None)
+    counters = {name: value for name, value in saved.counters.items() if not name.startswith("prefer_")}
+    return replace(
+        saved, contract=contract, policy_config=policy_config, modules=modules, optimizer=None, counters=counters
+    )
 
 
 def unlike(own: PolicyConfig, other: PolicyConfig) -> dict[str, object]:

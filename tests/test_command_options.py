@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from phonotaxis import cli
 from phonotaxis.commands.bench import TRUTH_PARTS
 from phonotaxis.commands.hil import FAULT_NAMES
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.envs.truth import suite
+from phonotaxis.policies import tradeoff
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,7 @@ from phonotaxis.envs.truth import suite
         (["--compress"], "add --recover COPY.mcap"),
         (["--from", "0"], "add --report PAGE.html"),
         (["--to", "3", "--check"], "add --report PAGE.html"),
+        (["--caution", "1", "--check"], "add --policy BUNDLE.onnx"),
     ],
 )
 def test_what_a_replay_would_not_hear_is_refused(
@@ -29,10 +33,16 @@ def test_what_a_replay_would_not_hear_is_refused(
     assert said in capsys.readouterr().err
 
 
-def test_a_tradeoff_asks_for_its_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    """The shipped one has no knob: there is nothing to fall back on."""
-    assert cli.run(["tradeoff", "--json"]) == 2
-    assert "missing argument 'policy'" in capsys.readouterr().err.lower()
+def test_a_tradeoff_without_a_policy_is_of_the_shipped_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(task: object, seeds: object, turned: Any, cautions: tuple[float, ...], *rest: object) -> None:
+        assert [turned(caution).contract.caution for caution in cautions] == [True, True]
+        raise ConfigError("it has a knob")
+
+    monkeypatch.setattr(tradeoff, "measure_tradeoff", measure)
+    assert cli.run(["tradeoff", "--caution", "0,1", "--json"]) == 1
+    assert "it has a knob" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "names"), [("hil", FAULT_NAMES), ("bench acoustics", TRUTH_PARTS)])

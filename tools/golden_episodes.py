@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from phonotaxis.configs import contract as names
+from phonotaxis.configs.goal import nothing_named
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
 from phonotaxis.deploy.rollout import RolloutStep, write_rollout
 from phonotaxis.envs.world import World
@@ -43,7 +44,7 @@ def rollout(world: World, engine: Engine, bundle: Bundle, seed: int, steps: int)
     world.begin(np.array([0]), np.array([seed]))
     state = bundle.initial_state()
     for _ in range(steps):
-        seen = {spec.name: world.observation[spec.name].copy() for spec in bundle.contract.observations()}
+        seen = {name: value.copy() for name, value in bundle.contract.seen(world.observation, np.array([0])).items()}
         said = engine.run(bundle.contract.feed(seen, state))
         state = said[names.STATE_OUT]
         yield RolloutStep(
@@ -76,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
         path = options.folder / f"episode-{number}.mcap"
         path.unlink(missing_ok=True)
         steps = rollout(world, engine, bundle, _SEED + number, options.steps)
-        write_rollout(path, bundle, dict(engine.fingerprint), steps)
+        goal = None if bundle.contract.goal is None else nothing_named()
+        write_rollout(path, bundle, dict(engine.fingerprint), steps, goal=goal)
     return 0
 
 

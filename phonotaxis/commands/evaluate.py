@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonotaxis.commands.command import Command, Json, TrainingOrBundle, check_picture, say
-from phonotaxis.figures import print_json
+from phonotaxis.figures import Figure, print_json
 
 if TYPE_CHECKING:
     from phonotaxis.configs.contract import Contract
@@ -45,7 +45,10 @@ def evaluate(
     ] = False,
     caution: Annotated[
         float | None,
-        typer.Option(help="0 to 1, for a policy with this knob; `phonotaxis tradeoff` measures it at several."),
+        typer.Option(
+            help="0 to 1, for a policy with this knob, those of --also stay at 0; `phonotaxis tradeoff` measures it at "
+            "several."
+        ),
     ] = None,
     array: Annotated[
         str | None, typer.Option(help="Give the robot another microphone array: a preset, or your own .yaml file.")
@@ -121,9 +124,12 @@ def evaluate(
         if failures is not None and contestants:
             _draw_failures(failures, suite, chosen.task_of(where, folder), contestants, evaluation, named)
     if json:
-        print_json("evaluate", evaluation_figures(evaluation) | (figures_by_sound(evaluation) if by_sound else {}))
+        knob = {} if caution is None else {"caution": Figure(caution)}
+        by_kind = figures_by_sound(evaluation) if by_sound else {}
+        print_json("evaluate", knob | evaluation_figures(evaluation) | by_kind)
         return
     what = f", recordings of {sounds}" if sounds else ""
+    what += "" if caution is None else f", caution {caution:g}"
     say(f"{suite}, {split} split, {_count(evaluation)} episodes for each policy{what}")
     print_evaluation(evaluation, Console(highlight=False))
     if by_sound:

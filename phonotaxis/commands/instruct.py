@@ -53,7 +53,7 @@ def instruct(
     for split in ("train", "validation"):
         if (found := understood(understanding, split)) is not None:
             figures |= {f"understood_{split}": Figure(found[0]), f"taken_for_another_{split}": Figure(found[1])}
-        figures[f"other_words_taken_for_a_kind_{split}"] = Figure(mistaken(understanding, split))
+        figures[f"other_words_taken_for_a_kind_{split}"] = Figure(mistaken(understanding, split, own))
     save_checkpoint(out, taught)
     for kind, calls in own.items():
         if missed := [call for call in calls if understanding.kind_of(call) != kind]:

@@ -88,9 +88,9 @@ def _begun(
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.prefer import PreferConfig
-    from phonotaxis.configs.trained import trainings
+    from phonotaxis.export.weights import load_trained
     from phonotaxis.policies.benchmark import told
-    from phonotaxis.policies.checkpoint import has_checkpoint, load_checkpoint
+    from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.prefer import PreferenceTrainer, check_bound
 
     if has_checkpoint(out):
@@ -99,15 +99,7 @@ def _begun(
     settings = build(PreferConfig, base.model_dump() | _given(seed, minutes), "command line")
     check_bound(settings, _given(None, minutes))
     chosen = policy_or_shipped(start)
-    if chosen.suffix == ".onnx":
-        from phonotaxis.export.bundle import read_bundle
-        from phonotaxis.export.weights import restored_policy
-
-        bundle = read_bundle(chosen)
-        task, validation = _tasks(suite, bundle.provenance.get("training"), chosen)
-        policy = restored_policy(bundle, told(task.contract(), bundle.contract))
-        return PreferenceTrainer(policy, task, settings, out, None, fields, validation, trainings(bundle.provenance))
-    saved = load_checkpoint(chosen)
+    saved = load_trained(chosen)
     task, validation = _tasks(suite, saved.config, chosen)
     policy = saved.policy(contract=told(task.contract(), saved.contract))
     return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation, saved.trainings)
@@ -182,7 +174,10 @@ COMMAND = Command(
     prefer,
     (
         ("phonotaxis prefer runs/train --out runs/prefer", "a knob for a trained policy"),
-        ("phonotaxis prefer --minutes 60 --out runs/prefer", "a knob for the shipped policy"),
+        (
+            "phonotaxis prefer --suite audiogoal-robot-v1 --out runs/prefer",
+            "the shipped policy's knob, learnt on as a rover",
+        ),
         ("phonotaxis prefer --out runs/prefer --resume", "go on after Ctrl-C or a crash"),
     ),
     needs_arguments=True,

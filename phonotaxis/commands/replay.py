@@ -20,6 +20,10 @@ def replay(
         Path | None,
         typer.Option(help="A bundle: the one that ran proves the episode, another says what it would have done."),
     ] = None,
+    caution: Annotated[
+        float | None,
+        typer.Option(help="With --policy: where its knob stands, 0 to 1; without, where the episode's stood."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page to look at and listen to, an .html file.")] = None,
     from_s: Annotated[
         float | None, typer.Option("--from", help="With --report: second at which the page begins.", min=0.0)
@@ -41,7 +45,8 @@ def replay(
 
     The policy that ran is looked for beside the episode and in the two folders above; --policy names it. With
     another policy, it is asked what it would have done: how often both agree, and where they part. It is told what
-    really happened, so behind the first parting it judges a way that it would not have gone.
+    really happened, so behind the first parting it judges a way that it would not have gone. With --caution the policy
+    that ran may be asked, too: what it would have done with its knob turned otherwise.
 
     --report writes one page that needs nothing else: time slider, sound, map, depth, spectrogram, bearing with its
     uncertainty, actions, safety and health. Episodes record people, and so does the page: both are for you alone.
@@ -57,6 +62,8 @@ def replay(
         raise typer.BadParameter("--compress is of the copy that --recover writes: add --recover COPY.mcap")
     if report is None and (from_s is not None or to_s is not None):
         raise typer.BadParameter("--from and --to choose a part of the page: add --report PAGE.html")
+    if caution is not None and policy is None:
+        raise typer.BadParameter("--caution turns the knob of a policy that is asked: add --policy BUNDLE.onnx")
     for option, path, suffix in (("--report", report, ".html"), ("--rerun", rerun, ".rrd")):
         if path is not None and path.suffix.lower() != suffix:
             raise typer.BadParameter(f"{option} {path}: expected a name that ends in {suffix}")
@@ -65,9 +72,9 @@ def replay(
     if recover is not None:
         figures |= steps.recovered(episode, recover, compress)
     found = read_episode(episode)
-    ran, other = steps.policies(found, given, check)
+    ran, other = steps.policies(found, given, check, turned=caution is not None)
     proof = steps.checked(found, ran, check or policy is not None or report is not None)
-    asked = steps.asked(found, other)
+    asked = steps.asked(found, other, caution)
     if proof is None and asked is None:
         figures |= steps.summary(found)
     figures |= steps.check_figures(proof) | steps.other_figures(asked)
@@ -95,6 +102,7 @@ COMMAND = Command(
         ("phonotaxis replay episode.mcap", "what the file holds"),
         ("phonotaxis replay episode.mcap --check --policy policy.onnx", "every decision, bit for bit"),
         ("phonotaxis replay episode.mcap --policy other.onnx", "what another policy would have done"),
+        ("phonotaxis replay episode.mcap --policy policy.onnx --caution 1", "the same with its knob turned up"),
         ("phonotaxis replay episode.mcap --report page.html", "look and listen, in any browser"),
         ("phonotaxis replay torn.mcap --recover mended.mcap", "after a crash or a power cut"),
         ("phonotaxis replay episode.mcap --lerobot data_set/", "a data set to train on"),

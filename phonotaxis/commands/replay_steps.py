@@ -33,15 +33,19 @@ def recovered(source: Path, target: Path, compress: bool) -> dict[str, Figure]:
     }
 
 
-def policies(episode: Episode, given: Bundle | None, check: bool) -> tuple[Bundle | None, Bundle | None]:
+def policies(
+    episode: Episode, given: Bundle | None, check: bool, turned: bool = False
+) -> tuple[Bundle | None, Bundle | None]:
     """Return the policy that ran, and another one to be asked; each where there is one.
+
+    Where the knob is turned, the one that ran is another one, too.
 
     Raises:
         UserError: the policy that ran is needed and wasn't found.
     """
     wanted = episode.info.bundle_sha256
     if given is not None and given.sha256 == wanted:
-        return given, None
+        return given, given if turned else None
     ran = _beside(episode.path, wanted)
     if check and ran is None:
         got = f"; {given.path} is {given.sha256[:12]}" if given is not None else ""
@@ -75,11 +79,11 @@ def checked(episode: Episode, ran: Bundle | None, wanted: bool) -> ReplayReport 
     return None if ran is None or not wanted else check(episode, ran, say=say)
 
 
-def asked(episode: Episode, other: Bundle | None) -> OtherReport | None:
-    """Ask another policy, where there is one."""
+def asked(episode: Episode, other: Bundle | None, caution: float | None = None) -> OtherReport | None:
+    """Ask another policy, where there is one, with its knob where the episode's stood, or elsewhere."""
     from phonotaxis.deploy.replay_other import ask_other
 
-    return None if other is None else ask_other(episode, other)
+    return None if other is None else ask_other(episode, other, caution=caution)
 
 
 def summary(episode: Episode) -> dict[str, Figure]:
@@ -101,6 +105,7 @@ def summary(episode: Episode) -> dict[str, Figure]:
         "robot": Figure(episode.info.robot.name),
         "task": Figure(episode.info.contract.task),
         "policy": Figure(episode.info.bundle_sha256[:16]),
+        **({"caution": Figure(episode.info.caution)} if episode.info.contract.caution else {}),
         "recorded": Figure(episode.metadata.get("started_utc")),
         "duration": Figure(seconds, "s"),
         "steps": Figure(actions.total()),
@@ -136,7 +141,9 @@ def other_figures(report: OtherReport | None) -> dict[str, Figure]:
     if report is None:
         return {}
     first = report.first_parting
+    knob = {} if report.caution is None else {"other_caution": Figure(report.caution)}
     return {
+        **knob,
         "other_steps": Figure(len(report.steps)),
         "other_agreement": Figure(100 * report.agreement, "%"),
         "other_first_parting_step": Figure(None if first is None else first.step),
@@ -154,6 +161,8 @@ def _median_degrees(report: OtherReport) -> float:
 
 def tell_other(report: OtherReport) -> None:
     """Say where the policies part."""
+    if report.caution is not None:
+        say(f"the other policy is asked at caution {report.caution:g}")
     if not report.partings:
         say(f"the other policy does the same in all {len(report.steps)} steps")
         return

@@ -149,6 +149,7 @@ def _facts(episode: Episode, report: ReplayReport | None) -> list[list[str]]:
         ["Robot", f"{info.robot.name}, {info.robot.array.name}, {info.robot.array.mics} microphones"],
         ["Task", info.contract.task],
         ["Policy", info.bundle_sha256[:16]],
+        *([["Caution", f"{info.caution:g}"]] if info.contract.caution else []),
         ["Engine", f"{engine.get('engine', '?')} {engine.get('version', '')}, {engine.get('threads', '?')} thread(s)"],
         ["Recorded", head.get("started_utc", "?")[:19].replace("T", " ") + " UTC"],
         ["phonotaxis", str(versions.get("phonotaxis", "?"))],

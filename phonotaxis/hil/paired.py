@@ -41,6 +41,7 @@ class Paired:
         measured: of the loop's runs.
         cpu_share: likewise.
         device_rate_hz: of the loop's array; None is the policy's.
+        caution: where the knob stood on both sides; None of a policy that has none.
     """
 
     simulated: list[bool] = field(default_factory=list)
@@ -51,6 +52,7 @@ class Paired:
     measured: list[Measured] = field(default_factory=list)
     cpu_share: list[float] = field(default_factory=list)
     device_rate_hz: int | None = None
+    caution: float | None = None
 
 
 def told(task: AudioGoalTask, bundle: Bundle) -> AudioGoalTask:
@@ -106,6 +108,7 @@ def run_paired(
     task = told(task, bundle).model_copy(update={"max_steps": int(seconds / period_s)})
     library = Library(task, max_fields=1024)
     paired = Paired(simulated=simulate(task, bundle, seeds, library, knob), device_rate_hz=device_rate_hz)
+    paired.caution = knob if bundle.contract.caution else None
     say(f"the simulator alone has {np.mean(paired.simulated):.0%} success in {len(seeds)} episodes")
     for number, seed in enumerate(seeds[:looped]):
         world = WorldRobot(task, seed, library)
@@ -175,6 +178,7 @@ def figures(paired: Paired) -> dict[str, Figure]:
         return np.concatenate([getattr(one, name) for one in measured]) if measured else np.zeros(0)
 
     found = {
+        **({} if paired.caution is None else {"caution": Figure(paired.caution)}),
         "episodes": Figure(len(pairs)),
         "success_simulated": Figure(float(np.mean([one for one, _ in pairs]))),
         "success_loop": Figure(float(np.mean(paired.looped))),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from phonotaxis import cli
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.robot import simulated_robot
 from phonotaxis.deploy.episode_info import EpisodeError
@@ -117,3 +119,26 @@ def test_policies_with_and_without_a_knob_are_asked_about_each_other(
     path, knobbed = _recorded(toy, tmp_path, KNOB)
     assert len(ask_other(path, recorded[1]).steps) == 12
     assert ask_other(recorded[0], knobbed).agreement == 1.0  # where nobody turned it, it changes nothing
+    report = ask_other(path, knobbed)
+    assert (report.caution, report.agreement) == (KNOB, 1.0)  # it stands where it stood
+    assert ask_other(path, recorded[1]).caution is None
+
+
+def test_what_ran_is_asked_with_its_knob_turned_otherwise(
+    toy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, bundle = _recorded(toy, tmp_path, 0.0)
+    turned = ask_other(path, bundle, caution=1.0)
+    bold, careful = (
+        [int(step.outputs["action"]) for step in toy.rollout(bundle.contract, open_engine(bundle), knob)]
+        for knob in (0.0, 1.0)
+    )
+    assert [step.agrees for step in turned.steps] == [one == other for one, other in zip(bold, careful)]
+    with pytest.raises(ConfigError, match="got 1.5"):
+        ask_other(path, bundle, caution=1.5)
+    assert cli.run(["replay", str(path), "--policy", str(bundle.path), "--caution", "1", "--json"]) == 0
+    said = capsys.readouterr()
+    figures = {name: figure["value"] for name, figure in json.loads(said.out)["figures"].items()}
+    assert figures["agrees"]  # it is proved where it stood, and asked elsewhere
+    assert (figures["other_caution"], figures["other_steps"]) == (1.0, 12)
+    assert "asked at caution 1" in said.err

@@ -22,6 +22,7 @@ from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.ppo import tune
 from phonotaxis.policies.prefer import with_knob
 from phonotaxis.policies.rollout import PolicyDecider
+from phonotaxis.policies.starts import without_knob
 
 MakeTask = Callable[..., AudioGoalTask]
 
@@ -102,6 +103,17 @@ def test_only_a_policy_with_a_knob_has_it_in_its_contract(make_task: MakeTask, t
     old = base.contract.to_json().replace('"caution":false,', "")
     assert old != base.contract.to_json()
     assert Contract.from_json(old) == base.contract
+
+
+def test_without_its_knob_it_is_the_policy_that_it_was(make_task: MakeTask, tiny: PolicyConfig) -> None:
+    """As `tune` begins with it; what `prefer` counted, and the head that it was learning, stay behind."""
+    base, policy = _knobbed(make_task().contract(), tiny)
+    modules = {"policy": policy.state_dict(), "learning": policy.caution.state_dict()}  # type: ignore[union-attr]  # it has one
+    counters: dict[str, float | int] = {"frames": 7, "prefer_kept_round": 3}
+    bare = without_knob(Checkpoint(policy.contract, policy.config, modules, counters=counters))
+    assert (bare.contract, bare.policy_config) == (base.contract, base.config)
+    assert (list(bare.modules), bare.counters) == (["policy"], {"frames": 7})
+    assert all(torch.equal(bare.policy().state_dict()[name], value) for name, value in base.state_dict().items())
 
 
 def test_a_checkpoint_keeps_the_knob_and_one_without_has_none(

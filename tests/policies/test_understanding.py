@@ -57,7 +57,9 @@ def test_what_names_no_kind_is_mostly_taken_for_none(taught: Understanding) -> N
 def test_what_somebody_calls_a_kind_by_is_no_other_thing() -> None:
     torch.manual_seed(0)
     understanding = Understanding(TRAINING_KINDS)
-    teach(understanding, 0, {"telephone": ("Church bell",), "speech": ("come closer",)})
+    mine = {"telephone": ("Church bell",), "speech": ("come closer",)}
+    teach(understanding, 0, mine)
+    assert mistaken(understanding, "train", mine) < mistaken(understanding, "train")  # that counts them
     assert understanding.kind_of("find the church bell") == "telephone"
     assert understanding.kind_of("come closer") == "speech"
 
