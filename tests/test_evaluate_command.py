@@ -207,6 +207,7 @@ def test_options_arrive(asked: dict[str, Any], tmp_path: Path) -> None:
         (["--suite", "own", "runs/a", "--fresh"], "--fresh is of suites"),
         (["--seed", "3"], "--seed is of --suite own: the episodes of audiogoal-v1 are fixed"),
         (["runs/a", "--baselines-only"], "--baselines-only takes no policy"),
+        (["--fresh", "--no-baselines"], "choose one"),
         (["--suite", "audiogoal-hard-v2", "--sounds", "here"], "audiogoal-hard-v2 takes no recordings"),
         (["--suite", "semantic-v1", "--sounds", "here"], "recordings of a folder have no kinds"),
     ],

@@ -97,6 +97,8 @@ def evaluate(
         check_picture("--failures", failures)
     if baselines_only and not (policy is None and also is None and failures is None and caution is None and baselines):
         raise ConfigError("--baselines-only takes no policy, and nothing that is of one; leave out one or the other")
+    if fresh and not baselines:
+        raise ConfigError("--fresh measures baselines again, --no-baselines leaves them out; choose one")
     if suite == OWN_TASK:
         of_suites = {
             "--also": also, "--array": array, "--baselines-only": baselines_only, "--caution": caution,
