@@ -25,7 +25,7 @@ def test_sound_without_its_steps_takes_bounded_memory(
     path, _ = recorded
     episode = read_episode(path)
     monkeypatch.setattr(replay_feed, "MOST_WAITING_BYTES", 1)
-    feed = replay_feed._Feed(episode, episode.info.contract)
+    feed = replay_feed._Feed(episode, episode.info.contract, 0.0)
     for message in episode.messages:
         if message.topic == messages.AUDIO_TOPIC:
             feed.take(message)
