@@ -22,10 +22,10 @@ from phonotaxis.policies.understanding import Understanding
 
 Phrases = Mapping[str, Sequence[str]]  # of each kind, how it may be called
 
-_COUNT, _STEPS, _BATCH, _RATE, _DECAY = 12288, 2000, 256, 3e-3, 1e-2
+_COUNT, _STEPS, _BATCH, _RATE, _DECAY = 20480, 3500, 256, 3e-3, 1e-2
 _NOISE = 1.0  # of a goal's numbers, whose root mean square is 1
 _OTHERS = 2  # kinds that can be heard besides, as in the suites
-_NOTHING = 0.3  # share of sentences that name none of the kinds
+_NOTHING = 0.2  # share of sentences that name none of the kinds
 _BARE = 0.15  # share of those about a thing that are its name and no more: "the kettle"
 _UNHEARD, _ORDER = 0.3, 0.2  # of those that name none, shares of a thing that nobody has heard of and of other orders
 _ENDING, _INSERTED = 0.4, 0.15  # probability for each word of another ending, and of a word that nobody knows before it

@@ -108,7 +108,8 @@ def test_only_a_policy_with_a_knob_has_it_in_its_contract(make_task: MakeTask, t
 def test_without_its_knob_it_is_the_policy_that_it_was(make_task: MakeTask, tiny: PolicyConfig) -> None:
     """As `tune` begins with it; what `prefer` counted, and the head that it was learning, stay behind."""
     base, policy = _knobbed(make_task().contract(), tiny)
-    modules = {"policy": policy.state_dict(), "learning": policy.caution.state_dict()}  # type: ignore[union-attr]  # it has one
+    assert policy.caution is not None
+    modules = {"policy": policy.state_dict(), "learning": policy.caution.state_dict()}
     counters: dict[str, float | int] = {"frames": 7, "prefer_kept_round": 3}
     bare = without_knob(Checkpoint(policy.contract, policy.config, modules, counters=counters))
     assert (bare.contract, bare.policy_config) == (base.contract, base.config)

@@ -43,7 +43,7 @@ def test_words_that_training_has_not_are_understood(taught: Understanding) -> No
     assert right > 0.99
     assert wrong < 0.005
     right, wrong = understood(taught, "validation")
-    assert right > 0.87
+    assert right > 0.9
     assert wrong < 0.025
 
 
@@ -51,6 +51,7 @@ def test_what_names_no_kind_is_mostly_taken_for_none(taught: Understanding) -> N
     """Half of validation's things and orders were taken for one of the kinds before there were things to learn from."""
     assert mistaken(taught, "train") < 0.1
     assert mistaken(taught, "validation") < 0.3
+    assert taught.kind_of("find the doorbell") is None
     assert taught.kind_of("come to where I am") is None
 
 
