@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from phonotaxis.configs import contract as names
 
 class Chunk(NamedTuple):
     """Experience of `batch` worlds over `time` steps; what the learner sees of it.
+
+    It is pickled by value, as arrays. Left to itself torch would pass a file descriptor from a thread of the process
+    that sends, and that thread speaks up in a traceback when the process that receives is killed.
 
     Attributes:
         features: of `Policy.features`, each float16 or float32 [time, batch, ...].
@@ -33,6 +37,15 @@ class Chunk(NamedTuple):
     range_m: Tensor
     distance_m: Tensor
     to_go: Tensor
+
+    def __reduce__(self) -> tuple[Callable[..., Chunk], tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+        rest = {name: value.numpy() for name, value in self._asdict().items() if name != "features"}
+        return _of_arrays, ({name: value.numpy() for name, value in self.features.items()}, rest)
+
+
+def _of_arrays(features: dict[str, np.ndarray], rest: dict[str, np.ndarray]) -> Chunk:
+    tensors = {name: torch.from_numpy(value) for name, value in rest.items()}
+    return Chunk(features={name: torch.from_numpy(value) for name, value in features.items()}, **tensors)
 
 
 def with_goal_noise(chunk: Chunk, deviation: float, rng: np.random.Generator) -> Chunk:

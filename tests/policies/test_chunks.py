@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiprocessing import Pipe
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,23 @@ def test_features_are_kept_in_half_precision() -> None:
     exact = chunk(0, 2)
     buffer.add(exact._replace(features={"audio": exact.features["audio"] + 1e-5}))
     assert torch.equal(buffer.draw(1).features["audio"] % 0.125, torch.zeros(3, 1, 2))
+
+
+def test_a_process_is_sent_a_chunk_by_value() -> None:
+    """No descriptor of shared memory that the sender has to stay alive for."""
+    sent = chunk(0, 100)
+    sender, receiver = Pipe()
+    sender.send(sent)
+    message = receiver.recv_bytes()
+    columns = [*sent.features.values(), *sent[1:]]
+    assert len(message) > sum(column.nbytes for column in columns if isinstance(column, torch.Tensor))
+    sender.send_bytes(message)
+    received = receiver.recv()
+    assert isinstance(received, Chunk)
+    for name, value in sent.features.items():
+        assert torch.equal(received.features[name], value)
+        assert received.features[name].dtype == value.dtype
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(sent[1:], received[1:], strict=True))
 
 
 def test_an_empty_ring_has_nothing_to_draw() -> None:
