@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,9 @@ class ImitationConfig(InLanes):
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
         learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
             them. None: all learn.
+        optimizer: "adamw"; or "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their
+            momentum, all else as AdamW does, and learns from fewer frames.
+        matrix_learning_rate: of the matrices under "muon"; it falls as `learning_rate` does, which is that of the rest.
         half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never. With `max_frames` no clock decides that: it runs
@@ -40,6 +43,8 @@ class ImitationConfig(InLanes):
     buffer_frames: int = Field(default=200_000, ge=1024)
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_learning_rate: float = Field(default=6e-3, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
     learns: tuple[str, ...] = ()
     half_precision: bool = True

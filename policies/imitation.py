@@ -28,6 +28,7 @@ from phonotaxis.policies.chunks import ChunkBuffer, with_goal_noise
 from phonotaxis.policies.collect import Collected, collect_round, start_collector
 from phonotaxis.policies.divergence import DivergedError, check_finite
 from phonotaxis.policies.losses import Losses, imitation_losses
+from phonotaxis.policies.muon import Muon
 from phonotaxis.policies.policy import KNOB, Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
 from phonotaxis.policies.sentences import teach
@@ -100,9 +101,7 @@ class ImitationTrainer:
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
         let_learn(self.policy, config.learns)
-        self.optimizer = torch.optim.AdamW(
-            self.policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.optimizer = _optimizer(self.policy, config)
         frames = config.worlds * config.chunk
         self.buffer = ChunkBuffer(max(config.buffer_frames // config.chunk, config.worlds), config.seed)
         self._rng = np.random.Generator(np.random.PCG64([0x676F616C, config.seed]))
@@ -333,7 +332,8 @@ class ImitationTrainer:
         low, high = np.log(config.final_learning_rate), np.log(config.learning_rate)
         warm = min(1.0, (self.updates + 1) / 50.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = warm * float(np.exp(high + (low - high) * self.share**2))
+            own = group.get("peak", config.learning_rate) / config.learning_rate
+            group["lr"] = own * warm * float(np.exp(high + (low - high) * self.share**2))
         total: dict[str, float] = {}
         for _ in range(config.updates):
             for name, value in self._update()._asdict().items():
@@ -373,3 +373,9 @@ class ImitationTrainer:
             losses=losses,
             validation=self.validation,
         )
+
+
+def _optimizer(policy: Policy, config: ImitationConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "muon":
+        return Muon(policy, config.learning_rate, config.matrix_learning_rate, config.weight_decay)
+    return torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
