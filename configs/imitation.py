@@ -25,7 +25,7 @@ class ImitationConfig(InLanes):
         learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
             them. None: all learn.
         optimizer: "adamw"; or "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their
-            momentum, all else as AdamW does, and learns from fewer frames.
+            momentum, all else as AdamW does, and learns in fewer steps.
         matrix_learning_rate: of the matrices under "muon"; it falls as `learning_rate` does, which is that of the rest.
         half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
