@@ -44,7 +44,7 @@ class ImitationConfig(InLanes):
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    matrix_learning_rate: float = Field(default=6e-3, gt=0)
+    matrix_learning_rate: float = Field(default=1e-2, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
     learns: tuple[str, ...] = ()
     half_precision: bool = True

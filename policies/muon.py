@@ -7,7 +7,7 @@ rate serves all shapes (Liu et al. 2025, Muon is scalable for LLM training, sect
 docs/findings.md.
 
 torch has a `Muon`, which iterates in bfloat16 whatever the processor: where hardware doesn't multiply that, a step of
-the preset's network takes seconds. In float32 it takes tens of milliseconds anywhere.
+the preset's network takes seconds. In float32 a matrix of 640 x 320 takes 15 ms of a core.
 """
 
 from __future__ import annotations
