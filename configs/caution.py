@@ -23,8 +23,8 @@ def told_caution(contract: Contract, wanted: float | None) -> float:
         return 0.0
     if not contract.caution:
         raise ConfigError(
-            "this policy has no caution to turn: name one that `phonotaxis prefer` has trained, as the shipped one, or "
-            "leave --caution out"
+            "this policy has no caution to turn: name one that `phonotaxis prefer` has trained, as the shipped one; "
+            "all commands but `tradeoff` take this one without --caution"
         )
     if not 0.0 <= wanted <= 1.0:
         raise ConfigError(f"caution lies between 0 and 1, got {wanted:g}")

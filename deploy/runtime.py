@@ -131,6 +131,7 @@ def run(
         loop = Loop(runner, builder, sensors, guardian, log, robot, watches, armed, agreement, say)
         summary = _guarded(loop, log, duration_s)
     summary.agreement = None if agreement is None else agreement.share
+    summary.caution = knob if bundle.contract.caution else None
     return _complete(summary, log, bundle, guardian)
 
 

@@ -17,6 +17,7 @@ class RunSummary:
         message: what happened, and what to do where something went wrong.
         episode: path of the episode's file.
         bundle_sha256: identity of the policy.
+        caution: where the policy's knob stood, 0 to 1; None where it has none.
         armed: whether commands could reach the drive.
         steps: of the policy.
         seconds: from the first sample to the last.
@@ -41,6 +42,7 @@ class RunSummary:
     message: str = ""
     episode: str = ""
     bundle_sha256: str = ""
+    caution: float | None = None
     armed: bool = False
     steps: int = 0
     seconds: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -50,6 +51,10 @@ class Comfort:
         """Return the figures as a checkpoint keeps them."""
         return {f"{prefix}{name}": value for name, value in asdict(self).items()}
 
+    def good(self, tolerance: float) -> bool:
+        """Whether caution succeeds, see `succeeds`, and is more comfortable than none."""
+        return self.succeeds(tolerance) and self.more < 0.0
+
     @classmethod
     def of_counters(cls, counters: dict[str, float | int], prefix: str) -> Comfort | None:
         """Return what `counters` wrote; None where it wrote nothing."""
@@ -88,3 +93,17 @@ def compared(without: Episodes, cautious: Episodes, manners: Manners) -> Comfort
     felt = np.mean(both, axis=0) if both else np.zeros(2)
     success = [float(np.mean([result.success for result, _ in episodes])) for episodes in (without, cautious)]
     return Comfort(success[0], success[1], float(felt[0]), float(felt[1]), len(both))
+
+
+def counters_of(found: Mapping[str, Comfort], prefix: str) -> dict[str, float | int]:
+    """Return what was found on each task as a checkpoint keeps it, under the tasks' names where there are several."""
+    told: dict[str, float | int] = {}
+    for name, comfort in found.items():
+        told |= comfort.counters(prefix if len(found) == 1 else f"{prefix}{name}_")
+    return told
+
+
+def found_in(counters: dict[str, float | int], prefix: str, names: Collection[str]) -> dict[str, Comfort]:
+    """Return what `counters_of` wrote of the tasks with these names; empty where it wrote nothing."""
+    read = {name: Comfort.of_counters(counters, prefix if len(names) == 1 else f"{prefix}{name}_") for name in names}
+    return {name: comfort for name, comfort in read.items() if comfort is not None}

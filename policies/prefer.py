@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +15,17 @@ import torch
 
 from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import DiscreteActions
+from phonotaxis.configs.lanes import Lane, numbered
 from phonotaxis.configs.prefer import PreferConfig
-from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.trained import Trainings
-from phonotaxis.envs.world import World
-from phonotaxis.policies.benchmark import check_contract
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from phonotaxis.policies.divergence import DivergedError, check_finite
-from phonotaxis.policies.draws import Draw, draw_episodes
+from phonotaxis.policies.draws import Draw
 from phonotaxis.policies.episode_seeds import first_seed
-from phonotaxis.policies.kept_head import Comfort, KnobValidation
-from phonotaxis.policies.kept_library import kept_library, of_few_scenes
+from phonotaxis.policies.kept_head import Comfort, counters_of, found_in
 from phonotaxis.policies.policy import KNOB, Policy
+from phonotaxis.policies.preference_task import PreferenceTask
 from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
-from phonotaxis.policies.validation import validation_task
 
 _RECENT_ROUNDS = 8
 _LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
@@ -46,7 +43,7 @@ class PreferProgress:
         frames: drawn so far.
         values: means over the last rounds by name: success and clearance of what was drawn with and without caution,
             losses, and the share of pairs that are ranked as they should.
-        validation: the last `kept_head.Comfort` by name; empty before the first.
+        validation: what was measured last, see `kept_head.counters_of`; empty before the first.
     """
 
     share: float
@@ -66,66 +63,66 @@ class PreferenceTrainer:
 
     The head that is learnt is measured now and then on the validation split, and the best is kept: the one with the
     least discomfort of those that succeed as often as caution 0, less a tolerance (see `kept_head`). Where none is
-    more comfortable than caution 0, what is kept adds nothing.
+    more comfortable than caution 0, what is kept adds nothing. Of several tasks rounds take turns; a head must succeed
+    and be more comfortable on each of them, and the least discomfort is that of their mean.
 
     Args:
         base: that is gone on with; one that has a head of preferences goes on with that.
-        task: whose train split is drawn from.
+        lanes: whose tasks' train splits are drawn from, and where they say so what they are validated on; of a lane
+            nothing else counts. What is saved is for the first one's task.
         config: how.
         out: folder for checkpoints; None writes none.
         counters: of the training before.
         fields: folder in which traced sound fields are kept for the next training; None for none.
-        validation: that of the suite's validation split, if it is known; see `validation_task`.
         before: configurations of the trainings that the policy comes of, the last first.
 
     Attributes:
+        tasks: by name.
         head: being trained.
         kept: the best one, which checkpoints and `run` hand on.
-        comfort: what it was measured at; None where it adds nothing, or nothing is measured.
-        measured: what was measured last; None before the first.
+        comfort: what it was measured at, by task; empty where it adds nothing, or nothing is measured.
+        measured: what was measured last; empty before the first.
 
     Raises:
-        ConfigError: the policy's actions are not discrete, or it doesn't fit the task.
+        CheckpointError: the policy's weights don't fit a task's network.
+        ConfigError: the policy's actions are not discrete, or it doesn't fit a task.
     """
 
     def __init__(
         self,
         base: Policy,
-        task: AudioGoalTask,
+        lanes: Sequence[Lane],
         config: PreferConfig,
         out: Path | None = None,
         counters: dict[str, float | int] | None = None,
         fields: Path | None = None,
-        validation: AudioGoalTask | None = None,
         before: Trainings = (),
     ) -> None:
-        check_contract("the policy", base.contract, task.contract())
         if not isinstance(base.contract.actions, DiscreteActions):
             raise ConfigError("preferences are learnt of discrete actions; the policy's are continuous")
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)
-        self.config, self.task, self.out, self._before = config, task, out, before
-        self.policy = with_knob(base)
-        head = self.policy.caution
-        assert head is not None
-        self.head = head
-        self.policy.requires_grad_(False)
-        self.head.requires_grad_(True)
+        self.config, self.out, self._before = config, out, before
+        knobbed = with_knob(base)
+        self.tasks = {
+            name: PreferenceTask(knobbed, lane.task, lane.validation, config, fields)
+            for name, lane in zip(numbered(lane.task.name for lane in lanes), lanes)
+        }
+        self.policy = next(iter(self.tasks.values())).policy
+        assert knobbed.caution is not None
+        self.head = knobbed.caution.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(
             self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.kept = copy.deepcopy(head) if config.validations else head
-        self.comfort: Comfort | None = None
-        self.measured: Comfort | None = None
-        self.validation = validation_task(task, validation)
-        self._validation = KnobValidation(self.validation, config.validation_episodes, config.manners)
+        self.kept = copy.deepcopy(self.head) if config.validations else self.head
+        self.comfort: dict[str, Comfort] = {}
+        self.measured: dict[str, Comfort] = {}
         self.counters = _begun(counters or {})
         if config.validations and base.config.caution:
             self.kept.silence()
             self.counters[_VALIDATED_S] = -1.0  # it may be the best already
         self._groups: deque[list[Draw]] = deque(maxlen=config.kept_starts)
         self._recent: deque[dict[str, float]] = deque(maxlen=_RECENT_ROUNDS)
-        self._fields = None if fields is None else str(fields)
 
     @classmethod
     def resumed(cls, out: Path, changes: dict[str, float | int], fields: Path | None = None) -> PreferenceTrainer:
@@ -145,13 +142,14 @@ class PreferenceTrainer:
             raise CheckpointError(f"{out}: not of a training by preferences; `phonotaxis prefer RUN --out` begins one")
         config = build(PreferConfig, saved.config["prefer"] | changes, str(out))
         check_bound(config, changes)
-        task = build(AudioGoalTask, saved.config["task"], str(out))
-        of_validation = saved.config.get("validation")
-        validation = None if of_validation is None else build(AudioGoalTask, of_validation, str(out))
-        trainer = cls(saved.policy(), task, config, out, None, fields, validation, saved.before)
+        lanes = [
+            build(Lane, {name: lane[name] for name in ("task", "validation") if name in lane}, str(out))
+            for lane in saved.config.get("lanes") or [saved.config]
+        ]
+        trainer = cls(saved.policy(), lanes, config, out, None, fields, saved.before)
         trainer.optimizer.load_state_dict(saved.optimizer)
         trainer.counters = {_VALIDATED_S: saved.counters["prefer_seconds"]} | saved.counters
-        trainer.comfort = Comfort.of_counters(trainer.counters, _KEPT)
+        trainer.comfort = found_in(trainer.counters, _KEPT, trainer.tasks)
         trainer.kept.load_state_dict(trainer.head.state_dict())
         try:
             trainer.head.load_state_dict(saved.modules.get(_LEARNING, {}))
@@ -176,14 +174,13 @@ class PreferenceTrainer:
         Raises:
             DivergedError: what is learnt isn't finite; nothing of that was saved.
         """
-        world = self._worlds()
         saved_at, rounds_before = float(self.counters["prefer_seconds"]), self.counters["prefer_rounds"]
         try:
             while self.share < 1.0:
                 began = time.monotonic()
                 if self._validation_is_due():
                     self.validate()
-                values = self._round(world)
+                values = self._round()
                 self.counters["prefer_seconds"] += time.monotonic() - began
                 if self.counters["prefer_seconds"] - saved_at > self.config.checkpoint_every_s:
                     self.save()
@@ -203,14 +200,14 @@ class PreferenceTrainer:
 
     def validate(self) -> None:
         """Measure the head in training on the validation split, and keep it if it is the best yet."""
-        self.measured = self._validation.measure(self.policy)
+        self.measured = {name: task.measure() for name, task in self.tasks.items()}
         self.counters["prefer_validated_round"] = self.counters["prefer_rounds"]
         self.counters[_VALIDATED_S] = self.counters["prefer_seconds"]
-        least = 0.0 if self.comfort is None else self.comfort.more
-        if self.measured.succeeds(self.config.success_tolerance) and self.measured.more < least:
+        good = all(found.good(self.config.success_tolerance) for found in self.measured.values())
+        if good and (not self.comfort or _more(self.measured) < _more(self.comfort)):
             self.comfort = self.measured
             self.kept.load_state_dict(self.head.state_dict())
-            self.counters |= self.comfort.counters(_KEPT) | {f"{_KEPT}round": self.counters["prefer_rounds"]}
+            self.counters |= counters_of(self.comfort, _KEPT) | {f"{_KEPT}round": self.counters["prefer_rounds"]}
         self.save()
 
     def _validation_is_due(self) -> bool:
@@ -225,19 +222,15 @@ class PreferenceTrainer:
         policy.caution.load_state_dict(self.kept.state_dict())
         return policy
 
-    def _worlds(self) -> World:
-        config = self.config
-        steps = min(self.task.max_steps, config.episode_steps or self.task.max_steps)
-        task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})
-        library = kept_library(task, self._fields)
-        return World(task, min(config.worlds, config.starts * config.draws), library=library)
-
     def save(self) -> None:
         """Write a checkpoint; a kill at any byte leaves the previous one."""
         if self.out is None:
             return
-        parts = {"task": self.task, "validation": self.validation, "prefer": self.config}
-        config = {name: part.model_dump(mode="json") for name, part in parts.items()}
+        lanes = [
+            {"task": task.task.model_dump(mode="json"), "validation": task.validation.model_dump(mode="json")}
+            for task in self.tasks.values()
+        ]
+        config = {"lanes": lanes, "prefer": self.config.model_dump(mode="json")}
         save_checkpoint(
             self.out,
             Checkpoint(
@@ -247,13 +240,14 @@ class PreferenceTrainer:
             ),
         )  # fmt: skip
 
-    def _round(self, world: World) -> dict[str, float]:
+    def _round(self) -> dict[str, float]:
         """Draw, then learn; returns what to tell of it."""
         config, number = self.config, int(self.counters["prefer_rounds"])
+        task = list(self.tasks.values())[number % len(self.tasks)]
         first = first_seed(config.seed) + number * config.starts
         seeds = [first + start for start in range(config.starts) for _ in range(config.draws)]
         cautions = [float(draw % 2) for draw in range(config.draws)] * config.starts
-        drawn = draw_episodes(self.policy, world, seeds, cautions, (config.seed, number), config.temperature)
+        drawn = task.draw(seeds, cautions, (config.seed, number))
         self._groups.extend(drawn[at : at + config.draws] for at in range(0, len(drawn), config.draws))
         self.counters["prefer_rounds"] += 1
         self.counters["prefer_episodes"] += len(drawn)
@@ -285,8 +279,7 @@ class PreferenceTrainer:
         names = self._recent[-1].keys()
         values = {name: float(np.mean([told[name] for told in self._recent if name in told])) for name in names}
         seconds, frames = float(self.counters["prefer_seconds"]), int(self.counters["prefer_frames"])
-        found = {} if self.measured is None else self.measured.counters("")
-        return PreferProgress(self.share, seconds, frames, values, found)
+        return PreferProgress(self.share, seconds, frames, values, counters_of(self.measured, ""))
 
 
 def check_bound(config: PreferConfig, changes: dict[str, float | int]) -> None:
@@ -305,6 +298,10 @@ def with_knob(base: Policy) -> Policy:
     new = {name: value for name, value in policy.state_dict().items() if name.startswith(KNOB)}
     policy.load_state_dict(new | base.state_dict())
     return policy
+
+
+def _more(found: Mapping[str, Comfort]) -> float:
+    return float(np.mean([comfort.more for comfort in found.values()]))
 
 
 def _begun(before: dict[str, float | int]) -> dict[str, float | int]:

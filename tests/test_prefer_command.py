@@ -107,11 +107,14 @@ def test_a_knob_is_learnt_on_what_the_policy_was_trained_on_unless_it_is_said(tm
     mine.write_text("like: semantic-v1\nname: quiet-v1\nvalidation: {scene_count: 7}\n")
     own = load_suite(str(mine))
     trained = ImitationConfig.model_validate({"lanes": [{"suite": str(mine)}, {"suite": "audiogoal-v1"}]})
-    found = prefer._tasks(None, trained.model_dump(mode="json"), Path("runs/a"))
-    assert found == (own.task_of("train"), own.task_of("validation"))
-    assert prefer._tasks(str(mine), {}, Path("runs/a")) == found
-    assert prefer._tasks("audiogoal-v1", trained.model_dump(mode="json"), Path("runs/a"))[0].name == "audiogoal-v1"
-    assert prefer._tasks(None, None, Path("a.onnx"))[0].name == "audiogoal-v1"
+    [found] = prefer._lanes(None, trained.model_dump(mode="json"), Path("runs/a"))
+    assert (found.task, found.validation) == (own.task_of("train"), own.task_of("validation"))
+    both = prefer._lanes(["audiogoal-v1", str(mine)], {}, Path("runs/a"))
+    assert [lane.task.name for lane in both] == ["audiogoal-v1", "quiet-v1"]
+    assert both[1] == found
+    assert prefer._lanes(None, None, Path("a.onnx"))[0].task.name == "audiogoal-v1"
+    with pytest.raises(ConfigError, match="different suites"):
+        prefer._lanes(["audiogoal-v1", "audiogoal-v1"], {}, Path("runs/a"))
 
 
 def test_minutes_that_would_do_nothing_are_refused(

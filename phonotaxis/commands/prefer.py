@@ -11,17 +11,17 @@ from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_
 from phonotaxis.figures import Figure, emit
 
 if TYPE_CHECKING:
-    from phonotaxis.configs.task import AudioGoalTask
+    from phonotaxis.configs.lanes import Lane
     from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress
 
 
 def prefer(
     start: TrainingOrBundle = None,
     suite: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Whose train split is run; without, START's own task, of several the first, or else audiogoal-v1; "
-            "see `evaluate --help`."
+            "see `evaluate --help`. May be repeated: suites take turns, and the knob must be good on each."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")] = Path("runs/prefer"),
@@ -45,7 +45,8 @@ def prefer(
 
     Now and then the knob is turned up and down on episodes of the validation split: the head with the least discomfort
     whose success isn't below that of caution 0 by more than 2 points is what you get. Where none is, the knob does
-    nothing, and the command says so. With a policy that has a knob it goes on from that.
+    nothing, and the command says so. A knob learnt on one body can cost success on another: name the suites of all
+    that will turn it. With a policy that has a knob it goes on from that.
     """
     from phonotaxis.commands.progress import ProgressBar
     from phonotaxis.commands.train import suite_of
@@ -58,7 +59,8 @@ def prefer(
     trainer = _resumed(start, suite, config, seed, minutes, out, fields) if resume else _begun(
         start, suite, config, seed, minutes, out, fields
     )  # fmt: skip
-    say(f"learning preferences on {described(trainer.task)}")
+    for task in trainer.tasks.values():
+        say(f"learning preferences on {described(task.task)}")
     last: list[PreferProgress] = []
     try:
         with ProgressBar("learning preferences") as bar, Curves(out / "tensorboard") as curves:
@@ -75,15 +77,15 @@ def prefer(
         say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
         raise typer.Exit(130) from None
     say(_what_is_kept(trainer))
-    where = suite or suite_of(trainer.task)
+    where = suite[0] if suite else suite_of(next(iter(trainer.tasks.values())).task)
     measured = f"`phonotaxis tradeoff {out} --suite {where} --split validation --plot tradeoff.png`"
     say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
     emit("prefer", (_figures(last[-1]) if last else {}) | _kept_figures(trainer), json)
 
 
 def _begun(
-    start: Path | None, suite: str | None, config: str | None, seed: int | None, minutes: float | None, out: Path,
-    fields: Path | None,
+    start: Path | None, suites: list[str] | None, config: str | None, seed: int | None, minutes: float | None,
+    out: Path, fields: Path | None,
 ) -> PreferenceTrainer:  # fmt: skip
     from phonotaxis.configs import presets
     from phonotaxis.configs.base import ConfigError, build
@@ -100,31 +102,34 @@ def _begun(
     check_bound(settings, _given(None, minutes))
     chosen = policy_or_shipped(start)
     saved = load_trained(chosen)
-    task, validation = _tasks(suite, saved.config, chosen)
-    policy = saved.policy(contract=told(task.contract(), saved.contract))
-    return PreferenceTrainer(policy, task, settings, out, saved.counters, fields, validation, saved.trainings)
+    lanes = _lanes(suites, saved.config, chosen)
+    policy = saved.policy(contract=told(lanes[0].task.contract(), saved.contract))
+    return PreferenceTrainer(policy, lanes, settings, out, saved.counters, fields, saved.trainings)
 
 
 def _resumed(
-    start: Path | None, suite: str | None, config: str | None, seed: int | None, minutes: float | None, out: Path,
-    fields: Path | None,
+    start: Path | None, suites: list[str] | None, config: str | None, seed: int | None, minutes: float | None,
+    out: Path, fields: Path | None,
 ) -> PreferenceTrainer:  # fmt: skip
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.policies.prefer import PreferenceTrainer
 
-    for name, value in (("the policy", start), ("--suite", suite), ("--config", config), ("--seed", seed)):
+    for name, value in (("the policy", start), ("--suite", suites), ("--config", config), ("--seed", seed)):
         if value is not None:
             raise ConfigError(f"--resume goes on with what is in OUT; leave {name} out")
     return PreferenceTrainer.resumed(out, _given(None, minutes), fields)
 
 
-def _tasks(suite: str | None, training: object, start: Path) -> tuple[AudioGoalTask, AudioGoalTask | None]:
-    """Return what is run, and the suite's validation task where it is known; see `tune.own_tasks`."""
+def _lanes(suites: list[str] | None, training: object, start: Path) -> list[Lane]:
+    """Return what is run, and the suites' validation tasks where they are known; see `tune.own_tasks`."""
     from phonotaxis.commands.tune import own_tasks
-    from phonotaxis.configs.lanes import suite_tasks
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.lanes import Lane, suite_tasks
 
-    found = own_tasks(training, start) if suite is None else suite_tasks(suite)
-    return found["task"], found.get("validation")
+    if len(set(suites or ())) < len(suites or ()):
+        raise ConfigError(f"--suite: expected different suites, got {', '.join(suites or ())}")
+    found = [suite_tasks(suite) for suite in suites] if suites else [own_tasks(training, start)]
+    return [Lane.model_validate(tasks) for tasks in found]
 
 
 def _given(seed: int | None, minutes: float | None) -> dict[str, float | int]:
@@ -141,24 +146,29 @@ def _what_is_kept(trainer: PreferenceTrainer) -> str:
     config, kept = trainer.config, trainer.comfort or trainer.measured
     if not config.validations:
         return "kept the last head; nothing was validated"
-    found = f"on {config.validation_episodes} validation episodes "
-    if kept is not None:
-        found += f"caution 1 has {kept.success_with:.1%} success where caution 0 has {kept.success_without:.1%}, "
-        found += f"and discomfort {kept.discomfort_with:.3g} where that has {kept.discomfort_without:.3g}"
-    if trainer.comfort is not None:
-        return f"kept the head of round {trainer.counters['prefer_kept_round']}: {found}"
-    none = f"NO HEAD IS KEPT, caution changes nothing: {found}"
-    none += ", the last time" if kept is not None else "none was better than caution 0"
+    measured = []
+    for name, found in kept.items():
+        where = f"on {config.validation_episodes} validation episodes " + (f"of {name} " if len(kept) > 1 else "")
+        success = f"caution 1 has {found.success_with:.1%} success where caution 0 has {found.success_without:.1%}"
+        felt = f"discomfort {found.discomfort_with:.3g} where that has {found.discomfort_without:.3g}"
+        measured.append(f"{where}{success}, and {felt}")
+    if trainer.comfort:
+        return f"kept the head of round {trainer.counters['prefer_kept_round']}: {'; '.join(measured)}"
+    none = f"NO HEAD IS KEPT, caution changes nothing: {'; '.join(measured)}"
+    none += ", the last time" if kept else "none was better than caution 0"
     return f"{none}; train longer, or look at `manners`, `hold` and `success_tolerance` (--config)"
 
 
 def _kept_figures(trainer: PreferenceTrainer) -> dict[str, Figure]:
     """Return which head is kept, and what it was measured at: that of the last one where none is."""
+    from phonotaxis.policies.kept_head import counters_of
+
     found = trainer.comfort or trainer.measured
-    if found is None:
+    if not found:
         return {}
-    own = {"kept": Figure(trainer.comfort is not None), "kept_round": Figure(trainer.counters["prefer_kept_round"])}
-    return own | {name: Figure(value) for name, value in found.counters("validation_").items()}
+    own = {"kept": Figure(bool(trainer.comfort)), "kept_round": Figure(trainer.counters["prefer_kept_round"])}
+    named = {name.replace("-", "_"): comfort for name, comfort in found.items()}
+    return own | {name: Figure(value) for name, value in counters_of(named, "validation_").items()}
 
 
 def _figures(progress: PreferProgress) -> dict[str, Figure]:
@@ -175,8 +185,8 @@ COMMAND = Command(
     (
         ("phonotaxis prefer runs/train --out runs/prefer", "a knob for a trained policy"),
         (
-            "phonotaxis prefer --suite audiogoal-robot-v1 --out runs/prefer",
-            "the shipped policy's knob, learnt on as a rover",
+            "phonotaxis prefer --suite audiogoal-v1 --suite audiogoal-robot-v1 --out runs/prefer",
+            "the shipped policy's knob, learnt on for two bodies",
         ),
         ("phonotaxis prefer --out runs/prefer --resume", "go on after Ctrl-C or a crash"),
     ),

@@ -79,7 +79,7 @@ def run(
 
 
 def _figures(summary: RunSummary) -> dict[str, Figure]:
-    agreement = {} if summary.agreement is None else {"agreement": Figure(summary.agreement)}
+    if_any = {"caution": summary.caution, "agreement": summary.agreement}
     return {
         "outcome": Figure(summary.outcome),
         "episode": Figure(summary.episode),
@@ -96,7 +96,7 @@ def _figures(summary: RunSummary) -> dict[str, Figure]:
         "records_lost": Figure(int(summary.log["dropped"] + summary.log["lost"] + summary.log["refused"])),
         "sensor_faults": Figure(summary.fault_count),
         "foreign_modules": Figure(len(summary.loaded_modules_forbidden)),
-        **agreement,
+        **{name: Figure(value) for name, value in if_any.items() if value is not None},
     }
 
 

@@ -41,8 +41,9 @@ def _logits(path: Path) -> np.ndarray:
 
 def test_a_run_with_a_knob_replays_bit_for_bit(make_rig: Any) -> None:
     rig = make_rig(caution=True)
-    code, _, err = rig.finish(rig.start("--caution", str(KNOB), duration_s=1.5))
+    code, out, err = rig.finish(rig.start("--caution", str(KNOB), duration_s=1.5))
     assert code == 0, err
+    assert out["caution"] == KNOB
     assert "caution 0.7" in err
     episode = read_episode(rig.episode())
     assert episode.info.caution == KNOB

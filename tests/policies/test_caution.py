@@ -133,7 +133,7 @@ def test_what_a_person_asks_of_the_knob_is_checked(make_task: MakeTask, tiny: Po
     base, policy = _knobbed(make_task().contract(), tiny)
     assert told_caution(base.contract, None) == told_caution(policy.contract, None) == 0.0
     assert told_caution(policy.contract, 0.7) == 0.7
-    with pytest.raises(ConfigError, match="no caution to turn.*leave --caution out"):
+    with pytest.raises(ConfigError, match="no caution to turn.*but `tradeoff` take this one without"):
         told_caution(base.contract, 0.0)
     for wrong in (-0.1, 1.01, float("nan")):
         with pytest.raises(ConfigError, match="between 0 and 1, got"):

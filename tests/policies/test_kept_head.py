@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.prefer import Manners, PreferConfig
 from phonotaxis.configs.suite import load_suite, overlap
 from phonotaxis.configs.task import AudioGoalTask
@@ -47,7 +48,7 @@ def _measured(success: float, more: float) -> Comfort:
 def _trainer(make_task: MakeTask, tiny: PolicyConfig, out: Path | None = None, **changes: Any) -> PreferenceTrainer:
     torch.manual_seed(0)
     task = make_task(success_m=10.0, max_steps=3)
-    return PreferenceTrainer(Policy(task.contract(), tiny), task, CONFIG.model_copy(update=changes), out)
+    return PreferenceTrainer(Policy(task.contract(), tiny), [Lane(task=task)], CONFIG.model_copy(update=changes), out)
 
 
 def _mark(head: CautionHead | None, value: float) -> None:
@@ -96,9 +97,32 @@ def test_the_most_comfortable_that_succeeds_is_kept(
         trainer.validate()
         kept.append(_marked(trainer.kept_policy().caution))
     assert kept == [0, 0, 3, 3, 5, 5]  # too few successes, more discomfort than none, the first, less so, the best, few
-    assert trainer.comfort == _measured(0.9, -0.9)
-    assert trainer.measured == _measured(0.87, -1.0)
+    assert list(trainer.comfort.values()) == [_measured(0.9, -0.9)]
+    assert list(trainer.measured.values()) == [_measured(0.87, -1.0)]
     assert _marked(trainer.head) == 6  # learning goes on with what is learnt last
+
+
+def test_of_several_tasks_one_is_kept_that_is_good_on_each(
+    make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = [Lane(task=make_task(max_steps=3, name=name)) for name in ("one", "two")]
+    trainer = PreferenceTrainer(Policy(lanes[0].task.contract(), tiny), lanes, CONFIG, tmp_path)
+    rounds = [
+        ((0.9, -2.0), (0.9, 0.1)),  # less comfortable on one
+        ((0.9, -2.0), (0.8, -1.0)),  # too few successes there
+        ((0.9, -0.2), (0.9, -0.4)),  # the first
+        ((0.9, -0.5), (0.9, -0.3)),  # better in the mean
+        ((0.9, -0.3), (0.9, -0.45)),  # the worst of it is, the mean isn't
+    ]
+    _say(monkeypatch, *(_measured(*found) for each in rounds for found in each))
+    kept = []
+    for number in range(1, 6):
+        _mark(trainer.head, number)
+        trainer.validate()
+        kept.append(_marked(trainer.kept_policy().caution))
+    assert kept == [0, 0, 3, 4, 4]
+    found = PreferenceTrainer.resumed(tmp_path, {}).comfort
+    assert found == {"one": _measured(0.9, -0.5), "two": _measured(0.9, -0.3)}
 
 
 def test_where_none_is_good_enough_what_is_left_adds_nothing(
@@ -108,7 +132,9 @@ def test_where_none_is_good_enough_what_is_left_adds_nothing(
     _mark(knobbed.caution, 7.0)
     for base in (Policy(make_task().contract(), tiny), knobbed):  # not even the head that it began with
         _say(monkeypatch, *[_measured(0.5, -1.0)] * 3)
-        trainer = PreferenceTrainer(base, make_task(max_steps=3), CONFIG, tmp_path / str(base.config.caution))
+        trainer = PreferenceTrainer(
+            base, [Lane(task=make_task(max_steps=3))], CONFIG, tmp_path / str(base.config.caution)
+        )
         _mark(trainer.head, 7.0)
         learnt = trainer.run().caution
         assert learnt is not None
@@ -124,7 +150,7 @@ def test_the_head_that_it_began_with_may_be_the_best(
     base = with_knob(Policy(make_task().contract(), tiny))
     _mark(base.caution, 7.0)
     _say(monkeypatch, _measured(0.9, -1.0), _measured(0.9, -0.5), _measured(0.9, -0.6))
-    trainer = PreferenceTrainer(base, make_task(max_steps=3), CONFIG)
+    trainer = PreferenceTrainer(base, [Lane(task=make_task(max_steps=3))], CONFIG)
     assert _marked(trainer.run().caution) == 7.0
     assert trainer.counters["prefer_kept_round"] == 0
 
@@ -149,7 +175,7 @@ def test_it_is_measured_evenly_and_at_the_end_and_a_kill_loses_nothing(
     newest = sorted(tmp_path.glob("checkpoint-*"))[-1]
     (newest / "tensors.safetensors").write_bytes(b"half of it")  # as a failing disk, or a kill, leaves it
     trainer = PreferenceTrainer.resumed(tmp_path, {"max_rounds": 6})
-    assert trainer.comfort == _measured(0.9, -0.3)
+    assert list(trainer.comfort.values()) == [_measured(0.9, -0.3)]
     assert _marked(trainer.kept_policy().caution) == 1.0
     trainer.run()
     after = load_checkpoint(tmp_path)
@@ -177,10 +203,10 @@ def test_what_was_due_when_it_was_stopped_is_due_when_it_goes_on(
 def test_ones_own_suite_says_on_what_it_is_validated(make_task: MakeTask, tiny: PolicyConfig, tmp_path: Path) -> None:
     task, validation = make_task(max_steps=3), make_task(max_steps=3, step_m=0.3)
     base = Policy(task.contract(), tiny)
-    trainer = PreferenceTrainer(base, task, CONFIG, tmp_path, validation=validation)
+    trainer = PreferenceTrainer(base, [Lane(task=task, validation=validation)], CONFIG, tmp_path)
     trainer.save()
     for each in (trainer, PreferenceTrainer.resumed(tmp_path, {})):
-        assert each._validation.arena.task == validation
+        assert each.tasks[task.name].judge.arena.task == validation
 
 
 def test_a_checkpoint_without_the_head_in_training_is_refused(
@@ -214,8 +240,8 @@ def test_both_ends_of_the_knob_run_the_same_validation_episodes(make_task: MakeT
 def test_the_test_split_is_never_touched(tiny: PolicyConfig) -> None:
     suite = load_suite("audiogoal-v1")
     task = suite.task_of("train")
-    trainer = PreferenceTrainer(Policy(task.contract(), tiny), task, PreferConfig())
-    arena = trainer._validation.arena
+    trainer = PreferenceTrainer(Policy(task.contract(), tiny), [Lane(task=task)], PreferConfig())
+    arena = trainer.tasks[task.name].judge.arena
     assert arena.task == suite.task_of("validation")
     assert overlap(arena.task) is None
     assert arena.seeds == selection_seeds(100)

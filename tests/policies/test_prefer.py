@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.envs.world import World
-from phonotaxis.policies import prefer
+from phonotaxis.policies import prefer, preference_task
 from phonotaxis.policies.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -23,7 +25,7 @@ from phonotaxis.policies.checkpoint import (
     save_checkpoint,
 )
 from phonotaxis.policies.divergence import DivergedError
-from phonotaxis.policies.draws import STOP, draw_episodes
+from phonotaxis.policies.draws import STOP, Draw, draw_episodes
 from phonotaxis.policies.evaluate import contestant
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress, with_knob
@@ -62,7 +64,7 @@ def _head(policy: Policy) -> dict[str, torch.Tensor]:
 def test_the_policy_beneath_stays_and_the_head_learns(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
     base = _base(task, tiny)
     told: list[PreferProgress] = []
-    trainer = PreferenceTrainer(base, task, CONFIG, tmp_path, {"seconds": 7.0}, before=({"seed": 3},))
+    trainer = PreferenceTrainer(base, [Lane(task=task)], CONFIG, tmp_path, {"seconds": 7.0}, before=({"seed": 3},))
     new = {name: value.clone() for name, value in _head(trainer.policy).items()}
     policy = trainer.run(told.append)
     assert all(torch.equal(policy.state_dict()[name], value) for name, value in base.state_dict().items())
@@ -74,7 +76,7 @@ def test_the_policy_beneath_stays_and_the_head_learns(task: AudioGoalTask, tiny:
     saved = load_checkpoint(tmp_path)
     assert saved.counters["seconds"] == 7.0
     assert saved.counters["prefer_rounds"] == 2
-    assert saved.config["task"] == task.model_dump(mode="json")
+    assert [lane["task"] for lane in saved.config["lanes"]] == [task.model_dump(mode="json")]
     assert saved.before == ({"seed": 3},)
     assert all(torch.equal(saved.policy().state_dict()[name], value) for name, value in policy.state_dict().items())
 
@@ -82,7 +84,7 @@ def test_the_policy_beneath_stays_and_the_head_learns(task: AudioGoalTask, tiny:
 def test_the_same_seed_gives_the_same_bits(task: AudioGoalTask, tiny: PolicyConfig) -> None:
     heads = []
     for config in (CONFIG, CONFIG.model_copy(update={"worlds": 8}), CONFIG.model_copy(update={"seed": 1})):
-        heads.append(_head(PreferenceTrainer(_base(task, tiny), task, config).run()))
+        heads.append(_head(PreferenceTrainer(_base(task, tiny), [Lane(task=task)], config).run()))
     last = "added.2.bias"  # of zeros before it learns
     assert all(torch.equal(heads[0][name], value) for name, value in heads[1].items())
     assert bool((heads[0][last] != 0.0).any())
@@ -112,7 +114,7 @@ def test_draws_are_the_policys_own_and_stops_are_not_drawn(task: AudioGoalTask, 
 
 
 def test_a_resumed_training_goes_on_where_it_was(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
-    PreferenceTrainer(_base(task, tiny), task, CONFIG, tmp_path).run()
+    PreferenceTrainer(_base(task, tiny), [Lane(task=task)], CONFIG, tmp_path).run()
     before = load_checkpoint(tmp_path)
     trainer = PreferenceTrainer.resumed(tmp_path, {"max_rounds": 3})
     assert all(
@@ -129,16 +131,45 @@ def test_a_resumed_training_goes_on_where_it_was(task: AudioGoalTask, tiny: Poli
     assert after.optimizer["state"][0]["step"] == before.optimizer["state"][0]["step"] + CONFIG.updates
 
 
+def test_several_tasks_take_turns_with_one_head(
+    make_task: MakeTask, task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has the policy for its own array and body; what is saved serves the first, and knows them all."""
+    other = make_task(success_m=10.0, name="other", array="respeaker_6mic", step_m=0.3)
+    base, drawn = _base(task, tiny), []
+
+    def draw(policy: Policy, world: World, *rest: Any) -> list[Draw]:
+        drawn.append((policy.contract.array.name, world.task.name, policy.caution))
+        return draw_episodes(policy, world, *rest)
+
+    monkeypatch.setattr(preference_task, "draw_episodes", draw)
+    trainer = PreferenceTrainer(base, [Lane(task=task), Lane(task=other)], CONFIG, tmp_path)
+    assert trainer.run().contract == with_knob(base).contract
+    trainer = PreferenceTrainer.resumed(tmp_path, {"max_rounds": 3})
+    assert [(each.task, each.policy.contract.array.name) for each in trainer.tasks.values()] == [
+        (task, task.contract().array.name), (other, "respeaker_6mic"),
+    ]  # fmt: skip
+    assert all(each.policy.caution is trainer.head for each in trainer.tasks.values())
+    trainer.run()
+    assert [row[:2] for row in drawn] == [
+        (task.contract().array.name, task.name), ("respeaker_6mic", "other"), (task.contract().array.name, task.name),
+    ]  # fmt: skip
+    assert drawn[0][2] is drawn[1][2]
+    with pytest.raises(CheckpointError, match="don't fit the network"):
+        PreferenceTrainer(base, [Lane(task=task), Lane(task=make_task(actions="continuous"))], CONFIG)
+
+
 def test_episodes_are_as_long_as_the_tasks_unless_it_is_said(task: AudioGoalTask, tiny: PolicyConfig) -> None:
     """One that is cut short would count as failed, and the knob learn not to take its time."""
     for config, steps in ((CONFIG, 10), (CONFIG.model_copy(update={"episode_steps": None}), task.max_steps)):
-        assert PreferenceTrainer(_base(task, tiny), task, config)._worlds().task.max_steps == steps
+        trainer = PreferenceTrainer(_base(task, tiny), [Lane(task=task)], config)
+        assert trainer.tasks[task.name].world.task.max_steps == steps
     assert PreferConfig().episode_steps is None
 
 
 def test_where_rounds_end_a_training_no_clock_does(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
     bounded = CONFIG.model_copy(update={"max_rounds": 8, "minutes": 1.0, "validations": 2})
-    trainer = PreferenceTrainer(_base(task, tiny), task, bounded, tmp_path)
+    trainer = PreferenceTrainer(_base(task, tiny), [Lane(task=task)], bounded, tmp_path)
     trainer.counters |= {"prefer_seconds": 1e6, "prefer_rounds": 3}
     assert trainer.share == 3 / 8
     assert not trainer._validation_is_due()
@@ -152,7 +183,7 @@ def test_where_rounds_end_a_training_no_clock_does(task: AudioGoalTask, tiny: Po
 def test_what_diverged_is_not_saved(
     task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = PreferenceTrainer(_base(task, tiny), task, CONFIG, tmp_path)
+    trainer = PreferenceTrainer(_base(task, tiny), [Lane(task=task)], CONFIG, tmp_path)
     before = {name: value.clone() for name, value in _head(trainer.policy).items()}
     monkeypatch.setattr(prefer, "preference_losses", lambda *rest: preference_losses(*rest[:2], float("nan"), 1.0))
     with pytest.raises(DivergedError, match=r"the loss is nan.*learning_rate under 0\.001"):
@@ -171,7 +202,7 @@ def test_only_a_training_by_preferences_is_resumed(task: AudioGoalTask, tiny: Po
 def test_what_has_no_actions_to_rank_is_refused(make_task: MakeTask, tiny: PolicyConfig) -> None:
     task = make_task(actions="continuous")
     with pytest.raises(ConfigError, match="discrete actions"):
-        PreferenceTrainer(Policy(task.contract(), tiny), task, CONFIG)
+        PreferenceTrainer(Policy(task.contract(), tiny), [Lane(task=task)], CONFIG)
 
 
 def test_a_round_must_be_kept() -> None:
@@ -180,8 +211,8 @@ def test_a_round_must_be_kept() -> None:
 
 
 def test_a_policy_with_a_knob_goes_on_learning_with_it(task: AudioGoalTask, tiny: PolicyConfig) -> None:
-    once = PreferenceTrainer(_base(task, tiny), task, CONFIG).run()
-    trainer = PreferenceTrainer(once, task, CONFIG)
+    once = PreferenceTrainer(_base(task, tiny), [Lane(task=task)], CONFIG).run()
+    trainer = PreferenceTrainer(once, [Lane(task=task)], CONFIG)
     assert all(torch.equal(_head(once)[name], value) for name, value in _head(trainer.policy).items())
 
 
