@@ -101,14 +101,14 @@ class ImitationTrainer:
         self.average = Policy(config.task.contract(), config.policy).eval()
         self.average.load_state_dict(self.policy.state_dict())
         let_learn(self.policy, config.learns)
-        self.optimizer = _optimizer(self.policy, config)
+        self._half = config.half_precision and multiplies_bfloat16()
+        self.optimizer = _optimizer(self.policy, config, self._half)
         frames = config.worlds * config.chunk
         self.buffer = ChunkBuffer(max(config.buffer_frames // config.chunk, config.worlds), config.seed)
         self._rng = np.random.Generator(np.random.PCG64([0x676F616C, config.seed]))
         self.rounds = 0
         self.seconds = 0.0
         self.updates = 0
-        self._half = config.half_precision and multiplies_bfloat16()
         self._frames_per_round = frames
         self._recent: list[deque[bool]] = [deque(maxlen=_RECENT_EPISODES) for _ in config.all_lanes]
         self._episodes = 0
@@ -375,7 +375,7 @@ class ImitationTrainer:
         )
 
 
-def _optimizer(policy: Policy, config: ImitationConfig) -> torch.optim.Optimizer:
+def _optimizer(policy: Policy, config: ImitationConfig, half: bool) -> torch.optim.Optimizer:
     if config.optimizer == "muon":
-        return Muon(policy, config.learning_rate, config.matrix_learning_rate, config.weight_decay)
+        return Muon(policy, config.learning_rate, config.matrix_learning_rate, config.weight_decay, half)
     return torch.optim.AdamW(policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
