@@ -27,7 +27,8 @@ class ImitationConfig(InLanes):
         optimizer: "adamw"; or "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their
             momentum, all else as AdamW does, and learns in fewer steps.
         matrix_learning_rate: of the matrices under "muon"; it falls as `learning_rate` does, which is that of the rest.
-        half_precision: products in bfloat16 where the processor has it; sums, losses and weights stay float32.
+        half_precision: products in bfloat16 where the processor has it; the network's sums, losses and weights stay
+            float32, "muon" iterates in bfloat16 throughout.
         validate_every_minutes: the averaged policy runs `validation_episodes` of every task's validation split alone,
             and the best is kept beside the checkpoints; 0 for never. With `max_frames` no clock decides that: it runs
             after every such share of the training, as if that took `minutes`.

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from phonotaxis.configs.base import ConfigError, build
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract_parts import BUILT_IN, differing
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.configs.trained import TRAINING, trained_tasks
 from phonotaxis.envs import metrics
 from phonotaxis.envs.statistics import Estimate
 from phonotaxis.envs.world import World
@@ -79,18 +80,17 @@ def task_of(bundle: Bundle) -> AudioGoalTask:
 
 
 def trained_task(bundle: Bundle) -> AudioGoalTask:
-    """Return the task that a bundle was trained for, with the scenes and sounds of its training.
+    """Return the task that a bundle was trained for, of several the first, with the scenes and sounds of its training.
 
     Raises:
         ConfigError: its provenance names none, or one for another robot.
     """
-    training = bundle.provenance.get("training")
-    data = training.get("task") if isinstance(training, dict) else None
-    if data is None:
+    training = bundle.provenance.get(TRAINING)
+    tasks = trained_tasks(training, f"{bundle.path}: training") if isinstance(training, dict) else []
+    if not tasks:
         raise ConfigError(f"{bundle.path}: doesn't say for which task it was trained; name a --suite to check it on")
-    task = build(AudioGoalTask, data, f"{bundle.path}: training.task")
-    check_task(bundle, task)
-    return task
+    check_task(bundle, tasks[0])
+    return tasks[0]
 
 
 def check_task(bundle: Bundle, task: AudioGoalTask) -> None:

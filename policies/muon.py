@@ -38,6 +38,7 @@ class Muon(torch.optim.Optimizer):
         half: iterate in bfloat16, where that is faster.
 
     Attributes:
+        half: iterates in bfloat16, where that is faster.
         param_groups: the matrices, then the rest; each with its `lr`, which a training changes, and the `peak` of it.
     """
 
@@ -52,7 +53,7 @@ class Muon(torch.optim.Optimizer):
         parts = [("matrices", matrices, matrix_rate), ("rest", rest, rate)]
         groups = [{"params": values, "lr": lr, "peak": lr, "name": name} for name, values, lr in parts if values]
         super().__init__(groups, {"weight_decay": weight_decay})
-        self._half = half
+        self.half = half
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -71,7 +72,7 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(gradient)
         momentum = state["momentum"].lerp_(gradient, 1.0 - _MOMENTUM)
         ahead = gradient.lerp(momentum, _MOMENTUM)  # Nesterov's
-        value.add_(orthogonal(ahead, self._half), alpha=-rate * _LIKE_ADAM * math.sqrt(max(value.shape)))
+        value.add_(orthogonal(ahead, self.half), alpha=-rate * _LIKE_ADAM * math.sqrt(max(value.shape)))
 
     def _as_adam(self, value: Tensor, gradient: Tensor, rate: float) -> None:
         state = self.state[value]

@@ -41,8 +41,8 @@ class PreferProgress:
         share: of the training that is done, 0..1.
         seconds: of training so far, all sessions of it together.
         frames: drawn so far.
-        values: means over the last rounds by name: success and clearance of what was drawn with and without caution,
-            losses, and the share of pairs that are ranked as they should.
+        values: means over the last rounds, whichever tasks these were of, by name: success and clearance of what was
+            drawn with and without caution, losses, and the share of pairs that are ranked as they should.
         validation: what was measured last, see `kept_head.counters_of`; empty before the first.
     """
 
@@ -85,7 +85,7 @@ class PreferenceTrainer:
 
     Raises:
         CheckpointError: the policy's weights don't fit a task's network.
-        ConfigError: the policy's actions are not discrete, or it doesn't fit a task.
+        ConfigError: the policy's actions are not discrete, or the rounds of all tasks aren't kept.
     """
 
     def __init__(
@@ -100,6 +100,9 @@ class PreferenceTrainer:
     ) -> None:
         if not isinstance(base.contract.actions, DiscreteActions):
             raise ConfigError("preferences are learnt of discrete actions; the policy's are continuous")
+        if config.kept_starts < config.starts * len(lanes):
+            least = config.starts * len(lanes)
+            raise ConfigError(f"kept_starts must hold a round of each task, at least {least}, got {config.kept_starts}")
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)
         self.config, self.out, self._before = config, out, before
@@ -174,6 +177,8 @@ class PreferenceTrainer:
         Raises:
             DivergedError: what is learnt isn't finite; nothing of that was saved.
         """
+        for task in self.tasks.values():
+            _ = task.world  # what can't begin must fail before anything is written
         saved_at, rounds_before = float(self.counters["prefer_seconds"]), self.counters["prefer_rounds"]
         try:
             while self.share < 1.0:
@@ -194,7 +199,7 @@ class PreferenceTrainer:
             rounds_before = self.counters["prefer_rounds"]  # what was saved before stands
             raise
         finally:
-            if self.counters["prefer_rounds"] > rounds_before:  # what can't begin must not take the folder
+            if self.counters["prefer_rounds"] > rounds_before:
                 self.save()
         return self.kept_policy()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.envs.world import World
-from phonotaxis.policies.benchmark import check_contract, told
-from phonotaxis.policies.checkpoint import Checkpoint
+from phonotaxis.policies.benchmark import told
+from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError
 from phonotaxis.policies.draws import Draw, draw_episodes
 from phonotaxis.policies.kept_head import Comfort, KnobValidation
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
@@ -29,12 +29,13 @@ class PreferenceTask:
         fields: folder in which traced sound fields are kept; None for none.
 
     Attributes:
+        task: whose train split is drawn from.
         policy: with the weights of `base`, for the task's own array, body and period.
         validation: the task that heads are judged on.
+        judge: runs its episodes.
 
     Raises:
-        CheckpointError: the policy's weights don't fit the task's network.
-        ConfigError: the policy can't see or do what the task has.
+        CheckpointError: the policy's weights don't fit the network for the task.
     """
 
     def __init__(
@@ -42,15 +43,17 @@ class PreferenceTask:
         fields: Path | None,
     ) -> None:  # fmt: skip
         weights = Checkpoint(base.contract, base.config, {"policy": base.state_dict()})
-        self.policy = weights.policy(contract=told(task.contract(), base.contract)).requires_grad_(False)
+        try:
+            self.policy = weights.policy(contract=told(task.contract(), base.contract)).requires_grad_(False)
+        except CheckpointError as error:
+            raise CheckpointError(f"{task.name}: {error}") from None
         self.policy.caution = base.caution
-        check_contract("the policy", self.policy.contract, task.contract())
         self.task, self.validation, self._config, self._fields = task, validation_task(task, validation), config, fields
         self.judge = KnobValidation(self.validation, config.validation_episodes, config.manners)
 
     @cached_property
     def world(self) -> World:
-        """The simulated worlds that episodes are drawn in."""
+        """The simulated worlds that episodes are drawn in, built when first asked for."""
         config = self._config
         steps = min(self.task.max_steps, config.episode_steps or self.task.max_steps)
         task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})

@@ -33,7 +33,7 @@ def trained(tmp_path: Path) -> Path:
     policy = with_knob(Policy(task.contract(), TINY))
     assert policy.caution is not None
     torch.nn.init.normal_(policy.caution.added[-1].weight)
-    config = {"task": task.model_dump(mode="json")}
+    config = {"lanes": [{"task": task.model_dump(mode="json")}], "prefer": {}}  # as PreferenceTrainer writes it
     save_checkpoint(tmp_path, Checkpoint(policy.contract, policy.config, {"policy": policy.state_dict()}, config))
     return tmp_path
 

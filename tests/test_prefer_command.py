@@ -113,7 +113,7 @@ def test_a_knob_is_learnt_on_what_the_policy_was_trained_on_unless_it_is_said(tm
     assert [lane.task.name for lane in both] == ["audiogoal-v1", "quiet-v1"]
     assert both[1] == found
     assert prefer._lanes(None, None, Path("a.onnx"))[0].task.name == "audiogoal-v1"
-    with pytest.raises(ConfigError, match="different suites"):
+    with pytest.raises(ConfigError, match="suites of different names"):
         prefer._lanes(["audiogoal-v1", "audiogoal-v1"], {}, Path("runs/a"))
 
 

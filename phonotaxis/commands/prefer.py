@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonotaxis.commands.command import Command, Json, TrainingOrBundle, policy_or_shipped, say
-from phonotaxis.figures import Figure, emit
+from phonotaxis.figures import Figure, emit, free_name
 
 if TYPE_CHECKING:
     from phonotaxis.configs.lanes import Lane
@@ -77,9 +77,11 @@ def prefer(
         say(f"stopped; {kept}" if has_checkpoint(out) else "stopped before anything was learnt; nothing was written")
         raise typer.Exit(130) from None
     say(_what_is_kept(trainer))
-    where = suite[0] if suite else suite_of(next(iter(trainer.tasks.values())).task)
-    measured = f"`phonotaxis tradeoff {out} --suite {where} --split validation --plot tradeoff.png`"
-    say(f"wrote {out}; next: {measured}, `phonotaxis export {out}`")
+    measured = [
+        f"`phonotaxis tradeoff {out} --suite {where} --split validation --plot tradeoff.png`"
+        for where in suite or [suite_of(task.task) for task in trainer.tasks.values()]
+    ]
+    say(f"wrote {out}; next: {', '.join(measured)}, `phonotaxis export {out}`")
     emit("prefer", (_figures(last[-1]) if last else {}) | _kept_figures(trainer), json)
 
 
@@ -91,7 +93,6 @@ def _begun(
     from phonotaxis.configs.base import ConfigError, build
     from phonotaxis.configs.prefer import PreferConfig
     from phonotaxis.export.weights import load_trained
-    from phonotaxis.policies.benchmark import told
     from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.prefer import PreferenceTrainer, check_bound
 
@@ -103,8 +104,7 @@ def _begun(
     chosen = policy_or_shipped(start)
     saved = load_trained(chosen)
     lanes = _lanes(suites, saved.config, chosen)
-    policy = saved.policy(contract=told(lanes[0].task.contract(), saved.contract))
-    return PreferenceTrainer(policy, lanes, settings, out, saved.counters, fields, saved.trainings)
+    return PreferenceTrainer(saved.policy(), lanes, settings, out, saved.counters, fields, saved.trainings)
 
 
 def _resumed(
@@ -126,10 +126,12 @@ def _lanes(suites: list[str] | None, training: object, start: Path) -> list[Lane
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.lanes import Lane, suite_tasks
 
-    if len(set(suites or ())) < len(suites or ()):
-        raise ConfigError(f"--suite: expected different suites, got {', '.join(suites or ())}")
     found = [suite_tasks(suite) for suite in suites] if suites else [own_tasks(training, start)]
-    return [Lane.model_validate(tasks) for tasks in found]
+    lanes = [Lane.model_validate(tasks) for tasks in found]
+    names = [lane.task.name for lane in lanes]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--suite: expected suites of different names, got {', '.join(names)}")
+    return lanes
 
 
 def _given(seed: int | None, minutes: float | None) -> dict[str, float | int]:
@@ -161,14 +163,14 @@ def _what_is_kept(trainer: PreferenceTrainer) -> str:
 
 def _kept_figures(trainer: PreferenceTrainer) -> dict[str, Figure]:
     """Return which head is kept, and what it was measured at: that of the last one where none is."""
-    from phonotaxis.policies.kept_head import counters_of
-
     found = trainer.comfort or trainer.measured
     if not found:
         return {}
-    own = {"kept": Figure(bool(trainer.comfort)), "kept_round": Figure(trainer.counters["prefer_kept_round"])}
-    named = {name.replace("-", "_"): comfort for name, comfort in found.items()}
-    return own | {name: Figure(value) for name, value in counters_of(named, "validation_").items()}
+    figures = {"kept": Figure(bool(trainer.comfort)), "kept_round": Figure(trainer.counters["prefer_kept_round"])}
+    for name, comfort in found.items():
+        whose = f"{free_name(name, ())}." if len(found) > 1 else ""
+        figures |= {name: Figure(value) for name, value in comfort.counters(f"{whose}validation_").items()}
+    return figures
 
 
 def _figures(progress: PreferProgress) -> dict[str, Figure]:

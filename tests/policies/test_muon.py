@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from phonotaxis.configs.imitation import ImitationConfig
+from phonotaxis.policies import imitation
 from phonotaxis.policies.imitation import ImitationTrainer
 from phonotaxis.policies.muon import Muon, orthogonal
 
@@ -34,19 +35,44 @@ def stepped(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed
 
 
 @pytest.mark.parametrize(
-    ("shape", "half", "tolerance"),
-    [((30, 30), False, 1e-3), ((24, 200), True, 1e-3), ((200, 24), False, 1e-3), ((200, 130), True, 0.02)],
+    ("shape", "half", "along", "beside"),
+    [
+        ((30, 30), False, 1e-3, 1e-3),
+        ((24, 200), True, 1e-3, 1e-3),
+        ((200, 24), False, 1e-3, 1e-3),
+        ((200, 130), True, 0.02, 0.1),  # bfloat16's rounding is made larger too, where nothing else is
+    ],
 )
-def test_directions_stay_and_lengths_become_one(shape: tuple[int, int], half: bool, tolerance: float) -> None:
+def test_directions_stay_and_lengths_become_one(
+    shape: tuple[int, int], half: bool, along: float, beside: float
+) -> None:
     torch.manual_seed(0)
     left, _ = torch.linalg.qr(torch.randn(shape[0], 20))
     right, _ = torch.linalg.qr(torch.randn(shape[1], 20))
     lengths = torch.logspace(-7, -5, 20)  # a hundred to one, as small as gradients are
     step = orthogonal((left * lengths) @ right.T, half)
     found = left.T @ step @ right
+    assert float((step - left @ found @ right.T).abs().max()) < beside
     assert step.dtype == torch.float32
-    assert torch.allclose(found, torch.diag(found.diag()), atol=tolerance)
+    assert torch.allclose(found, torch.diag(found.diag()), atol=along)
     assert 0.6 < float(found.diag().min()) <= float(found.diag().max()) < 1.3
+
+
+def test_bfloat16_is_for_what_is_large_enough() -> None:
+    torch.manual_seed(0)
+    for rows, parted in ((24, False), (130, True)):
+        matrix = torch.randn(rows, 200)
+        assert torch.equal(orthogonal(matrix, half=True), orthogonal(matrix)) is not parted
+
+
+@pytest.mark.parametrize(("has", "wanted"), [(True, True), (True, False), (False, True)])
+def test_a_training_iterates_in_bfloat16_where_it_multiplies_in_it(
+    make_config: Callable[..., ImitationConfig], monkeypatch: pytest.MonkeyPatch, has: bool, wanted: bool
+) -> None:
+    monkeypatch.setattr(imitation, "multiplies_bfloat16", lambda: has)
+    trainer = ImitationTrainer(make_config(optimizer="muon", half_precision=wanted))
+    assert isinstance(trainer.optimizer, Muon)
+    assert trainer.optimizer.half is (has and wanted)
 
 
 def test_nothing_learnt_moves_nothing() -> None:

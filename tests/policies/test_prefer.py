@@ -15,6 +15,7 @@ from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.training import PolicyConfig
+from phonotaxis.envs.field_store import FieldStoreError
 from phonotaxis.envs.world import World
 from phonotaxis.policies import prefer, preference_task
 from phonotaxis.policies.checkpoint import (
@@ -157,6 +158,18 @@ def test_several_tasks_take_turns_with_one_head(
     assert drawn[0][2] is drawn[1][2]
     with pytest.raises(CheckpointError, match="don't fit the network"):
         PreferenceTrainer(base, [Lane(task=task), Lane(task=make_task(actions="continuous"))], CONFIG)
+
+
+def test_what_can_not_begin_takes_no_folder(task: AudioGoalTask, tiny: PolicyConfig, tmp_path: Path) -> None:
+    (tmp_path / "fields").write_text("no folder")
+    base = with_knob(_base(task, tiny))  # it would be validated before the first round
+    config = CONFIG.model_copy(update={"validations": 1, "validation_episodes": 1})
+    trainer = PreferenceTrainer(base, [Lane(task=task)], config, tmp_path / "out", fields=tmp_path / "fields")
+    with pytest.raises(FieldStoreError):
+        trainer.run()
+    assert not has_checkpoint(tmp_path / "out")
+    with pytest.raises(ConfigError, match="a round of each task, at least 6, got 4"):
+        PreferenceTrainer(base, [Lane(task=task)] * 3, CONFIG)
 
 
 def test_episodes_are_as_long_as_the_tasks_unless_it_is_said(task: AudioGoalTask, tiny: PolicyConfig) -> None:
