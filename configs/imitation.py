@@ -24,8 +24,8 @@ class ImitationConfig(InLanes):
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
         learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
             them. None: all learn.
-        optimizer: "adamw"; or "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their
-            momentum, all else as AdamW does, and learns in fewer steps.
+        optimizer: "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their momentum, all
+            else as AdamW does, and learns in fewer steps; or "adamw".
         matrix_learning_rate: of the matrices under "muon"; it falls as `learning_rate` does, which is that of the rest.
         half_precision: products in bfloat16 where the processor has it; the network's sums, losses and weights stay
             float32, "muon" iterates in bfloat16 throughout.
@@ -44,7 +44,7 @@ class ImitationConfig(InLanes):
     buffer_frames: int = Field(default=200_000, ge=1024)
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-4, gt=0)
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon"] = "muon"
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
     learns: tuple[str, ...] = ()
@@ -90,10 +90,12 @@ class ImitationConfig(InLanes):
         return self
 
 
-def fill_in_noise(stored: dict[str, Any]) -> None:
+def fill_in_older(stored: dict[str, Any]) -> None:
     """Write into a training's configuration as its checkpoint holds it, in place, what there was not in its time.
 
-    One of before named goals were learnt under noise goes on without. What a person writes isn't read by this rule.
+    One of before named goals were learnt under noise goes on without, and one of before there was Muon with AdamW. What
+    a person writes isn't read by this rule.
     """
     if "expert_until" in stored:  # of imitation, and of no other training
         stored.setdefault("goal_noise", 0.0)
+        stored.setdefault("optimizer", "adamw")

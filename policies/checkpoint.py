@@ -28,7 +28,7 @@ from phonotaxis.configs.base import ConfigError, build
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.contract_parts import served
 from phonotaxis.configs.front_end import fill_in
-from phonotaxis.configs.imitation import fill_in_noise
+from phonotaxis.configs.imitation import fill_in_older
 from phonotaxis.configs.trained import Trainings
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.policy import Policy
@@ -253,7 +253,7 @@ def _unpack(tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> Ch
     before = tuple(facts.get("before", ()))
     for config in (facts["config"], *before):
         fill_in(config)
-        fill_in_noise(config)
+        fill_in_older(config)
     return Checkpoint(
         contract=Contract.from_json(json.dumps(facts["contract"]), where),
         policy_config=build(PolicyConfig, facts["policy_config"], where),

@@ -105,14 +105,20 @@ def test_random_states_of_older_checkpoints_are_left_unread(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("config", "noise"),
-    [({"expert_until": 0.3}, 0.0), ({"expert_until": 0.3, "goal_noise": 0.5}, 0.5), ({"ppo": {}}, None)],
+    ("config", "noise", "optimizer"),
+    [
+        ({"expert_until": 0.3}, 0.0, "adamw"),
+        ({"expert_until": 0.3, "goal_noise": 0.5, "optimizer": "muon"}, 0.5, "muon"),
+        ({"ppo": {}}, None, None),
+    ],
 )
-def test_a_training_of_before_goals_were_noisy_goes_on_without(
-    tmp_path: Path, config: dict[str, object], noise: float | None
+def test_an_older_training_goes_on_without_what_there_was_not(
+    tmp_path: Path, config: dict[str, object], noise: float | None, optimizer: str | None
 ) -> None:
+    """Noise on goals, and another optimiser than AdamW."""
     save_checkpoint(tmp_path, _checkpoint(_policy(), config=config))
-    assert load_checkpoint(tmp_path).config.get("goal_noise") == noise
+    found = load_checkpoint(tmp_path).config
+    assert (found.get("goal_noise"), found.get("optimizer")) == (noise, optimizer)
 
 
 def test_the_average_is_preferred(tmp_path: Path) -> None:
