@@ -22,6 +22,8 @@ class ImitationConfig(InLanes):
         max_frames: it ends with the round that makes so many, whatever `minutes` says.
         goal_noise: standard deviation of the noise that is added to what names an episode's goal, whose root mean
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
+        mirrored: share of the episodes that are seen in a mirror, left for right (`policies.mirror`): each apartment is
+            two then.
         learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
             them. None: all learn.
         optimizer: "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their momentum, all
@@ -47,6 +49,7 @@ class ImitationConfig(InLanes):
     optimizer: Literal["adamw", "muon"] = "muon"
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
+    mirrored: float = Field(default=0.0, ge=0, le=1)
     learns: tuple[str, ...] = ()
     half_precision: bool = True
     weight_decay: float = Field(default=1e-4, ge=0)
