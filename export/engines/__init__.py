@@ -20,6 +20,7 @@ _INSTALL = {
     "onnxruntime": "pip install 'phonotaxis[robot]'",
     "tensorrt": "it comes with JetPack; elsewhere pip install tensorrt",
 }
+WARM_UP_S = 60.0  # that a first step may take, which plans memory and loads kernels: seconds on the slowest robot
 Say = Callable[[str], None]
 
 
@@ -75,7 +76,8 @@ def open_engine(
         prefer: name of the engine, of `ENGINES`; or `auto`, which takes TensorRT where it is installed with a GPU and
             falls back to ONNX Runtime, saying why.
         threads: of the engine on the CPU; results differ in the last bits between one and several.
-        deadline_s: a step that takes longer raises `DeadlineError`; None waits for ever. The warm-up has none.
+        deadline_s: a step that takes longer raises `DeadlineError`; None waits for ever. Either
+            way a step of the warm-up may take `WARM_UP_S`.
         say: gets a line of text where an engine is built or passed over.
 
     Raises:

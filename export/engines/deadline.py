@@ -30,7 +30,9 @@ class Deadline:
         self._lock = threading.Lock()
         self._begun_s: float | None = None
         if seconds is not None:
-            watch = threading.Thread(target=_watch, args=(weakref.ref(self), seconds), daemon=True)
+            gone = threading.Event()
+            weakref.finalize(self, gone.set)
+            watch = threading.Thread(target=_watch, args=(weakref.ref(self), seconds, gone), daemon=True)
             watch.name = "engine-deadline"
             watch.start()
 
@@ -59,11 +61,9 @@ class Deadline:
                 self._expire()
 
 
-def _watch(watched: weakref.ref[Deadline], seconds: float) -> None:
-    while True:
-        time.sleep(seconds / _LOOKS_PER_DEADLINE)
+def _watch(watched: weakref.ref[Deadline], seconds: float, gone: threading.Event) -> None:
+    while not gone.wait(seconds / _LOOKS_PER_DEADLINE):
         deadline = watched()
-        if deadline is None:
-            return
-        deadline.look()
+        if deadline is not None:
+            deadline.look()
         del deadline

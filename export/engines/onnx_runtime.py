@@ -7,7 +7,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from phonotaxis.export.bundle import Bundle
-from phonotaxis.export.engines import EngineError, Say
+from phonotaxis.export.engines import WARM_UP_S, EngineError, Say
 from phonotaxis.export.engines.buffers import KEPT_SIZES, Buffers
 from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cpu import cpu_fingerprint
@@ -78,7 +78,7 @@ class OnnxRuntimeEngine:
         self._run_options = onnxruntime.RunOptions()
         # The default, said: asked for an entry that isn't there, the library throws in every step, at best a waste.
         self._run_options.add_run_config_entry("gpu_graph_id", "0")
-        self._deadline = Deadline(None, self._terminate)
+        self._deadline = Deadline(WARM_UP_S, self._terminate)
         for _ in range(2):  # the first run plans memory, the second takes the planned path
             self.run(zero_inputs(self._inputs))
         self._deadline = Deadline(deadline_s, self._terminate)

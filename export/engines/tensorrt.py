@@ -11,7 +11,7 @@ import numpy as np
 import tensorrt as trt
 
 from phonotaxis.export.bundle import Bundle
-from phonotaxis.export.engines import EngineError, Say
+from phonotaxis.export.engines import WARM_UP_S, EngineError, Say
 from phonotaxis.export.engines.buffers import Buffers
 from phonotaxis.export.engines.check import check_tensors, zero_inputs
 from phonotaxis.export.engines.cuda import Cuda
@@ -58,7 +58,7 @@ class TensorRtEngine:
         self._inputs, self._outputs = bundle.contract.inputs(), bundle.contract.outputs()
         self._shapes, self._say, self._cache = shapes, say, cache or PlanCache()
         self._buffers: dict[int, Buffers] = {}
-        self._deadline_s: float | None = None
+        self._deadline_s: float | None = WARM_UP_S
         self._log = Log()
         self._cuda = Cuda()
         try:
@@ -69,7 +69,7 @@ class TensorRtEngine:
         self._deadline_s = deadline_s
 
     def _begin(self, bundle: Bundle) -> None:
-        """Load the plan, and run it twice without a deadline: the first run loads kernels lazily."""
+        """Load the plan, and run it twice: the first run loads kernels lazily."""
         self._runtime = made(trt.Runtime, self._log)
         self._engine, plan = self._loaded(bundle, plan_key(bundle, self._cuda, self._shapes))
         self._context = self._engine.create_execution_context()

@@ -168,6 +168,12 @@ def test_a_missed_deadline_ends_the_step(bundle: Bundle) -> None:
     assert open_engine(bundle, deadline_s=60.0).run(_inputs(bundle, batch=2))["action"].shape == (2,)
 
 
+def test_a_first_step_that_does_not_end_is_ended(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phonotaxis.export.engines.onnx_runtime.WARM_UP_S", 1e-6)
+    with pytest.raises(DeadlineError, match="deadline is 1e-06 s"):
+        open_engine(bundle)
+
+
 def test_bad_deadlines(tiny_bundle: Bundle) -> None:
     for deadline_s in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(EngineError, match="deadline_s must lie in"):
