@@ -25,7 +25,7 @@ from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.kept_head import Comfort, counters_of, found_in
 from phonotaxis.policies.policy import KNOB, Policy
 from phonotaxis.policies.preference_task import PreferenceTask
-from phonotaxis.policies.preferences import Pair, pairs_of, preference_losses
+from phonotaxis.policies.preferences import Pair, drawn_alike, pairs_of, preference_losses
 
 _RECENT_ROUNDS = 8
 _LEARNING = "learning"  # module of a checkpoint, whose "policy" has the head that is kept
@@ -124,7 +124,7 @@ class PreferenceTrainer:
         if config.validations and base.config.caution:
             self.kept.silence()
             self.counters[_VALIDATED_S] = -1.0  # it may be the best already
-        self._groups: deque[list[Draw]] = deque(maxlen=config.kept_starts)
+        self._groups: deque[tuple[str, list[Draw]]] = deque(maxlen=config.kept_starts)
         self._recent: deque[dict[str, float]] = deque(maxlen=_RECENT_ROUNDS)
 
     @classmethod
@@ -248,12 +248,12 @@ class PreferenceTrainer:
     def _round(self) -> dict[str, float]:
         """Draw, then learn; returns what to tell of it."""
         config, number = self.config, int(self.counters["prefer_rounds"])
-        task = list(self.tasks.values())[number % len(self.tasks)]
+        name = list(self.tasks)[number % len(self.tasks)]
         first = first_seed(config.seed) + number * config.starts
         seeds = [first + start for start in range(config.starts) for _ in range(config.draws)]
         cautions = [float(draw % 2) for draw in range(config.draws)] * config.starts
-        drawn = task.draw(seeds, cautions, (config.seed, number))
-        self._groups.extend(drawn[at : at + config.draws] for at in range(0, len(drawn), config.draws))
+        drawn = self.tasks[name].draw(seeds, cautions, (config.seed, number))
+        self._groups.extend((name, drawn[at : at + config.draws]) for at in range(0, len(drawn), config.draws))
         self.counters["prefer_rounds"] += 1
         self.counters["prefer_episodes"] += len(drawn)
         self.counters["prefer_frames"] += sum(len(draw.actions) for draw in drawn)
@@ -262,13 +262,15 @@ class PreferenceTrainer:
     def _learn(self, number: int) -> dict[str, float]:
         """Take a round's gradient steps; none while nothing can be ranked."""
         config = self.config
-        pairs = [pair for group in self._groups for pair in pairs_of(group, config.manners)]
-        if not pairs:
+        pools: dict[str, list[Pair]] = {name: [] for name in self.tasks}
+        for name, group in self._groups:
+            pools[name].extend(pairs_of(group, config.manners))
+        if not any(pools.values()):
             return {}
         rng = np.random.Generator(np.random.PCG64([0x707265, config.seed, number]))
         total: dict[str, float] = {}
         for _ in range(config.updates):
-            chosen: list[Pair] = [pairs[int(pick)] for pick in rng.integers(len(pairs), size=config.batch_pairs)]
+            chosen = drawn_alike(list(pools.values()), config.batch_pairs, rng)
             losses = preference_losses(self.head, chosen, config.beta, config.hold)
             self.optimizer.zero_grad(set_to_none=True)
             losses.total.backward()
@@ -278,7 +280,9 @@ class PreferenceTrainer:
             self.optimizer.step()
             for name, value in losses._asdict().items():
                 total[name] = total.get(name, 0.0) + float(value.detach()) / config.updates
-        return {f"loss/{name}": value for name, value in total.items()} | {"pairs": float(len(pairs))}
+        return {f"loss/{name}": value for name, value in total.items()} | {
+            "pairs": float(sum(map(len, pools.values())))
+        }
 
     def _progress(self) -> PreferProgress:
         names = self._recent[-1].keys()

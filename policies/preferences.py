@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
@@ -65,6 +66,13 @@ def pairs_of(draws: Sequence[Draw], manners: Manners) -> list[Pair]:
             elif one.result.success and abs(felt[first] - felt[second]) > manners.least:
                 found.append(Pair(one, other) if felt[first] < felt[second] else Pair(other, one))
     return found
+
+
+def drawn_alike(pools: Sequence[Sequence[Pair]], count: int, rng: np.random.Generator) -> list[Pair]:
+    """Draw pairs, from each pool that has any as often, however many it has."""
+    filled = [pool for pool in pools if pool]
+    chosen = [filled[int(pick)] for pick in rng.integers(len(filled), size=count)]
+    return [pool[int(rng.integers(len(pool)))] for pool in chosen]
 
 
 def preference_losses(head: CautionHead, pairs: Sequence[Pair], beta: float, hold: float) -> PreferenceLosses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from phonotaxis.envs.metrics import EpisodeResult
 from phonotaxis.policies.draws import Draw
 from phonotaxis.policies.heads import CautionHead
 from phonotaxis.policies.manners import Ride
-from phonotaxis.policies.preferences import Pair, discomfort, pairs_of, preference_losses
+from phonotaxis.policies.preferences import Pair, discomfort, drawn_alike, pairs_of, preference_losses
 
 MANNERS = Manners()
 
@@ -54,6 +55,15 @@ def test_failures_and_equals_make_no_pair() -> None:
     assert pairs_of([_draw(), _draw(), _draw()], MANNERS) == []
     nearly = _draw(clearance_m=0.5 - 0.9 * MANNERS.least * MANNERS.clearance_m / MANNERS.nearness)
     assert pairs_of([_draw(), nearly], MANNERS) == []
+
+
+def test_a_task_with_more_pairs_does_not_weigh_more() -> None:
+    few, many = ([Pair(_draw(), _draw()) for _ in range(count)] for count in (2, 60))
+    drawn = drawn_alike([few, [], many], 2000, np.random.default_rng(0))
+    of_few = [any(pair is one for one in few) for pair in drawn]
+    assert 0.45 < np.mean(of_few) < 0.55
+    assert len({id(pair) for pair in drawn}) == 62
+    assert len(drawn_alike([[], few], 5, np.random.default_rng(0))) == 5
 
 
 def test_losses_are_those_of_the_paper_by_hand() -> None:
