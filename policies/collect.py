@@ -15,6 +15,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.envs.metrics import EpisodeResult
+from phonotaxis.envs.threads import cores
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.doubt import Loitering, settling, undoing_regrets
@@ -55,7 +56,8 @@ class TaskWorlds:
         self._share = mirrored
         self._mirrored = np.zeros(lane.worlds, dtype=np.bool_)
         task = of_few_scenes(lane.task, lane.scene_count)
-        self.world = World(task, lane.worlds, library=kept_library(task, store))
+        # A field takes as long as a hundred steps, for which the learner would wait: its core helps.
+        self.world = World(task, lane.worlds, library=kept_library(task, store), builders=cores())
         self.loitering = Loitering(lane.worlds, task.turn_deg)
         self.episodes = 0
         self._first_seed = first

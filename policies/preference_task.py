@@ -8,6 +8,7 @@ from pathlib import Path
 
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs.threads import cores
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import told
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError
@@ -58,7 +59,8 @@ class PreferenceTask:
         steps = min(self.task.max_steps, config.episode_steps or self.task.max_steps)
         task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})
         library = kept_library(task, None if self._fields is None else str(self._fields))
-        return World(task, min(config.worlds, config.starts * config.draws), library=library)
+        worlds = min(config.worlds, config.starts * config.draws)
+        return World(task, worlds, library=library, builders=cores())
 
     def draw(self, seeds: Sequence[int], cautions: Sequence[float], seed: tuple[int, ...]) -> list[Draw]:
         """Run episodes with drawn actions; see `draw_episodes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.noise import Noise
 from phonotaxis.configs.sources import Sources
 from phonotaxis.configs.task import AudioGoalTask
+from phonotaxis.envs import library as library_module
 from phonotaxis.envs import world as world_module
 from phonotaxis.envs.acoustics.converter import NoiseStreams, convert
 from phonotaxis.envs.acoustics.convolution import convolve, renew_late
@@ -258,6 +260,29 @@ def test_a_world_uses_no_more_threads_than_it_was_given(world: World, monkeypatc
     assert seen == [threading.main_thread().name]
     many = World(world.task, threads=1000, library=world.library)
     assert many.threads == many.crew.threads == cores()
+
+
+def test_builders_build_the_same_and_none_but_they(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task(max_steps=30)
+    built: list[int] = []
+    trace = library_module.source_field
+
+    def noted(*arguments: Any) -> Any:
+        built.append(arguments[-1].threads)
+        return trace(*arguments)
+
+    monkeypatch.setattr(library_module, "source_field", noted)
+    alone, helped = World(task, 2), World(task, 2, builders=1000)
+    for one in (alone, helped):
+        one.begin(np.arange(2), np.array([3, 4]))
+        one.step(np.array([FORWARD, LEFT]))
+    half = len(built) // 2
+    assert built == [1] * half + [cores()] * half
+    assert half > 0
+    assert helped.crew.threads == 1
+    assert helped.observation[names.AUDIO].tobytes() == alone.observation[names.AUDIO].tobytes()
+    with pytest.raises(ValueError, match="builders must be at least 1, got 0"):
+        World(task, builders=0)
 
 
 def test_a_step_may_begin_the_next_episode_of_a_world_that_is_done(task: AudioGoalTask, library: Library) -> None:
