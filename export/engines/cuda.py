@@ -20,6 +20,7 @@ _NOT_READY = 600  # CUDA_ERROR_NOT_READY: work is still going on
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+CLOSING_S = 5.0  # that what is queued may take when memory is given back: longer than any step's deadline
 _SPIN_S = 0.02  # beyond a usual step, waiting gives the processor away
 
 
@@ -123,8 +124,21 @@ class Cuda:
                 raise DeadlineError(f"the GPU isn't done after {waited_s:.3g} s, the deadline is {deadline_s:g} s")
             time.sleep(0.0 if waited_s < _SPIN_S else 1e-3)
 
+    def is_done(self) -> bool:
+        """Wait `CLOSING_S` at most for all that was queued; say whether it has come to an end, be it by failing."""
+        try:
+            self.wait(CLOSING_S)
+        except DeadlineError:
+            return False
+        except EngineError:
+            pass
+        return True
+
     def close(self) -> None:
-        """Give all memory and the stream back; the object is of no use afterwards."""
+        """Give all memory and the stream back; the object is of no use afterwards.
+
+        Who hasn't asked `is_done` may wait here for ever, as for anything that a GPU which hangs is to give back.
+        """
         if self.stream:
             self._driver.cuStreamSynchronize(c_void_p(self.stream))
             for address in self._device_memory:

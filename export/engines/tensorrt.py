@@ -23,6 +23,9 @@ _FLAGS = "strongly typed, no TF32"
 BOARD = Path("/proc/device-tree/model")
 
 
+_left_behind: list[object] = []  # what engines held whose GPU hangs: to destroy any of it would be to wait for it
+
+
 class TensorRtEngine:
     """A bundle in TensorRT; see `phonotaxis.export.engines.Engine`.
 
@@ -110,7 +113,10 @@ class TensorRtEngine:
         return outputs
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Give the device's memory back; what a GPU that hangs works on is left to it, or this would hang too."""
+        if not self._cuda.is_done():
+            _left_behind.append(vars(self).copy())
+            return
         for name in ("_context", "_engine", "_runtime"):  # in this order, as far as there are any
             vars(self).pop(name, None)
         self._buffers.clear()

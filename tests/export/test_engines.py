@@ -168,10 +168,31 @@ def test_a_missed_deadline_ends_the_step(bundle: Bundle) -> None:
     assert open_engine(bundle, deadline_s=60.0).run(_inputs(bundle, batch=2))["action"].shape == (2,)
 
 
-def test_a_first_step_that_does_not_end_is_ended(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phonotaxis.export.engines.onnx_runtime.WARM_UP_S", 1e-6)
-    with pytest.raises(DeadlineError, match="deadline is 1e-06 s"):
-        open_engine(bundle)
+def test_a_first_step_that_lasts_is_ended(
+    model: onnx.ModelProto, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain of products that takes seconds stops where it is when the warm-up's deadline has passed."""
+    monkeypatch.setattr(onnx_runtime, "WARM_UP_S", 0.1)
+    sides = [numpy_helper.from_array(np.array(shape), name) for name, shape in (("wide", [16, 1000]), ("all", [1]))]
+    nodes = [
+        helper.make_node("Reshape", ["audio", "wide"], ["rows"]),
+        helper.make_node("Transpose", ["rows"], ["columns"], perm=[1, 0]),
+        helper.make_node("MatMul", ["columns", "rows"], ["product0"]),
+        *(helper.make_node("MatMul", [f"product{n}", "product0"], [f"product{n + 1}"]) for n in range(99)),
+        helper.make_node("ReduceSum", ["product99"], ["sum"], keepdims=0),
+        helper.make_node("Reshape", ["sum", "all"], ["one"]),
+    ]
+    head = next(node for node in model.graph.node if node.output[0] == "value")
+    head.output[0] = "value_alone"
+    nodes.append(helper.make_node("Add", ["value_alone", "one"], ["value"]))
+    kept = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*kept, *nodes])
+    model.graph.initializer.extend(sides)
+    lasting = open_bundle(seal(model.SerializeToString(), contract, {}))
+    with pytest.raises(DeadlineError, match=r"deadline is 0\.1 s") as told:
+        open_engine(lasting)
+    assert "terminate" in str(told.value.__context__)
 
 
 def test_bad_deadlines(tiny_bundle: Bundle) -> None:
