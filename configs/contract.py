@@ -53,7 +53,6 @@ INT16_FULL_SCALE = 32768.0
 MAX_WINDOW_SAMPLES = 960_000  # ten seconds at the highest rate: what a stranger's file can make anyone allocate
 MAX_STATE_DIMENSIONS = 4
 MAX_STATE_NUMBERS = 20_000_000  # likewise; the longest overlap of 16 microphones has 15 million
-MAX_STEERING_NUMBERS = 20_000_000  # likewise; 16 microphones have 1.6 million by default, 16 million take 570 MB
 
 
 @dataclass(frozen=True)
@@ -196,13 +195,6 @@ class Contract(Frozen):
             raise ValueError(
                 f"front_end: {bins} bins lie between {spec.low_hz} and {spec.high_hz} Hz, {needed} are needed (two, "
                 "and one for each of direction_bands): widen the bounds, raise n_fft, or ask for fewer bands"
-            )
-        pairs = math.comb(self.array.mics, 2)
-        if (steering := pairs * bins * spec.steered_directions) > MAX_STEERING_NUMBERS:
-            raise ValueError(
-                f"front_end: {pairs} pairs of microphones at {bins} bins steered to {spec.steered_directions} "
-                f"directions are {steering} numbers, {MAX_STEERING_NUMBERS} at most: ask for fewer azimuths or "
-                "elevations, or lower n_fft"
             )
         return self
 

@@ -41,11 +41,6 @@ class FrontEnd(Frozen):
             raise ValueError(f"low_hz {self.low_hz:g} must be under high_hz {self.high_hz:g}")
         return self
 
-    @property
-    def steered_directions(self) -> int:
-        """How many directions are steered to: the horizon's, and every second azimuth at each elevation."""
-        return self.azimuths + self.elevations * max(1, self.azimuths // 2)
-
     def bins(self, sample_rate_hz: int) -> int:
         """Return how many frequencies of the transform lie between the bounds, without the constant."""
         each = (number * sample_rate_hz / self.n_fft for number in range(1, self.n_fft // 2 + 1))

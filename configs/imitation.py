@@ -71,6 +71,18 @@ class ImitationConfig(InLanes):
         return self
 
     @model_validator(mode="after")
+    def _cameras_have_mirror_images(self) -> ImitationConfig:
+        for number, lane in enumerate(self.all_lanes if self.mirrored else ()):
+            camera = lane.task.camera
+            if camera.cx != camera.width / 2 or camera.mount_xyz_m[1] or camera.mount_rpy_rad[0::2] != (0.0, 0.0):
+                raise ValueError(
+                    f"lanes.{number}: mirrored: its camera looks from the middle to one side (cx {camera.cx:g} of "
+                    f"{camera.width}, mount_xyz_m {list(camera.mount_xyz_m)}, mount_rpy_rad "
+                    f"{list(camera.mount_rpy_rad)}), and what it sees in a mirror is seen by another camera; say 0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _learns_something(self) -> ImitationConfig:
         collected = self.worlds * self.chunk
         if self.max_frames is not None and self.max_frames <= collected:

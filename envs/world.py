@@ -52,8 +52,7 @@ class World:
         num_worlds: how many.
         threads: among which the worlds are shared out, no more than there are cores.
         library: scenes and fields to share with another world of the same task.
-        builders: threads among which new scenes are built and fields traced, no more than there are cores; as many as
-            `threads` where None. More are of use where another process has the other cores, but waits meanwhile.
+        builders: who builds new scenes and traces fields, closed by who made them; None: who shares out the worlds.
 
     Attributes:
         contract: of the task.
@@ -70,21 +69,19 @@ class World:
 
     def __init__(
         self, task: AudioGoalTask, num_worlds: int = 1, threads: int = 1, library: Library | None = None,
-        builders: int | None = None,
+        builders: Crew | None = None,
     ) -> None:  # fmt: skip
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be at least 1, got {num_worlds}")
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
-        if builders is not None and builders < 1:
-            raise ValueError(f"builders must be at least 1, got {builders}")
         self.task = task
         self.num_worlds = num_worlds
         self.threads = min(threads, cores())
         self.contract: Contract = task.contract()
         self.library = library if library is not None else Library(task)
         self.crew = Crew(self.threads)
-        self._builders = self.crew if builders is None else Crew(min(builders, cores()))
+        self._builders = builders or self.crew
         self.hearing = Hearing(self.contract, self.library, num_worlds)
         self.eyes = Eyes(self.contract.camera, num_worlds, self.contract.modalities)
         self.depth_camera = DepthCamera(self.contract.camera, task.depth_noise, num_worlds)
@@ -142,7 +139,6 @@ class World:
         for world in range(self.num_worlds):
             self._leave(world)
         self.crew.close()
-        self._builders.close()
 
     def _leave(self, world: int) -> None:
         """Give back what a world's episode holds."""

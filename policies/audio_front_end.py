@@ -22,6 +22,8 @@ from phonotaxis.policies.short_time import ShortTimeFourier
 STEERED_POWER_GAIN = 16.0  # in rooms steered power varies by some 0.05 about its mean over directions
 ONSET_DECAY, ONSET_LEAST = 0.9, 0.02  # what of a frame's power counts as the last one's; what each counts at least
 ELEVATION_GAIN, ELEVATION_MEAN = 4.0, 0.4  # bring power by elevation in rooms to order one
+MAX_STEERING_NUMBERS = 20_000_000  # under a gigabyte while they are computed; by default 16 microphones have 2 million
+MAX_FRAME_NUMBERS = 50_000_000  # of a window; the default's four microphones have 32,000
 WINDOW_PARTS = 4  # the spectrum is read over this many equal parts of the window, so that rhythm shows
 
 
@@ -93,10 +95,15 @@ class AudioFrontEnd(nn.Module):
     response: Tensor
 
     def __init__(self, contract: Contract) -> None:
-        """Compute the constants from the contract's front end, array, rate and window."""
+        """Compute the constants from the contract's front end, array, rate and window.
+
+        Raises:
+            ValueError: that would take more memory than any front end of use does: a stranger's contract.
+        """
         super().__init__()
         spec, rate_hz = contract.front_end, contract.sample_rate_hz
         bins_hz = spectra.frequencies_hz(contract)
+        _check_size(contract, len(bins_hz))
         self.layout = audio_layout(spec)
         self.size = self.layout.size
         self.shape = (self.size,)
@@ -217,6 +224,24 @@ class AudioFrontEnd(nn.Module):
         level = bands.mean(dim=2, keepdim=True)
         # Levels run from 1 (rounding noise) to 12 (clipping); centred and scaled they are of order one.
         return torch.cat([((level - 6.0) * 0.5).flatten(1), (bands - level).flatten(1)], dim=1)
+
+
+def _check_size(contract: Contract, bins: int) -> None:
+    spec, mics = contract.front_end, contract.array.mics
+    pairs = len(pairs_of(mics))
+    directions = 2 * spec.azimuths + spec.elevations * max(1, spec.azimuths // 2)  # the horizon: by band, and over all
+    if pairs * bins * directions > MAX_STEERING_NUMBERS:
+        raise ValueError(
+            f"front_end: {pairs} pairs of microphones at {bins} bins steered to {directions} directions are "
+            f"{pairs * bins * directions} numbers, {MAX_STEERING_NUMBERS} at most: ask for fewer azimuths or "
+            "elevations, or lower n_fft"
+        )
+    frames = len(spectra.frame_starts(contract.window_samples, spec.n_fft, spec.hop))
+    if frames * spec.n_fft * mics > MAX_FRAME_NUMBERS:
+        raise ValueError(
+            f"front_end: {frames} frames of {spec.n_fft} samples of {mics} microphones are "
+            f"{frames * spec.n_fft * mics} numbers, {MAX_FRAME_NUMBERS} at most: raise hop, or shorten the window"
+        )
 
 
 def _by_elevation(contract: Contract, bins_hz: np.ndarray) -> np.ndarray:

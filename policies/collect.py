@@ -15,7 +15,7 @@ from phonotaxis.configs import contract as names
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.envs.metrics import EpisodeResult
-from phonotaxis.envs.threads import cores
+from phonotaxis.envs.threads import Crew, cores
 from phonotaxis.envs.world import World
 from phonotaxis.policies.chunks import Chunk
 from phonotaxis.policies.doubt import Loitering, settling, undoing_regrets
@@ -47,17 +47,20 @@ class TaskWorlds:
         first: seed of the first episode.
         store: folder in which sound fields outlive the training; None for none.
         mirrored: share of the episodes that are seen in a mirror.
+        builders: who builds scenes and traces fields; None does it in one thread.
     """
 
-    def __init__(self, lane: Lane, policy: Policy, first: int, store: str | None = None, mirrored: float = 0.0) -> None:
+    def __init__(
+        self, lane: Lane, policy: Policy, first: int, store: str | None = None, mirrored: float = 0.0,
+        builders: Crew | None = None,
+    ) -> None:  # fmt: skip
         self.lane = lane
         self.policy = policy.eval()
         self.mirror = Mirror(policy.front_ends.audio.layout)
         self._share = mirrored
         self._mirrored = np.zeros(lane.worlds, dtype=np.bool_)
         task = of_few_scenes(lane.task, lane.scene_count)
-        # A field takes as long as a hundred steps, for which the learner would wait: its core helps.
-        self.world = World(task, lane.worlds, library=kept_library(task, store), builders=cores())
+        self.world = World(task, lane.worlds, library=kept_library(task, store), builders=builders)
         self.loitering = Loitering(lane.worlds, task.turn_deg)
         self.episodes = 0
         self._first_seed = first
@@ -71,21 +74,21 @@ class TaskWorlds:
         self.episodes += worlds.size
 
     @property
-    def mirrored(self) -> np.ndarray:
+    def in_mirror(self) -> np.ndarray:
         """Which worlds are seen in a mirror, int [k]."""
         return np.flatnonzero(self._mirrored)
 
     def features(self) -> dict[str, torch.Tensor]:
         """Run the front ends on what is seen."""
         observation = {name: torch.from_numpy(array) for name, array in self.world.observation.items()}
-        return self.mirror.features(self.policy.features(observation), self.mirrored)
+        return self.mirror.features(self.policy.features(observation), self.in_mirror)
 
     def regrets(self, stop_within: float) -> np.ndarray:
         """Say what each action costs the expert, see `expert.action_regrets`."""
-        return self.mirror.by_action(action_regrets(self.world, stop_within), self.mirrored)
+        return self.mirror.by_action(action_regrets(self.world, stop_within), self.in_mirror)
 
     def labels(self, regrets: np.ndarray) -> dict[str, torch.Tensor]:
-        """Say what the expert knows, and where episodes have just begun; `regrets` are those of `regrets`."""
+        """Say what the expert knows, and where episodes have just begun; regrets are as the method says them."""
         world = self.world
         return {
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
@@ -97,13 +100,13 @@ class TaskWorlds:
         }
 
     def _in_doubt(self, regrets: np.ndarray) -> np.ndarray:
-        undoing = self.mirror.by_action(undoing_regrets(self.world), self.mirrored)
+        undoing = self.mirror.by_action(undoing_regrets(self.world), self.in_mirror)
         told = settling(self.world, regrets) + undoing
         return told + self.loitering.regrets(told.shape[1])
 
     def act(self, actions: np.ndarray) -> list[EpisodeResult]:
         """Take a step in every world; what ends begins anew."""
-        world, actions = self.world, self.mirror.actions(actions, self.mirrored)
+        world, actions = self.world, self.mirror.actions(actions, self.in_mirror)
         self.loitering.act(actions)
         outcome = world.step(actions)
         done = outcome.terminated | outcome.truncated | (world.steps >= self.lane.episode_steps)
@@ -133,10 +136,12 @@ class Collector:
         self.rng = np.random.Generator(np.random.PCG64([0x636F6C, config.seed]))
         self.state = policy.initial_state(config.worlds)
         self.lanes: list[TaskWorlds] = []
+        builders = Crew(cores())  # a field takes as long as a hundred steps, for which the learner would wait: it helps
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
             own.front_ends.understanding = policy.front_ends.understanding  # the only front end that has learnt
-            self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), fields, config.mirrored))
+            first = first_seed(config.seed, number)
+            self.lanes.append(TaskWorlds(lane, own, first, fields, config.mirrored, builders))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0

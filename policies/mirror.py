@@ -1,9 +1,10 @@
 """Episodes seen in a mirror: what is met of an apartment is met of its mirror image too, which is another apartment.
 
 Sound and light know no left and right. So what a robot hears, sees and does in a room is, with left and right
-exchanged, what it would hear, see and do in the room's mirror image, with its array's mirror image. The features of a
-policy are laid out alike whatever the array, so that the exchange is one of their numbers' places and signs, and costs
-nothing; the policy that is taught so says "left" where the world's robot turns right.
+exchanged, what it would hear, see and do in the room's mirror image, with its array's mirror image (and its camera's,
+which therefore has to look out from the body's middle). The features of a policy are laid out alike whatever the array,
+so that the exchange is one of their numbers' places and signs, and costs nothing; the policy that is taught so says
+"left" where the world's robot turns right.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from phonotaxis.configs.prefer import PreferConfig
 from phonotaxis.configs.task import AudioGoalTask
-from phonotaxis.envs.threads import cores
+from phonotaxis.envs.threads import Crew, cores
 from phonotaxis.envs.world import World
 from phonotaxis.policies.benchmark import told
 from phonotaxis.policies.checkpoint import Checkpoint, CheckpointError
@@ -60,7 +60,7 @@ class PreferenceTask:
         task = of_few_scenes(self.task, config.scene_count).model_copy(update={"max_steps": steps})
         library = kept_library(task, None if self._fields is None else str(self._fields))
         worlds = min(config.worlds, config.starts * config.draws)
-        return World(task, worlds, library=library, builders=cores())
+        return World(task, worlds, library=library, builders=Crew(cores()))  # nothing else runs while a field is traced
 
     def draw(self, seeds: Sequence[int], cautions: Sequence[float], seed: tuple[int, ...]) -> list[Draw]:
         """Run episodes with drawn actions; see `draw_episodes`."""

@@ -69,7 +69,7 @@ def pairs_of(draws: Sequence[Draw], manners: Manners) -> list[Pair]:
 
 
 def drawn_alike(pools: Sequence[Sequence[Pair]], count: int, rng: np.random.Generator) -> list[Pair]:
-    """Draw pairs, from each pool that has any as often, however many it has."""
+    """Draw pairs, from each pool that has any as often, however many it has; one of them must have some."""
     filled = [pool for pool in pools if pool]
     chosen = [filled[int(pick)] for pick in rng.integers(len(filled), size=count)]
     return [pool[int(rng.integers(len(pool)))] for pool in chosen]

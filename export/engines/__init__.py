@@ -76,12 +76,13 @@ def open_engine(
         prefer: name of the engine, of `ENGINES`; or `auto`, which takes TensorRT where it is installed with a GPU and
             falls back to ONNX Runtime, saying why.
         threads: of the engine on the CPU; results differ in the last bits between one and several.
-        deadline_s: a step that takes longer raises `DeadlineError`; None waits for ever. Either
-            way a step of the warm-up may take `WARM_UP_S`.
+        deadline_s: a step that takes longer raises `DeadlineError`; None waits for ever. Each of the warm-up's two may
+            take `WARM_UP_S`.
         say: gets a line of text where an engine is built or passed over.
 
     Raises:
         EngineError: unknown or not installed engine, or a model that it can't load or run.
+        DeadlineError: a step of the warm-up took too long.
     """
     if prefer not in ENGINES and prefer != AUTO:
         known = ", ".join([AUTO, *sorted(ENGINES)])

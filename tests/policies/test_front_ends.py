@@ -257,6 +257,20 @@ def test_too_few_bins() -> None:
         AudioFrontEnd(_contract(front_end=FrontEnd(low_hz=310, high_hz=320)))
 
 
+def test_what_would_take_gigabytes_is_refused_before_it_is_computed() -> None:
+    turns = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+    ring = MicrophoneArray(
+        name="ring", device_name="ring", device_channels=16, channel_map=tuple(range(16)),
+        mic_xyz_m=[(0.1 * float(np.cos(turn)), 0.1 * float(np.sin(turn)), 0.0) for turn in turns],
+    )  # fmt: skip
+    AudioFrontEnd(_contract(array=ring))
+    wide = FrontEnd(n_fft=2048, azimuths=360, elevations=18)
+    with pytest.raises(ValueError, match="120 pairs of microphones at 730 bins steered to 3960 .*ask for fewer"):
+        AudioFrontEnd(_contract(array=ring, window_samples=16000, front_end=wide))
+    with pytest.raises(ValueError, match="frames of 1024 samples of 4 microphones .*raise hop"):
+        AudioFrontEnd(_contract(window_samples=960_000, front_end=FrontEnd(n_fft=1024, hop=17)))
+
+
 def test_depth_is_pooled_to_the_nearest() -> None:
     depth = torch.zeros(1, 64, 64)
     depth[0, 0, 0], depth[0, 0, 1] = 1.0, 5.0  # of the first cell's four pixels two are unknown

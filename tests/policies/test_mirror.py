@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from phonotaxis.configs import contract as names
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
@@ -84,19 +89,42 @@ def test_a_policy_in_the_mirror_drives_the_same_robot_the_same_way() -> None:
     assert np.ptp(plain.world.pose[:, 2]) > 0.0
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_collector_sees_as_many_as_it_is_told(share: float) -> None:
+def test_each_episode_is_drawn_anew_and_lanes_learn_in_the_mirror(tmp_path: Path) -> None:
+    """As episodes end and begin; with an array whose mirror image is another array, too."""
+    array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray).model_dump(mode="json")
+    array |= {
+        "name": "lopsided",
+        "mic_xyz_m": [[0.03, 0.0, 0.4], [0.0, 0.05, 0.4], [-0.02, 0.01, 0.4], [0.0, 0.0, 0.4]],
+    }
+    (tmp_path / "lopsided.yaml").write_text(yaml.safe_dump(array))
+    lopsided = TASK.model_copy(update={"array": str(tmp_path / "lopsided.yaml")})
     config = ImitationConfig(
-        task=TASK, worlds=16, chunk=4, buffer_frames=1024, mirrored=share,
-        policy=PolicyConfig(audio_hidden=16, audio_size=16, memory_size=16),
+        lanes=[Lane(task=task, worlds=8, episode_steps=3) for task in (TASK, lopsided)], chunk=4, buffer_frames=1024,
+        mirrored=0.5, policy=PolicyConfig(audio_hidden=16, audio_size=16, memory_size=16),
     )  # fmt: skip
     collector = Collector(config, Policy(TASK.contract(), config.policy))
-    seen = [lane.mirrored.size for lane in collector.lanes]
-    assert (sum(seen) > 0) == (share > 0)
-    assert sum(seen) < 16
-    chunk = collector.collect(1.0).chunk
-    for lane in collector.lanes:
-        sign = np.where(np.isin(np.arange(16), lane.mirrored), -1.0, 1.0)
-        told = lane.labels(lane.regrets(0.7))["bearing_rad"].numpy()
-        np.testing.assert_allclose(told, sign * lane.world.bearing_rad, rtol=1e-6)
-    assert torch.isfinite(chunk.regrets).all()
+    met = set()
+    for _ in range(4):
+        chunk = collector.collect(0.5).chunk
+        for number, lane in enumerate(collector.lanes):
+            seeds = np.array([episode.seed for episode in lane.world.episodes if episode is not None])
+            assert np.array_equal(lane.in_mirror, np.flatnonzero(seen_in_a_mirror(seeds, 0.5)))
+            met.add((number, tuple(lane.in_mirror)))
+            sign = np.where(np.isin(np.arange(8), lane.in_mirror), -1.0, 1.0)
+            told = lane.labels(lane.regrets(0.7))["bearing_rad"].numpy()
+            np.testing.assert_allclose(told, sign * lane.world.bearing_rad, rtol=1e-6)
+        assert torch.isfinite(chunk.regrets).all()
+    assert len(met) > 4
+
+
+def test_without_a_share_nothing_is_seen_in_a_mirror() -> None:
+    config = ImitationConfig(task=TASK, worlds=16, chunk=4, buffer_frames=1024)
+    collector = Collector(config, Policy(TASK.contract(), config.policy))
+    assert [lane.in_mirror.size for lane in collector.lanes] == [0]
+
+
+def test_a_camera_that_looks_aside_has_no_mirror_image() -> None:
+    aside = TASK.model_copy(update={"camera": TASK.camera.model_copy(update={"mount_xyz_m": (0.1, 0.05, 0.5)})})
+    ImitationConfig(task=aside)
+    with pytest.raises(ValueError, match=r"mirrored: .*mount_xyz_m.*0\.05"):
+        ImitationConfig(task=aside, mirrored=0.5)

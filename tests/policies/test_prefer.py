@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from phonotaxis.policies.checkpoint import (
 )
 from phonotaxis.policies.divergence import DivergedError
 from phonotaxis.policies.draws import STOP, Draw, draw_episodes
+from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.evaluate import contestant
 from phonotaxis.policies.policy import Policy
 from phonotaxis.policies.prefer import PreferenceTrainer, PreferProgress, with_knob
-from phonotaxis.policies.preferences import preference_losses
+from phonotaxis.policies.preferences import Pair, drawn_alike, preference_losses
 from phonotaxis.policies.tradeoff import TRAITS, measure_tradeoff
 
 pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.timeout(func_only=True)]
@@ -143,9 +144,18 @@ def test_several_tasks_take_turns_with_one_head(
         drawn.append((policy.contract.array.name, world.task.name, policy.caution))
         return draw_episodes(policy, world, *rest)
 
+    def alike(pools: Sequence[Sequence[Pair]], count: int, rng: np.random.Generator) -> list[Pair]:
+        learnt.append([{pair.preferred.result.episode_seed for pair in pool} for pool in pools])
+        return drawn_alike(pools, count, rng)
+
+    learnt: list[list[set[int]]] = []
     monkeypatch.setattr(preference_task, "draw_episodes", draw)
+    monkeypatch.setattr(prefer, "drawn_alike", alike)
     trainer = PreferenceTrainer(base, [Lane(task=task), Lane(task=other)], CONFIG, tmp_path)
     assert trainer.run().contract == with_knob(base).contract
+    assert learnt[-1][1]
+    for turn, seeds in enumerate(learnt[-1]):  # rounds take turns, and each has seeds of its own
+        assert {(seed - first_seed(CONFIG.seed)) // CONFIG.starts % 2 for seed in seeds} <= {turn}
     trainer = PreferenceTrainer.resumed(tmp_path, {"max_rounds": 3})
     assert [(each.task, each.policy.contract.array.name) for each in trainer.tasks.values()] == [
         (task, task.contract().array.name), (other, "respeaker_6mic"),
