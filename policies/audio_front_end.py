@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.front_end import FrontEnd
 from phonotaxis.policies import spectra
@@ -98,7 +99,7 @@ class AudioFrontEnd(nn.Module):
         """Compute the constants from the contract's front end, array, rate and window.
 
         Raises:
-            ValueError: that would take more memory than any front end of use does: a stranger's contract.
+            ConfigError: that would take more memory than any front end of use does: a stranger's contract.
         """
         super().__init__()
         spec, rate_hz = contract.front_end, contract.sample_rate_hz
@@ -231,14 +232,14 @@ def _check_size(contract: Contract, bins: int) -> None:
     pairs = len(pairs_of(mics))
     directions = 2 * spec.azimuths + spec.elevations * max(1, spec.azimuths // 2)  # the horizon: by band, and over all
     if pairs * bins * directions > MAX_STEERING_NUMBERS:
-        raise ValueError(
+        raise ConfigError(
             f"front_end: {pairs} pairs of microphones at {bins} bins steered to {directions} directions are "
             f"{pairs * bins * directions} numbers, {MAX_STEERING_NUMBERS} at most: ask for fewer azimuths or "
             "elevations, or lower n_fft"
         )
     frames = len(spectra.frame_starts(contract.window_samples, spec.n_fft, spec.hop))
     if frames * spec.n_fft * mics > MAX_FRAME_NUMBERS:
-        raise ValueError(
+        raise ConfigError(
             f"front_end: {frames} frames of {spec.n_fft} samples of {mics} microphones are "
             f"{frames * spec.n_fft * mics} numbers, {MAX_FRAME_NUMBERS} at most: raise hop, or shorten the window"
         )

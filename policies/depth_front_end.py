@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.configs.contract import Contract
 
 DEPTH_CELLS = 32  # both sides of the pooled depth image
@@ -24,13 +25,13 @@ class DepthFrontEnd(nn.Module):
         """Take the camera's size and range.
 
         Raises:
-            ValueError: a side of the image is not a multiple of 32 pixels.
+            ConfigError: a side of the image is not a multiple of 32 pixels.
         """
         super().__init__()
         camera = contract.camera
         if camera.height % DEPTH_CELLS or camera.width % DEPTH_CELLS:
-            raise ValueError(
-                f"camera is {camera.width} x {camera.height} pixels; the policy needs multiples of "
+            raise ConfigError(
+                f"camera: {camera.width} x {camera.height} pixels; the policy needs multiples of "
                 f"{DEPTH_CELLS} (the runtime reprojects any camera, so choose the nearest multiple)"
             )
         self._kernel = (camera.height // DEPTH_CELLS, camera.width // DEPTH_CELLS)

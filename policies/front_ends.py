@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from phonotaxis.configs import contract as names
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.goal import EMBEDDING, GOAL_SIZE
 from phonotaxis.configs.training import PolicyConfig
@@ -32,12 +33,12 @@ class FrontEnds(nn.Module):
         """Compute the constants.
 
         Raises:
-            ValueError: the camera, the front end or the goal's embedding of the contract doesn't fit the network.
+            ConfigError: the camera, the front end or the goal's embedding of the contract doesn't fit the network.
         """
         super().__init__()
         goal, kinds = contract.goal, config.understood_kinds
         if goal is not None and kinds and (goal.embedding, goal.size) != (EMBEDDING, GOAL_SIZE):
-            raise ValueError(f"understood_kinds: this version names kinds by '{EMBEDDING}', not '{goal.embedding}'")
+            raise ConfigError(f"understood_kinds: this version names kinds by '{EMBEDDING}', not '{goal.embedding}'")
         self.understanding = Understanding(kinds) if goal is not None and kinds else None
         self._first_alone = ONE_MICROPHONE in config.senses
         self._hears = self._first_alone or names.AUDIO in config.senses

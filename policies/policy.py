@@ -65,7 +65,7 @@ class Policy(nn.Module):
         """Build with random weights (torch's global generator).
 
         Raises:
-            ValueError: the camera or the front end of the contract doesn't fit the network.
+            ConfigError: the camera or the front end of the contract doesn't fit the network.
         """
         super().__init__()
         self.config = config or PolicyConfig()

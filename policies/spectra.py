@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from phonotaxis.configs.config_error import ConfigError
 from phonotaxis.configs.contract import Contract
 
 
@@ -17,13 +18,13 @@ def frequencies_hz(contract: Contract) -> np.ndarray:
     """Frequencies of the bins between the front end's bounds, without the constant; [bins].
 
     Raises:
-        ValueError: fewer than two bins lie between the bounds.
+        ConfigError: fewer than two bins lie between the bounds.
     """
     spec = contract.front_end
     all_hz = np.arange(spec.n_fft // 2 + 1) * contract.sample_rate_hz / spec.n_fft
     chosen = all_hz[(all_hz >= max(spec.low_hz, 1e-9)) & (all_hz <= spec.high_hz)]
     if len(chosen) < 2:
-        raise ValueError(
+        raise ConfigError(
             f"front_end: {len(chosen)} bins lie between {spec.low_hz} and {spec.high_hz} Hz, two are needed; "
             "widen the bounds or raise n_fft"
         )
@@ -71,11 +72,11 @@ def band_edges(bins_hz: np.ndarray, bands: int) -> np.ndarray:
         int64 [bands + 1]: band b holds the bins from edge b up to edge b + 1.
 
     Raises:
-        ValueError: there are fewer bins than bands.
+        ConfigError: there are fewer bins than bands.
     """
     bins = len(bins_hz)
     if bins < bands:
-        raise ValueError(f"front_end: {bins} bins can't make {bands} direction_bands; raise n_fft or ask for fewer")
+        raise ConfigError(f"front_end: {bins} bins can't make {bands} direction_bands; raise n_fft or ask for fewer")
     at = mel(bins_hz)
     edges = np.searchsorted(at, np.linspace(at[0], at[-1], bands + 1))
     edges[0], edges[-1] = 0, bins

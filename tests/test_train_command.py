@@ -159,6 +159,28 @@ def test_a_wrong_configuration_names_the_key(tmp_path: Path, capsys: pytest.Capt
     assert "mine.yaml: wolrds: unknown key; did you mean 'worlds'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("camera: {width: 40, height: 40, cx: 20, cy: 20}", "camera: 40 x 40 pixels; the policy needs multiples of 32"),
+        ("front_end: {n_fft: 4000, hop: 17, azimuths: 360, elevations: 18}", "front_end"),
+        (
+            "array: uma8, window_samples: 16000, front_end: {n_fft: 2048, azimuths: 360, elevations: 18}",
+            "front_end: 21 pairs of microphones .* ask for fewer azimuths",
+        ),
+    ],
+)
+def test_a_task_that_no_network_fits_is_no_defect(
+    task: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.yaml").write_text(f"task: {{{task}}}\nminutes: 1\n")
+    assert cli.run(["train", "--config", str(tmp_path / "own.yaml"), "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert re.search(said, told)
+    assert "internal error" not in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_exported_training_is_a_bundle(killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from phonotaxis.export.bundle import read_bundle
 
