@@ -22,8 +22,6 @@ class ImitationConfig(InLanes):
         max_frames: it ends with the round that makes so many, whatever `minutes` says.
         goal_noise: standard deviation of the noise that is added to what names an episode's goal, whose root mean
             square is 1: another word for a kind, which training hasn't, is then nearer to what training has met.
-        mirrored: share of the episodes that are seen in a mirror, left for right (`policies.mirror`): each apartment is
-            two then.
         learns: beginnings of the names of weights that learn, as ["directions."]; all others stay as `--weights` gave
             them. None: all learn.
         optimizer: "muon" (Jordan et al. 2024), which takes matrices along the orthogonal part of their momentum, all
@@ -49,7 +47,6 @@ class ImitationConfig(InLanes):
     optimizer: Literal["adamw", "muon"] = "muon"
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
     goal_noise: float = Field(default=1.0, ge=0)
-    mirrored: float = Field(default=0.0, ge=0, le=1)
     learns: tuple[str, ...] = ()
     half_precision: bool = True
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -68,18 +65,6 @@ class ImitationConfig(InLanes):
             raise ValueError(f"buffer_frames must hold two rounds, at least {2 * self.worlds * self.chunk}")
         if self.policy.caution:
             raise ValueError("policy.caution: the expert has no preferences; `phonotaxis prefer` trains that head")
-        return self
-
-    @model_validator(mode="after")
-    def _cameras_have_mirror_images(self) -> ImitationConfig:
-        for number, lane in enumerate(self.all_lanes if self.mirrored else ()):
-            camera = lane.task.camera
-            if camera.cx != camera.width / 2 or camera.mount_xyz_m[1] or camera.mount_rpy_rad[0::2] != (0.0, 0.0):
-                raise ValueError(
-                    f"lanes.{number}: mirrored: its camera looks from the middle to one side (cx {camera.cx:g} of "
-                    f"{camera.width}, mount_xyz_m {list(camera.mount_xyz_m)}, mount_rpy_rad "
-                    f"{list(camera.mount_rpy_rad)}), and what it sees in a mirror is seen by another camera; say 0"
-                )
         return self
 
     @model_validator(mode="after")

@@ -22,7 +22,6 @@ from phonotaxis.policies.doubt import Loitering, settling, undoing_regrets
 from phonotaxis.policies.episode_seeds import first_seed
 from phonotaxis.policies.expert import WRONG_STOP_REGRET, action_regrets
 from phonotaxis.policies.kept_library import kept_library, of_few_scenes
-from phonotaxis.policies.mirror import Mirror, seen_in_a_mirror
 from phonotaxis.policies.policy import Policy
 
 _SPELL_STEPS = 12.0  # mean length of a spell of one driver: long enough to get out of a corner
@@ -39,26 +38,19 @@ class Collected:
 class TaskWorlds:
     """The worlds of one lane: they show, are acted in, and begin anew.
 
-    Some episodes are seen in a mirror (`mirror`): features, labels and actions are as in there.
-
     Args:
         lane: task, number of worlds and where episodes are cut.
         policy: of the task's own contract, whose front ends are used.
         first: seed of the first episode.
         store: folder in which sound fields outlive the training; None for none.
-        mirrored: share of the episodes that are seen in a mirror.
         builders: who builds scenes and traces fields; None does it in one thread.
     """
 
     def __init__(
-        self, lane: Lane, policy: Policy, first: int, store: str | None = None, mirrored: float = 0.0,
-        builders: Crew | None = None,
-    ) -> None:  # fmt: skip
+        self, lane: Lane, policy: Policy, first: int, store: str | None = None, builders: Crew | None = None
+    ) -> None:
         self.lane = lane
         self.policy = policy.eval()
-        self.mirror = Mirror(policy.front_ends.audio.layout)
-        self._share = mirrored
-        self._mirrored = np.zeros(lane.worlds, dtype=np.bool_)
         task = of_few_scenes(lane.task, lane.scene_count)
         self.world = World(task, lane.worlds, library=kept_library(task, store), builders=builders)
         self.loitering = Loitering(lane.worlds, task.turn_deg)
@@ -67,46 +59,34 @@ class TaskWorlds:
         self._begin(np.arange(lane.worlds))
 
     def _begin(self, worlds: np.ndarray) -> None:
-        seeds = self._first_seed + self.episodes + np.arange(worlds.size)
         self.loitering.begin(worlds)
-        self.world.begin(worlds, seeds)
-        self._mirrored[worlds] = seen_in_a_mirror(seeds, self._share)
+        self.world.begin(worlds, self._first_seed + self.episodes + np.arange(worlds.size))
         self.episodes += worlds.size
-
-    @property
-    def in_mirror(self) -> np.ndarray:
-        """Which worlds are seen in a mirror, int [k]."""
-        return np.flatnonzero(self._mirrored)
 
     def features(self) -> dict[str, torch.Tensor]:
         """Run the front ends on what is seen."""
         observation = {name: torch.from_numpy(array) for name, array in self.world.observation.items()}
-        return self.mirror.features(self.policy.features(observation), self.in_mirror)
-
-    def regrets(self, stop_within: float) -> np.ndarray:
-        """Say what each action costs the expert, see `expert.action_regrets`."""
-        return self.mirror.by_action(action_regrets(self.world, stop_within), self.in_mirror)
+        return self.policy.features(observation)
 
     def labels(self, regrets: np.ndarray) -> dict[str, torch.Tensor]:
-        """Say what the expert knows, and where episodes have just begun; regrets are as the method says them."""
+        """Say what the expert knows, and where episodes have just begun."""
         world = self.world
         return {
             "episode_start": torch.from_numpy(world.observation[names.EPISODE_START].copy()),
             "regrets": torch.from_numpy(self._in_doubt(regrets)),
-            "bearing_rad": torch.from_numpy(np.where(self._mirrored, -1.0, 1.0) * world.bearing_rad).float(),
+            "bearing_rad": torch.from_numpy(world.bearing_rad.astype(np.float32)),
             "range_m": torch.from_numpy(world.range_m.astype(np.float32)),
             "distance_m": torch.from_numpy(world.distance_m.astype(np.float32)),
             "to_go": torch.from_numpy(world.actions_to_go().astype(np.float32)),
         }
 
     def _in_doubt(self, regrets: np.ndarray) -> np.ndarray:
-        undoing = self.mirror.by_action(undoing_regrets(self.world), self.in_mirror)
-        told = settling(self.world, regrets) + undoing
+        told = settling(self.world, regrets) + undoing_regrets(self.world)
         return told + self.loitering.regrets(told.shape[1])
 
     def act(self, actions: np.ndarray) -> list[EpisodeResult]:
         """Take a step in every world; what ends begins anew."""
-        world, actions = self.world, self.mirror.actions(actions, self.in_mirror)
+        world = self.world
         self.loitering.act(actions)
         outcome = world.step(actions)
         done = outcome.terminated | outcome.truncated | (world.steps >= self.lane.episode_steps)
@@ -140,8 +120,7 @@ class Collector:
         for number, lane in enumerate(config.all_lanes):
             own = policy if number == 0 else Policy(lane.task.contract(), config.policy)
             own.front_ends.understanding = policy.front_ends.understanding  # the only front end that has learnt
-            first = first_seed(config.seed, number)
-            self.lanes.append(TaskWorlds(lane, own, first, fields, config.mirrored, builders))
+            self.lanes.append(TaskWorlds(lane, own, first_seed(config.seed, number), fields, builders))
         self._cuts = np.cumsum([lane.lane.worlds for lane in self.lanes])[:-1]
         self._by_expert = np.ones(config.worlds, dtype=np.bool_)
         self._greedy = np.arange(config.worlds) % 2 == 0
@@ -159,7 +138,7 @@ class Collector:
         state_before = self.state.clone()
         for _ in range(self.config.chunk):
             seen = _joined([lane.features() for lane in self.lanes])
-            regrets = [lane.regrets(self.config.stop_within) for lane in self.lanes]
+            regrets = [action_regrets(lane.world, self.config.stop_within) for lane in self.lanes]
             labels = _joined([lane.labels(own) for lane, own in zip(self.lanes, regrets)])
             output = self.policy.step(seen, self.state, labels["episode_start"])
             self.state = output.state
