@@ -20,7 +20,7 @@ _NOT_READY = 600  # CUDA_ERROR_NOT_READY: work is still going on
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
-CLOSING_S = 5.0  # that what is queued may take when memory is given back: longer than any step's deadline
+CLOSING_S = 5.0  # that what is queued may take when memory is given back: longer than a robot gives a step
 _SPIN_S = 0.02  # beyond a usual step, waiting gives the processor away
 
 
@@ -126,6 +126,8 @@ class Cuda:
 
     def is_done(self) -> bool:
         """Wait `CLOSING_S` at most for all that was queued; say whether it has come to an end, be it by failing."""
+        if not self.stream:  # closed
+            return True
         try:
             self.wait(CLOSING_S)
         except DeadlineError:

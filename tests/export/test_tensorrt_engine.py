@@ -202,6 +202,9 @@ def test_memory_is_given_back(gpu: Driver, tiny_bundle: Bundle) -> None:
     assert allocated.value > before
     engine.close()  # type: ignore[attr-defined]
     assert allocated.value == before
+    _set(gpu, "simulated_pending", -1)
+    engine.close()  # type: ignore[attr-defined]  # there is nothing left to wait for, nor to leave to the GPU
+    assert sys.modules["phonotaxis.export.engines.tensorrt"]._left_behind == []
 
 
 @pytest.mark.parametrize(
