@@ -14,6 +14,7 @@ WATCHED_AHEAD_M = 1.0  # in front of the body: where the floor must be seen
 DROP_M = 0.15  # deeper is no floor: the least stair; a ramp of 8 degrees drops as much on a metre
 HIDDEN_SOONER_M = 0.05  # than is worked out: half a pixel, the odometry's error, a frame's age
 NEAREST_M = 0.05  # what is hardly farther than the nearest belongs to the same thing
+BAND_M = 0.1  # of floor across the way, of which each must be known
 
 
 class Ahead(NamedTuple):
@@ -26,12 +27,15 @@ class Ahead(NamedTuple):
             nothing.
         nearest_x_m: where it is that the body touches first, base frame; 0 where there is nothing.
         nearest_y_m: likewise.
+        floor_m: how far the body can drive before its front is where no floor is known. Never less than from where the
+            lack of it makes `clearance_m` None: a hole nearer than that, too small for it, stops nothing.
     """
 
     clearance_m: float | None
     hidden_m: float = 0.0
     nearest_x_m: float = 0.0
     nearest_y_m: float = 0.0
+    floor_m: float = 0.0
 
 
 class Clearance:
@@ -45,8 +49,13 @@ class Clearance:
         self._max_unknown = robot.safety.max_unknown_fraction
         self._rays = pixel_rays(camera).reshape(-1, 3) @ pose[:3, :3].T
         self._eye_m = pose[:3, 3]
-        watched = self._floor_pixels()
+        floor_m = self._floor_ahead()
+        watched = floor_m < self._radius_m + WATCHED_AHEAD_M
         self._watched = np.flatnonzero(watched if watched.any() else self._crossing_pixels())
+        self._noticed_m = self._noticed(np.sort(floor_m[watched]))
+        self._floor = np.flatnonzero((floor_m > self._radius_m) & np.isfinite(floor_m))
+        self._band = ((floor_m[self._floor] - self._radius_m) / BAND_M).astype(np.int64)
+        self._in_band = np.bincount(self._band)
         self._leaves_m = self._last_depths()
         # A point p of the camera's frame is seen where all of these times p are at least `_edges_m`.
         sides = [[0, 0, 1], [camera.fx, 0, camera.cx], [-camera.fx, 0, camera.width - camera.cx]]
@@ -54,11 +63,26 @@ class Clearance:
         self._sides = np.array(sides, dtype=np.float64) @ pose[:3, :3].T
         self._edges_m = np.array([camera.min_range_m, 0.0, 0.0, 0.0, 0.0])
 
-    def _floor_pixels(self) -> np.ndarray:
-        """Bool [pixels]: on an empty floor the pixel would see a spot that the body is about to cover."""
+    def _floor_ahead(self) -> np.ndarray:
+        """Float64 [pixels]: how far ahead, base frame, the pixel would see a spot of an empty floor on the body's way.
+
+        Infinite where it would see none of it.
+        """
         down = self._rays[:, 2] < -1e-9
         depth = np.where(down, -self._eye_m[2] / np.where(down, self._rays[:, 2], -1.0), 0.0)
-        return down & self._in_corridor(self._eye_m + self._rays * depth[:, None])
+        x, y, _ = (self._eye_m + self._rays * depth[:, None]).T
+        return np.where(down & (depth <= self._range_m) & (x > 0) & (np.abs(y) < self._radius_m), x, np.inf)
+
+    def _noticed(self, watched_m: np.ndarray) -> float:
+        """Return how far the body's front is from an edge of the floor when too much of what is watched is beyond it.
+
+        Args:
+            watched_m: float64 [n], how far ahead each watched spot is, the nearest first.
+        """
+        allowed = int(self._max_unknown * len(watched_m))
+        if allowed >= len(watched_m):
+            return 0.0
+        return max(0.0, float(watched_m[-1 - allowed]) - self._radius_m)
 
     def _crossing_pixels(self) -> np.ndarray:
         """Bool [pixels]: the ray passes through the space that the body is about to cover."""
@@ -98,24 +122,37 @@ class Clearance:
             a stair down, the edge of a platform.
         """
         depth = depth_m.reshape(-1)
-        watched = depth[self._watched]
-        known = np.isfinite(watched) & (watched > 0)
-        height_m = self._eye_m[2] + self._rays[self._watched, 2] * np.where(known, watched, 0.0)
-        floor = known & (height_m > -DROP_M)
+        floor = self._is_floor(depth, self._watched)
         if not floor.any() or (~floor).mean() > self._max_unknown:
             return Ahead(None)
+        floor_m = self._floor_m(depth)
         near = np.flatnonzero((depth > 0) & (depth <= self._leaves_m))
         points = self._eye_m + self._rays[near] * depth[near, None].astype(np.float64)
         x, y, z = points.T
         hit = (x > 0) & (np.abs(y) < self._radius_m) & (z > FLOOR_TOLERANCE_M) & (z < self._height_m)
         if not hit.any():
-            return Ahead(self._range_m)
+            return Ahead(self._range_m, floor_m=floor_m)
         # a disc moving along x touches a point at lateral offset y when it is sqrt(r^2 - y^2) short of it
         way_m = x[hit] - np.sqrt(self._radius_m**2 - y[hit] ** 2)
         nearest = way_m <= way_m.min() + NEAREST_M
         hidden_m = self._hidden_m(points[hit][nearest], way_m[nearest])
         first_x, first_y, _ = points[hit][way_m.argmin()].tolist()
-        return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m, first_x, first_y)
+        return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m, first_x, first_y, floor_m)
+
+    def _floor_m(self, depth: np.ndarray) -> float:
+        """Return `Ahead.floor_m`, of depth [pixels]: up to the band before the first of which too much isn't known."""
+        missing = self._band[~self._is_floor(depth, self._floor)]
+        lacking = np.bincount(missing, minlength=len(self._in_band)) > self._max_unknown * self._in_band
+        if not lacking.any():
+            return self._range_m
+        return max(self._noticed_m, BAND_M * (int(lacking.argmax()) - 1))
+
+    def _is_floor(self, depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Bool [k]: these pixels of depth [pixels] show the floor, or what stands on it."""
+        seen = depth[pixels]
+        known = np.isfinite(seen) & (seen > 0)
+        height_m = self._eye_m[2] + self._rays[pixels, 2] * np.where(known, seen, 0.0)
+        return np.asarray(known & (height_m > -DROP_M))
 
     def _hidden_m(self, points: np.ndarray, way_m: np.ndarray) -> float:
         """Return how much of the way is left when the last of some points, float64 [n, 3], leaves the view."""

@@ -33,7 +33,7 @@ from phonotaxis.deploy.forbidden import forbidden_modules
 from phonotaxis.deploy.guardian_service import GOAL_REACHED, TICK_S, accept_runtime, brake, say, serve
 from phonotaxis.deploy.plain_robot import plain_robot
 from phonotaxis.deploy.realtime import be_punctual, freeze_garbage
-from phonotaxis.deploy.safety import NEAREST, Allowed, Command, SafetyFilter, SensorState
+from phonotaxis.deploy.safety import LATER, Allowed, Command, SafetyFilter, SensorState
 
 if TYPE_CHECKING:
     from phonotaxis.configs.robot import RobotConfig
@@ -90,7 +90,7 @@ class Guardian:
                 _integer(message["depth_ns"]),
                 _number(message["clearance_m"]),
                 at_ns,
-                *(_number(message.get(name)) or 0.0 for name in NEAREST),  # which older logs lack
+                *(_number(message.get(name, old)) or 0.0 for name, old in LATER.items()),
             )
             return False
         if kind == "command":

@@ -13,7 +13,7 @@ from phonotaxis.deploy.episode_reader import Episode, SampleIndex, decode
 from phonotaxis.deploy.guardian_trace import MAX_TRACE_BYTES, TRACE_LOST_EVENT
 from phonotaxis.deploy.replay_known import GAP_EVENTS, Known
 from phonotaxis.deploy.replay_report import SAFETY, Mismatch, Stage
-from phonotaxis.deploy.safety import NEAREST
+from phonotaxis.deploy.safety import LATER
 from phonotaxis.deploy.traced_guardian import RepeatedGuardian
 
 _ODD = (ValueError, KeyError, TypeError, OverflowError, RecursionError, IndexError)
@@ -168,7 +168,7 @@ class SafetyComparison:
             odd += self._unknown("audio_ns", "audio_ns", int(audio_ns))
         if depth_ns in self._aheads:
             for name, ours in self._aheads[depth_ns]._asdict().items():
-                theirs = message.get(name, ours) if name in NEAREST else message[name]  # older logs lack them
+                theirs = message.get(name, ours) if name in LATER else message[name]  # older logs lack them
                 odd += [] if self._same_way(ours, theirs) else [(name, str(theirs), str(ours))]
         elif depth_ns is not None:
             odd += self._unknown("depth_ns", "depth_ns", int(depth_ns))

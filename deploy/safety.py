@@ -51,6 +51,7 @@ class SensorState:
             `clearance.Ahead`.
         nearest_x_m: where that is at `depth_ns`, base frame.
         nearest_y_m: likewise.
+        floor_m: free way at `depth_ns` on which floor is known.
     """
 
     audio_ns: int | None
@@ -60,9 +61,11 @@ class SensorState:
     hidden_m: float = 0.0
     nearest_x_m: float = 0.0
     nearest_y_m: float = 0.0
+    floor_m: float = math.inf
 
 
-NEAREST = ("hidden_m", "nearest_x_m", "nearest_y_m")  # which the runtime tells since there is a memory of it
+# What older logs lack of a `SensorState`, in its order, and what it counts as there.
+LATER = {"hidden_m": 0.0, "nearest_x_m": 0.0, "nearest_y_m": 0.0, "floor_m": math.inf}
 SAME_M = 0.05  # apart, where two frames show the same thing: noise, and the error of the way between them
 
 
@@ -258,7 +261,7 @@ class SafetyFilter:
         """
         if sensors.clearance_m is None or sensors.depth_ns is None or not self._way_known(sensors):
             return 0.0
-        seen_m = sensors.clearance_m - self._way.since(sensors.depth_ns)
+        seen_m = min(sensors.clearance_m, sensors.floor_m) - self._way.since(sensors.depth_ns)
         free_m = min(seen_m, self._hidden_way_m()) - self._limits.obstacle_margin_m
         braking = self._drive.max_acceleration_mps2
         if free_m <= 0.0 or self._stopping_m(now_ns, braking) > free_m:
