@@ -27,6 +27,8 @@ CREEP_S = 0.6
 DEAD_MAN_SLACK_MS = 50.0
 UNIT_MS = 25.0  # that the wheels may turn on without a report showing it, for the slack to be worth something
 MAX_WATCH_S = 3.0
+REPORT_S = 5.0  # within which a drive tells its odometry: a board that boots as its port is opened takes 3
+CEASED_S = 0.5  # without a report of its wheels: the slowest of drives tell ten a second
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,28 @@ def _drive(robot: RobotConfig, wheels_lifted: bool) -> Check:
         )
     drive = open_drive(robot)
     try:
-        drive.command(0.0, 0.0)
+        if not _reports(drive):
+            need = "its dead man can't be proven without" if wheels_lifted else "robot.odometry needs it"
+            fine = robot.odometry is None and not wheels_lifted
+            text = f"open, but it told no odometry within {REPORT_S:g} s"
+            return Check("drive", fine, text if fine else f"{text}, and {need}: is devices.drive's topic for it right?")
         if not wheels_lifted:
-            return Check("drive", True, f"open; its dead man of {drive.dead_man_ms:g} ms is unproven (--wheels-lifted)")
+            known = f"its dead man of {drive.dead_man_ms:g} ms is unproven (--wheels-lifted)"
+            return Check("drive", True, f"open, and tells its odometry; {known}")
         return _prove_dead_man(drive, *_creep(robot))
     finally:
         drive.close()
+
+
+def _reports(drive: DriveDevice) -> bool:
+    """Tell it to stand until it has told its odometry; returns whether it has, in time."""
+    until_s = time.monotonic() + REPORT_S
+    while time.monotonic() < until_s:
+        drive.command(0.0, 0.0)
+        if drive.motions():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _creep(robot: RobotConfig) -> tuple[float, float]:
@@ -208,13 +226,18 @@ def _prove_dead_man(drive: DriveDevice, creep_mps: float, unit_ms: float) -> Che
     silent_ns = now_ns()
     if moved_m < 0.2 * creep_mps * CREEP_S:
         return Check("drive", False, "told to creep, its wheels report no motion: is the motors' power on?")
-    last_ns, until_s = silent_ns, time.monotonic() + MAX_WATCH_S
+    last_ns = heard_ns = silent_ns
+    until_s = time.monotonic() + MAX_WATCH_S
     while time.monotonic() < until_s:
         drive.listen()
         for motion in drive.motions():
+            heard_ns = motion.capture_ns
             if abs(motion.dx_m) > 0.05 * creep_mps * 0.02:
                 last_ns = motion.capture_ns
         time.sleep(0.005)
+    if now_ns() - heard_ns > CEASED_S * 1e9:
+        ceased = f"{(heard_ns - silent_ns) * 1e-6:.0f} ms after the last command its reports ceased"
+        return Check("drive", False, f"{ceased}: whether its wheels stood nobody knows: DO NOT DRIVE")
     stopped_ms = (last_ns - silent_ns) * 1e-6 + unit_ms
     limit_ms = drive.dead_man_ms + DEAD_MAN_SLACK_MS
     most = f" at most, of which {unit_ms:.0f} ms are what its odometers don't show" if unit_ms else ""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 REQUESTS = ("arm", "disarm", "emergency_stop", "release", "status")
 MAX_BYTES = 4096
+MAX_CLIENTS = 8
+_SUFFIX = ".guardian"
 
 
 class ControlError(RuntimeError):
@@ -33,7 +35,7 @@ def control_path(robot: RobotConfig) -> Path:
     Raises:
         WireError: that folder isn't this user's alone.
     """
-    return runtime_folder() / "phonotaxis" / f"{robot_key(robot)}.guardian"
+    return runtime_folder() / "phonotaxis" / f"{robot_key(robot)}{_SUFFIX}"
 
 
 class NoGuardian(ControlError):
@@ -93,9 +95,11 @@ class Control:
             link, _ = self._listener.accept()
         except OSError:
             return
-        if not peer_is_self(link) or len(self._clients) >= 8:
+        if not peer_is_self(link):
             link.close()
             return
+        if len(self._clients) >= MAX_CLIENTS:
+            self._drop(self._clients[0])  # who keeps a connection open must not keep a person from stopping the robot
         link.setblocking(False)
         self._clients.append(link)
 
@@ -176,30 +180,47 @@ def ask(robot: RobotConfig, request: str, timeout_s: float = 2.0) -> dict[str, A
         path = control_path(robot)
     except WireError as error:
         raise ControlError(str(error)) from None
+    return _ask_at(path, f"the guardian of '{robot.name}'", request, timeout_s)
+
+
+def stop_whoever_runs(timeout_s: float = 2.0) -> list[tuple[str, str]]:
+    """Ask every guardian of this user that runs here for the emergency stop, where nobody knows which is meant.
+
+    Returns:
+        Of each its socket's name, and what it answers, or why it doesn't.
+    """
+    try:
+        folder = runtime_folder() / "phonotaxis"
+    except WireError:
+        return []
+    told = []
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            told.append((path.stem, str(_ask_at(path, f"guardian {path.stem}", "emergency_stop", timeout_s)["text"])))
+        except NoGuardian:  # what one that was killed has left
+            continue
+        except ControlError as error:
+            told.append((path.stem, str(error)))
+    return told
+
+
+def _ask_at(path: Path, who: str, request: str, timeout_s: float) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
         link.settimeout(timeout_s)
         try:
             link.connect(str(path))
         except (TimeoutError, BlockingIOError) as error:
-            raise ControlError(
-                f"the guardian of '{robot.name}' does not answer ({error}): cut the motors' power"
-            ) from None
+            raise ControlError(f"{who} does not answer ({error}): cut the motors' power") from None
         except OSError:
-            raise NoGuardian(
-                f"no guardian of robot '{robot.name}' runs ({path}); start `phonotaxis run` first, as this same user"
-            ) from None
+            raise NoGuardian(f"{who} doesn't run ({path}); start `phonotaxis run` first, as this same user") from None
         if not peer_is_self(link):
-            raise ControlError(
-                f"what listens at {path} is another user's, no guardian of '{robot.name}': cut the motors' power"
-            )
+            raise ControlError(f"what listens at {path} is another user's, not {who}: cut the motors' power")
         try:
             link.send(json.dumps({"type": request}).encode())
             packet = link.recv(MAX_BYTES)
             answer: dict[str, Any] = json.loads(packet)
         except (OSError, ValueError) as error:
-            raise ControlError(
-                f"the guardian of '{robot.name}' does not answer ({error}): cut the motors' power"
-            ) from None
+            raise ControlError(f"{who} does not answer ({error}): cut the motors' power") from None
     if not answer["ok"]:
         raise Refused(answer["text"])
     return answer

@@ -190,7 +190,7 @@ def _complete(summary: RunSummary, log: EpisodeWriter, bundle: Bundle, guardian:
 
 def _print(text: str) -> None:
     """Tell on standard error, as `commands.command.say` does; who read it may have gone, and the robot goes on."""
-    with suppress(BrokenPipeError):
+    with suppress(OSError):  # a pipe that is broken, a terminal that has gone
         print(printable(text), file=sys.stderr, flush=True)
 
 

@@ -15,6 +15,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ SILENT_NS = 500_000_000  # of callbacks: fifty in a row are missing
 FIRST_BLOCK_NS = 3_000_000_000  # a device that wakes up takes its time
 RETRY_S = 0.25
 OVERFLOW_TOLD_NS = 10_000_000_000  # once in so long: a computer that is too busy loses samples many times a second
+OPEN_S = 20.0  # a sound server that wakes up takes seconds, one that hangs for ever
+CLOSE_S = 5.0
 _QUEUED_S = 60.0  # of sound: a stalled loop shows as age, not as lost memory
 
 
@@ -49,7 +52,8 @@ class LiveMicrophones:
         """Open the device.
 
         Raises:
-            DeviceError: it isn't there, can't do the rate or the channels, or its file contradicts itself.
+            DeviceError: it isn't there, can't do the rate or the channels, its file contradicts itself, or the sound
+                server doesn't answer.
         """
         self._name = config.device or array.device_name
         self._channels, self._rate_hz = array.device_channels, sample_rate_hz
@@ -71,10 +75,17 @@ class LiveMicrophones:
         self._believed = True  # it is known where the stream records, or that this can't be known
         self._heard_ns, self._opened_at = now_ns(), 0
         sound_server.load()  # before sound flows
-        self._open()
-        self._watch_server()
+        if not _within(OPEN_S, self._begin):
+            raise DeviceError(
+                f"the sound server hasn't opened '{self._name}' within {OPEN_S:g} s: does it hang? Start it anew (e.g. "
+                "`systemctl --user restart pulseaudio`, or pipewire-pulse)"
+            )
         self._watch = threading.Thread(target=self._keep_open, name="microphones", daemon=True)
         self._watch.start()
+
+    def _begin(self) -> None:
+        self._open()
+        self._watch_server()
 
     def _open(self) -> None:
         import pyaudio
@@ -268,11 +279,32 @@ class LiveMicrophones:
             return None
 
     def close(self) -> None:
-        """Let go of the device; may be called more than once."""
+        """Let go of the device; may be called more than once. What a sound server that hangs holds is left to it."""
         if not self._closing.is_set():
             self._closing.set()
-            self._watch.join(5.0)
-            self._drop()
+            self._watch.join(CLOSE_S)
+            _within(CLOSE_S, self._drop)
+
+
+def _within(limit_s: float, call: Callable[[], None]) -> bool:
+    """Call in a thread of its own; returns whether that ended in time, and raises what it raised.
+
+    PortAudio waits for a sound server that hangs, and while it does the thread hears of no signal.
+    """
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="microphones-within", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if raised:
+        raise raised[0]
+    return not thread.is_alive()
 
 
 def _words(error: Exception) -> str:

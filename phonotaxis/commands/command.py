@@ -78,7 +78,7 @@ def policy_or_shipped(path: Path | None) -> Path:
 
 def say(text: str) -> None:
     """Tell the user what is going on, on standard error: standard output belongs to results."""
-    with contextlib.suppress(BrokenPipeError):  # who read it has gone; the robot, or a training, goes on
+    with contextlib.suppress(OSError):  # a pipe or terminal, who read it has gone; the robot, or a training, goes on
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 

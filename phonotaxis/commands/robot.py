@@ -8,6 +8,7 @@ from phonotaxis.commands.command import Command, Group, Robot, say
 from phonotaxis.errors import UserError
 
 if TYPE_CHECKING:
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import RobotConfig
 
 
@@ -26,12 +27,17 @@ def stop(robot: Robot = "simulated") -> None:
 
     Where no guardian answers, and in a shadow, which only looks on, NOTHING IS STOPPED: this says so and ends with 1,
     and whatever moves stops only where its motors' power is cut. The stop is latched all the same, so that the next run
-    here can't be armed. It is no safety function; the switch that cuts the motors' power is.
+    here can't be armed. Where the robot's file can't be read, whatever runs here is stopped. It is no safety function;
+    the switch that cuts the motors' power is.
     """
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.robot import load_robot
     from phonotaxis.deploy.control import ControlError, NoGuardian, Refused, ask
 
-    chosen = load_robot(robot)
+    try:
+        chosen = load_robot(robot)
+    except ConfigError as error:
+        raise ControlError(_stop_all(error)) from None
     try:
         say(ask(chosen, "emergency_stop")["text"])
     except Refused:  # a shadow's guardian: it has latched, and says that nothing was stopped
@@ -41,6 +47,16 @@ def stop(robot: Robot = "simulated") -> None:
         raise ControlError(f"{nothing}; {_latch_next_run(chosen, nothing)}") from None
     except ControlError as error:  # it may hang, or be ending its run: whether it has latched isn't known
         raise ControlError(f"{error}; {_latch_next_run(chosen, str(error))}") from None
+
+
+def _stop_all(error: ConfigError) -> str:
+    from phonotaxis.deploy.control import stop_whoever_runs
+
+    told = stop_whoever_runs()
+    if not told:
+        return f"NOTHING WAS STOPPED: no guardian runs here. Does the robot move? Cut its power; {error}"
+    answers = "; ".join(f"{name}: {answer}" for name, answer in told)
+    return f"which robot is meant isn't known, so whatever runs here was told to stop ({answers}); {error}"
 
 
 def _latch_next_run(robot: RobotConfig, why: str) -> str:

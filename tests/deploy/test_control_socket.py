@@ -16,7 +16,7 @@ import pytest
 
 from phonotaxis.configs.robot import RobotConfig
 from phonotaxis.deploy.clock import now_ns
-from phonotaxis.deploy.control import Control, ControlError, NoGuardian, ask, control_path
+from phonotaxis.deploy.control import MAX_CLIENTS, Control, ControlError, NoGuardian, ask, control_path
 from phonotaxis.deploy.emergency_stop import EmergencyStop, latch_path
 from phonotaxis.deploy.guardian import Guardian
 from phonotaxis.deploy.traced_guardian import RepeatedGuardian, TracedGuardian
@@ -136,6 +136,16 @@ def test_nonsense_and_silence_on_the_socket_hold_nothing_up(
         before = len(served._drive.got)  # type: ignore[attr-defined]
         until(lambda: len(served._drive.got) - before >= 3)  # type: ignore[attr-defined]
     assert ask(robot, "disarm")["ok"]
+
+
+def test_connections_that_idle_keep_nobody_from_stopping_it(robot: RobotConfig, served: Guardian) -> None:
+    ask(robot, "arm")
+    with contextlib.ExitStack() as links:
+        for _ in range(2 * MAX_CLIENTS):
+            links.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)).connect(str(control_path(robot)))
+            time.sleep(0.05)  # it takes one a turn
+        assert ask(robot, "emergency_stop")["text"] == "emergency stop latched"
+    assert ask(robot, "status")["text"].startswith("disarmed")
 
 
 def test_a_second_guardian_of_a_robot_is_refused(robot: RobotConfig, served: Guardian) -> None:

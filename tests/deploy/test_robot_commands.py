@@ -73,6 +73,33 @@ def test_without_a_running_robot_a_stop_holds_for_the_next_run(
         assert EmergencyStop(latch).reason == reason
 
 
+@pytest.mark.parametrize("named", ["simulatd", "rover-elsewhere.yaml", "broken.yaml"])
+def test_a_stop_whose_robot_cannot_be_read_stops_whatever_runs(
+    named: str, guardian: Guardian, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.yaml").write_text("name: [", encoding="utf-8")
+    assert robot(capsys, "arm")[0] == 0
+    code = cli.run(["robot", "stop", "--robot", named])
+    text = capsys.readouterr().err
+    assert code == 1
+    assert "whatever runs here was told to stop (simulated" in text
+    assert "emergency stop latched" in text
+    assert named.removesuffix(".yaml") in text
+    assert robot(capsys, "status")[1].startswith("disarmed")
+
+
+def test_a_stop_whose_robot_cannot_be_read_says_so_where_nothing_runs(
+    places: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control_path(load_robot("simulated")).parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+    code = cli.run(["robot", "stop", "--robot", "simulatd"])
+    text = capsys.readouterr().err
+    assert code == 1
+    assert "NOTHING WAS STOPPED: no guardian runs here" in text
+    assert "simulatd" in text
+
+
 def test_a_stop_of_a_shadow_fails_in_one_sentence(
     guardian: Guardian, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,7 @@ class Waveshare:
         self._config, self.dead_man_ms, self._shadow = config, dead_man_ms, shadow
         self._port: SerialPort | None = None
         self._reader: PortReader | None = None
-        self._tried_ns = self._renewed_ns = 0
+        self._tried_ns = self._renewed_ns = self._heard_ns = 0
         self._lines, self._wheels = LineBuffer(), WheelOdometry(config.track_m)
         self._silence = Silence(SILENT_NS, None)
         self._motions: list[OdometrySample] = []
@@ -149,11 +149,16 @@ class Waveshare:
     def listen(self) -> None:
         """Take what the chassis has said; whoever else drives it isn't disturbed.
 
+        A shadow asks for feedback again where none comes: nobody else does when the board has been switched off.
+
         Raises:
             DriveGone: as in `command`.
         """
-        self._ready()
+        at_ns = self._ready()
         self._read()
+        if self._shadow and at_ns - max(self._heard_ns, self._renewed_ns) > _RENEW_NS:
+            self._reported = False
+            self._set_up(at_ns)
 
     def _ready(self) -> int:
         at_ns = now_ns()
@@ -197,6 +202,7 @@ class Waveshare:
             said = json.loads(line)
             if said["T"] != FEEDBACK:
                 return
+            self._heard_ns = at_ns
             if self._silence.heard(at_ns) or not self._reported:  # it may have begun anew, its odometers at 0
                 self._reported = True
                 self._wheels = WheelOdometry(self._config.track_m)

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import base64
 import os
+import pty
 import resource
+import time
+import tty
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +46,54 @@ def test_a_board_without_dead_man_is_found(bench: Any, monkeypatch: pytest.Monke
     assert "DO NOT DRIVE" in checks["drive"].text
 
 
+def test_a_board_whose_reports_cease_has_no_dead_man_proven(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = bench.board.report
+
+    def hung(at_ns: int) -> None:  # with its wheels on, where it hangs
+        moved = [at for at, v_mps, _ in bench.board.arrivals if v_mps > 0]
+        if not moved or at_ns - moved[-1] < 100_000_000:
+            report(at_ns)
+
+    monkeypatch.setattr(bench.board, "report", hung)
+    checks = {check.name: check for check in check_robot(bench.robot(), wheels_lifted=True)}
+    assert not checks["drive"].ok
+    assert "its reports ceased: whether its wheels stood nobody knows: DO NOT DRIVE" in checks["drive"].text
+
+
+@pytest.mark.parametrize("lifted", [False, True])
+def test_a_port_behind_which_nobody_is_is_no_drive(
+    lifted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    try:
+        devices = hardware().model_dump()["devices"] | {"drive": {"kind": "waveshare", "port": os.ttyname(slave)}}
+        check = checkup._guarded("drive", lambda: checkup._drive(hardware(devices=devices), wheels_lifted=lifted))
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert not check.ok
+    assert "has said nothing" in check.text
+
+
+@pytest.mark.parametrize("boots_s", [0.3, 1.5])
+def test_a_board_that_boots_as_its_port_is_opened_is_waited_for(
+    boots_s: float, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, begun_s = bench.board._take, []
+
+    def deaf(data: bytes) -> None:
+        begun_s.append(time.monotonic())
+        if time.monotonic() - begun_s[0] > boots_s:
+            take(data)
+
+    monkeypatch.setattr(bench.board, "_take", deaf)
+    check = checkup._guarded("drive", lambda: checkup._drive(bench.robot(), wheels_lifted=True))
+    assert check.ok, check.text
+    assert "without commands the wheels stood after" in check.text
+
+
 class Coarse:
     """A board that counts whole centimetres; of the last one, nine tenths turned, nobody hears."""
 
@@ -60,8 +111,8 @@ class Coarse:
     def motions(self) -> list[OdometrySample]:
         hidden_ns = int(0.9 * self.unit_m / self._v_mps * 1e9) if self._v_mps else 0
         until_ns = min(now_ns(), self._told_ns + self._stops_ns - hidden_ns)
-        passed_s, self._said_ns = (until_ns - self._said_ns) * 1e-9, max(until_ns, self._said_ns)
-        return [OdometrySample(self._v_mps * passed_s, 0.0, 0.0, False, until_ns)] if passed_s > 0 else []
+        passed_s, self._said_ns = max(0.0, (until_ns - self._said_ns) * 1e-9), max(until_ns, self._said_ns)
+        return [OdometrySample(self._v_mps * passed_s, 0.0, 0.0, False, until_ns if passed_s > 0 else now_ns())]
 
     def close(self) -> None:
         pass
@@ -77,6 +128,27 @@ def test_a_dead_man_is_not_timed_too_short_by_what_coarse_odometers_hide(
     check = checkup._drive(hardware(), wheels_lifted=True)
     assert check.ok is ok, check.text
     assert "ms at most, of which 25 ms are what its odometers don't show" in check.text
+
+
+class Mute(Coarse):
+    """A base of ROS 2 that tells no odometry."""
+
+    def motions(self) -> list[OdometrySample]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("odometry", "lifted", "ok"), [(True, False, False), (False, False, True), (False, True, False)]
+)
+def test_a_base_without_odometry_passes_only_where_nothing_needs_it(
+    odometry: bool, lifted: bool, ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(checkup, "open_drive", lambda robot: Mute(200.0))
+    monkeypatch.setattr(checkup, "REPORT_S", 0.1)
+    robot = hardware() if odometry else hardware(odometry=None)
+    check = checkup._drive(robot, wheels_lifted=lifted)
+    assert (check.ok, "told no odometry within 0.1 s" in check.text) == (ok, True)
 
 
 def test_no_robot_creeps_faster_than_it_may() -> None:

@@ -254,6 +254,29 @@ def test_a_shadow_asks_for_the_wheels_and_commands_nothing(folder: Path, monkeyp
     assert board.arrivals == []
 
 
+def test_a_shadow_hears_a_board_again_that_was_switched_off(folder: Path) -> None:
+    board = Chassis(folder / "ttyDRIVE", lambda at_ns: (at_ns * 1e-9, at_ns * 1e-9))
+    drive = Waveshare(_config(folder), dead_man_ms=100.0, shadow=True)
+    motions: list[OdometrySample] = []
+
+    def moves() -> bool:
+        drive.listen()
+        motions.extend(drive.motions())
+        return bool(motions)
+
+    assert _until(moves)
+    board.switch(False)
+    time.sleep(0.1)
+    moves()
+    motions.clear()
+    board.switch(True)
+    assert _until(moves)
+    drive.close()
+    board.close()
+    assert max(abs(motion.dx_m) for motion in motions) < 0.1
+    assert board.arrivals == []
+
+
 def test_lines_come_out_whole_whatever_the_pieces() -> None:
     text = b'{"a":1}\r\n\n{"b":2}\n' + b"z" * (2 * MAX_LINE_BYTES) + b'\n{"c":3}\n{"d"'
     for size in (1, 3, 700, len(text)):

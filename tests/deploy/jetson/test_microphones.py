@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -110,6 +111,47 @@ def test_a_server_that_is_gone_is_an_error(pulse: Pulse) -> None:
     pulse.kill()
     with pytest.raises(DeviceError):
         LiveMicrophones(Microphones(device=NAME), _array(), RATE)
+
+
+HUNG = """
+import sys, time
+from phonotaxis.configs import presets
+from phonotaxis.configs.array import MicrophoneArray
+from phonotaxis.configs.devices import Microphones
+from phonotaxis.deploy.devices import DeviceError
+from phonotaxis.deploy.jetson import microphones as live
+live.OPEN_S = 20.0 if sys.argv[1] == "close" else 1.0
+live.CLOSE_S = 0.5
+array = presets.load("arrays", "respeaker_usb_v2", MicrophoneArray)
+try:
+    device = live.LiveMicrophones(Microphones(device="virtual-array"), array, 16000)
+except DeviceError as error:
+    sys.exit(f"refused: {error}")
+print("open", flush=True)
+sys.stdin.readline()
+device.close()
+sys.exit("closed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("open", f"refused: the sound server hasn't opened '{NAME}' within 1 s"), ("close", "closed")]
+)
+def test_a_server_that_hangs_holds_up_neither_opening_nor_closing(pulse: Pulse, what: str, said: str) -> None:
+    command = [sys.executable, "-c", HUNG, what]
+    pulse._process.send_signal(signal.SIGSTOP if what == "open" else signal.SIGCONT)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as child:
+        try:
+            if what == "close":
+                assert child.stdout is not None
+                assert child.stdout.readline() == "open\n"
+                pulse._process.send_signal(signal.SIGSTOP)
+            _, err = child.communicate("\n", timeout=60.0)
+        finally:
+            pulse._process.send_signal(signal.SIGCONT)
+            child.kill()
+    assert said in err
 
 
 def test_silence_of_the_device_is_told(microphones: LiveMicrophones) -> None:
