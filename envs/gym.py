@@ -20,6 +20,7 @@ from phonotaxis.envs.world import World
 
 Observation = dict[str, np.ndarray]
 _SEEDS = 2**31
+_PAST_SEEDS = 2**63  # those that are named: they are held as int64
 _ID_OF = {"discrete": "phonotaxis/AudioGoal-v0", "continuous": "phonotaxis/AudioGoalContinuous-v0"}
 
 
@@ -171,8 +172,8 @@ class AudioGoalVectorEnv(_Simulated, VectorEnv):
         known_options(options, ("reset_mask", "episode_seeds"))
         mask = _per_world(options, "reset_mask", np.bool_, self.num_envs)
         chosen = _per_world(options, "episode_seeds", np.integer, self.num_envs)
-        if chosen is not None and chosen.min() < 0:
-            raise ValueError(f"episode_seeds: seeds must be at least 0, got {chosen.min()}")
+        if chosen is not None and not 0 <= chosen.min() <= chosen.max() < _PAST_SEEDS:
+            raise ValueError(f"episode_seeds: seeds must be from 0 to 2^63 - 1, got {chosen.min()} to {chosen.max()}")
         worlds, seeds = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask), self._seeds(seed)
         for world in worlds:
             value = seeds[world]
@@ -191,9 +192,9 @@ class AudioGoalVectorEnv(_Simulated, VectorEnv):
             seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed: expected one for each of {self.num_envs} worlds, got {len(seeds)}")
-        lowest = min((value for value in seeds if value is not None), default=0)
-        if lowest < 0:
-            raise ValueError(f"seed: seeds must be at least 0, got {lowest}")
+        for value in seeds:
+            if value is not None and (not isinstance(value, (int, np.integer)) or value < 0):
+                raise ValueError(f"seed: expected whole numbers of at least 0, or None, got {value!r}")
         return seeds
 
     def _draw(self, worlds: np.ndarray) -> np.ndarray:
@@ -274,8 +275,8 @@ def episode_seed(options: dict[str, Any]) -> int | None:
     if seed is None:
         return None
     value = np.asarray(seed)
-    if value.shape or not np.issubdtype(value.dtype, np.integer) or value < 0:
-        raise ValueError(f"episode_seed: expected a whole number of at least 0, got {seed!r}")
+    if value.shape or not np.issubdtype(value.dtype, np.integer) or not 0 <= value < _PAST_SEEDS:
+        raise ValueError(f"episode_seed: expected a whole number from 0 to 2^63 - 1, got {seed!r}")
     return int(value)
 
 

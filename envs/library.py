@@ -59,6 +59,14 @@ def _new_list(item):
     return items
 
 
+# What of its task a library, and who draws episodes and sounds from it, reads: worlds that share one agree on these.
+_READ = (
+    "sample_rate_hz", "scenes", "sounds", "sources", "goal", "sources_per_scene", "source_height_m", "min_distance_m",
+    "max_distance_m", "out_of_sight_share", "widest_radius_m", "height_m", "response_s", "crossfade_s", "air", "noise",
+    "randomise",
+)  # fmt: skip
+
+
 class Library:
     """Scenes, source fields and sounds for a task.
 
@@ -114,6 +122,20 @@ class Library:
         # Of sources on their way, while they are traced: where they are, and what they send from there.
         self._places: dict[tuple[int, int], tuple[tuple[float, float, float], Beam]] = {}
         self._gain_tables = [gain_table(directivity) for directivity in task.sources.directivity]
+
+    def check_serves(self, task: AudioGoalTask) -> None:
+        """Make sure that worlds of a task hear and walk by this library what they would by their own.
+
+        Raises:
+            ValueError: it was made for one that differs in what is read of it.
+        """
+        for name in _READ:
+            own, theirs = getattr(self.task, name), getattr(task, name)
+            if own != theirs:
+                raise ValueError(
+                    f"the library was made for a task whose {name} is {own!r}, this one's is {theirs!r}: make one for "
+                    "it, Library(task), or leave library out"
+                )
 
     def scene_slot(self, index: int) -> int:
         """Return the slot of a scene of the task's set, loading the scene if need be."""

@@ -59,7 +59,7 @@ class World:
         observation: what the agents see now, arrays [worlds, ...] by the contract's names; overwritten by each step.
         pose: float64 [worlds, 3], x, y, yaw, world, metres and radians.
         distance_m: float64 [worlds], geodesic distance to the source; to the nearest way-point of one that walks.
-        range_m: float64 [worlds], straight to the source.
+        range_m: float64 [worlds], to the source through walls, in plan.
         bearing_rad: float64 [worlds], azimuth of the source in the base frame.
         active: bool [worlds], begun and not done.
         episodes: the episode of each world.
@@ -79,6 +79,8 @@ class World:
         self.num_worlds = num_worlds
         self.threads = min(threads, cores())
         self.contract: Contract = task.contract()
+        if library is not None:
+            library.check_serves(task)
         self.library = library if library is not None else Library(task)
         self.crew = Crew(self.threads)
         self._builders = builders or self.crew
@@ -351,7 +353,8 @@ class World:
             final_distance_m=final_m,
             collisions=int(self._collisions[world]),
             reached=bool(self._nearest_m[world] < self.task.success_m),
-            sound_ended=float(self.steps[world]) * self.contract.control_period_s > episode.ends_s,
+            # what the first decision hears has sounded before it: a period more than there were steps
+            sound_ended=float(self.steps[world] + 1) * self.contract.control_period_s > episode.ends_s,
             time_s=float(self.steps[world]) * self.contract.control_period_s,
             sound=self.library.sounds[episode.sound].label,
         )

@@ -15,6 +15,7 @@ from phonotaxis.envs.scenes.scene import SceneError
 
 MOST_PIXELS = 4096  # along either side; larger ones are mostly unknown space and can be cropped
 WALL_FROM = 50  # of 0..100 in the modes that grade occupancy
+UNKNOWN_GREY = 205  # of 0..255, what map savers write for what was never seen
 
 
 class MapFile(Frozen):
@@ -25,7 +26,7 @@ class MapFile(Frozen):
     origin: tuple[float, float, float]
     negate: bool = False
     occupied_thresh: float = Field(default=0.65, gt=0.0, le=1.0)
-    free_thresh: float = Field(default=0.25, ge=0.0, lt=1.0)
+    free_thresh: float = Field(default=0.196, ge=0.0, lt=1.0)
     mode: Literal["trinary", "scale", "raw"] = "trinary"
 
     @model_validator(mode="after")
@@ -42,6 +43,9 @@ def read_free(path: Path, file: MapFile) -> np.ndarray:
     `free_thresh` is free. Between the two, trinary maps are unknown and scale maps grade from 0 to 100, of
     which we take 50 and more for wall. Raw maps hold 0 to 100 as pixel values, the rest is unknown.
 
+    But in trinary maps the grey of 205 is unknown whatever `free_thresh`: for years Nav2's saver wrote that for unknown
+    with a threshold of 0.25, under which it reads as free (occupancy 0.196; mended in its pull request 5278).
+
     Args:
         path: of the YAML file, to which the image's path is relative.
         file: its contents.
@@ -55,13 +59,14 @@ def read_free(path: Path, file: MapFile) -> np.ndarray:
     pixels = _read_pixels(path, path.parent / file.image)[::-1]
     color, opacity = pixels[..., :-1], pixels[..., -1]
     lightness = color.mean(axis=-1)
+    unknown = (np.rint(lightness * 255.0) == UNKNOWN_GREY) & (opacity == 1.0)
     if file.mode == "raw":
         return np.rint(lightness * 255.0) < WALL_FROM
     if file.mode == "trinary" and (opacity < 1.0).any():
         lightness = (3.0 * lightness + opacity) / 4.0  # as map_server has it: opacity counts as a fourth channel
     occupancy = lightness if file.negate else 1.0 - lightness
     if file.mode == "trinary":
-        return (occupancy < file.free_thresh) & ~(occupancy > file.occupied_thresh)
+        return (occupancy < file.free_thresh) & ~(occupancy > file.occupied_thresh) & ~unknown
     span = max(file.occupied_thresh - file.free_thresh, 1e-9)
     graded = np.rint((occupancy - file.free_thresh) / span * 100.0)
     return (opacity == 1.0) & ((occupancy < file.free_thresh) | (graded < WALL_FROM))

@@ -21,6 +21,7 @@ FINEST_CELL_M = 0.05
 LARGE_MAP_CELLS = 100_000  # from here on cells of 0.1 m: geodesics and sound cost what cells there are
 LARGE_MAP_CELL_M = 0.1
 COARSEST_CELL_M = 0.2
+_STRIP = 128  # rows that are turned at once
 
 
 class MapOptions(SurfaceOptions):
@@ -103,15 +104,17 @@ def _on_workable_cells(
         blocks = padded.reshape(rows // merge, merge, columns // merge, merge)
         free = np.logical_and.reduce(blocks, axis=(1, 3))
     divide = max(1, math.ceil(resolution / COARSEST_CELL_M - 1e-6))  # over 1 where nothing is merged
-    if divide > 1:
-        free, (x0, y0) = _cropped(free, resolution, (x0, y0)) if yaw == 0 else (free, (x0, y0))
-        if max(free.shape) * divide > 4 * MOST_PIXELS:
+    cell_m = resolution * merge / divide
+    if not free.any():
+        return free, cell_m, (x0, y0)
+    if divide > 1 or yaw != 0:
+        free, (x0, y0) = _cropped(free, resolution * merge, (x0, y0), yaw)
+        if max(free.shape) * divide > MOST_PIXELS:
             raise SceneError(
-                f"a map of {max(free.shape) * resolution:.0f} m across is too large; is resolution "
-                f"{resolution} really in metres a pixel?"
+                f"a map of {max(free.shape) * resolution * merge:.0f} m across is too large, more than {MOST_PIXELS} "
+                f"cells of {cell_m:.3f} m; is resolution {resolution} really in metres a pixel?"
             )
         free = free.repeat(divide, axis=0).repeat(divide, axis=1)
-    cell_m = resolution * merge / divide
     if yaw == 0:
         return free, cell_m, (x0, y0)
     return _turned(free, cell_m, (x0, y0), yaw)
@@ -131,26 +134,32 @@ def _turned(
     turned = corners @ np.array([[cos, sin], [-sin, cos]])
     low = np.floor(turned.min(axis=0))
     width, height = (np.ceil(turned.max(axis=0)) - low).astype(int)
-    out = np.ones((height, width), bool)
-    for dy in (0.0, 0.25, 0.5, 0.75, 1.0):
-        for dx in (0.0, 0.25, 0.5, 0.75, 1.0):
-            x = low[0] + np.arange(width)[None, :] + min(max(dx, 1e-6), 1 - 1e-6)
-            y = low[1] + np.arange(height)[:, None] + min(max(dy, 1e-6), 1 - 1e-6)
-            column = np.floor(cos * x + sin * y).astype(np.int64)
-            row = np.floor(-sin * x + cos * y).astype(np.int64)
-            inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            out &= inside & free[np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)]
+    out = np.zeros((height, width), bool)
+    inside = [min(max(part, 1e-6), 1.0 - 1e-6) for part in (0.5, 0.0, 1.0, 0.25, 0.75)]  # what fails most comes first
+    for first in range(0, height, _STRIP):
+        strip = out[first : first + _STRIP]
+        y, x = (axis.ravel() for axis in np.indices(strip.shape))
+        for dy in inside:
+            for dx in inside:
+                at_x, at_y = low[0] + x + dx, low[1] + first + y + dy
+                column = np.floor(cos * at_x + sin * at_y).astype(np.int64)
+                row = np.floor(-sin * at_x + cos * at_y).astype(np.int64)
+                kept = np.flatnonzero((row >= 0) & (row < rows) & (column >= 0) & (column < columns))
+                kept = kept[free[row[kept], column[kept]]]
+                x, y = x[kept], y[kept]
+        strip[y, x] = True
     return out, cell_m, (origin_m[0] + low[0] * cell_m, origin_m[1] + low[1] * cell_m)
 
 
-def _cropped(free: np.ndarray, cell_m: float, origin_m: tuple[float, float]) -> tuple[np.ndarray, tuple[float, float]]:
+def _cropped(
+    free: np.ndarray, cell_m: float, origin_m: tuple[float, float], yaw_rad: float = 0.0
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Crop to the free cells and put a ring of wall around them; the origin moves along."""
     rows, columns = np.flatnonzero(free.any(axis=1)), np.flatnonzero(free.any(axis=0))
     out = np.pad(free[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
-    return out, (
-        origin_m[0] + (int(columns[0]) - 1) * cell_m,
-        origin_m[1] + (int(rows[0]) - 1) * cell_m,
-    )
+    along_m, across_m = (int(columns[0]) - 1) * cell_m, (int(rows[0]) - 1) * cell_m
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    return out, (origin_m[0] + cos * along_m - sin * across_m, origin_m[1] + sin * along_m + cos * across_m)
 
 
 def _extruded(

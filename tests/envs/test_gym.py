@@ -228,14 +228,14 @@ def test_episodes_can_be_named(envs: AudioGoalVectorEnv, task: AudioGoalTask, li
     assert equal(alone, {name: array[1] for name, array in observations.items()})
 
 
-@pytest.mark.parametrize("seed", [3.9, True, "7", -1, [7], 2**70])
+@pytest.mark.parametrize("seed", [3.9, True, "7", -1, [7], 2**63, 2**64 - 1, 2**70])
 def test_a_single_worlds_episode_is_named_by_a_whole_number(
     task: AudioGoalTask, library: Library, seed: object
 ) -> None:
     env = AudioGoalEnv(task=task, library=library)
     first, _ = env.reset(seed=3)
     drawn = env.np_random.bit_generator.state
-    with pytest.raises(ValueError, match="episode_seed: expected a whole number of at least 0, got"):
+    with pytest.raises(ValueError, match=r"episode_seed: expected a whole number from 0 to 2\^63 - 1, got"):
         env.reset(seed=4, options={"episode_seed": seed})
     assert env.np_random.bit_generator.state == drawn
     env.step(FORWARD)  # the episode goes on
@@ -259,11 +259,13 @@ def test_seeds_may_be_given_one_by_one(envs: AudioGoalVectorEnv) -> None:
             r"reset_mask: expected bool \[3\], got int64 \[3\]",
         ),
         ({"options": {"episode_seeds": [1, 2]}}, r"episode_seeds: expected .*\[3\], got .*\[2\]"),
-        ({"options": {"episode_seeds": [1, -2, 3]}}, r"episode_seeds: .*at least 0, got -2"),
+        ({"options": {"episode_seeds": [1, -2, 3]}}, r"episode_seeds: .*from 0 to 2\^63 - 1, got -2 to 3"),
+        ({"options": {"episode_seeds": np.array([2**63, 1, 2], np.uint64)}}, r"episode_seeds: .*from 0 to 2\^63 - 1"),
         ({"options": {"episode_seeds": [0.5, 1, 2]}}, r"episode_seeds: expected integers \[3\], got float64"),
         ({"options": {"mask": None}}, r"unknown option 'mask'; did you mean 'reset_mask'"),
         ({"seed": [1, 2]}, r"seed: expected one for each of 3 worlds, got 2"),
-        ({"seed": -1}, r"seed: .*at least 0, got -1"),
+        ({"seed": -1}, r"seed: .*at least 0, or None, got -1"),
+        ({"seed": [1.5, 2, 3]}, r"seed: expected whole numbers of at least 0, or None, got 1.5"),
     ],
 )
 def test_a_wrong_reset_is_named(envs: AudioGoalVectorEnv, kwargs: dict[str, Any], message: str) -> None:

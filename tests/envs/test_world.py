@@ -247,6 +247,24 @@ def test_misuse_is_named(task: AudioGoalTask, library: Library) -> None:
         World(task, 1, library=library).result(0)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sample_rate_hz": 48000, "hop_samples": 12000, "window_samples": 12000}, "sample_rate_hz is 16000, .* 48000"),
+        ({"radius_m": 0.31}, "widest_radius_m is .* 0.31"),
+        ({"response_s": 0.07}, "response_s is .* 0.07"),
+        ({"min_distance_m": 1.75}, "min_distance_m is .* 1.75"),
+    ],
+)
+def test_a_library_of_another_task_is_refused(
+    task: AudioGoalTask, library: Library, change: dict[str, object], said: str
+) -> None:
+    other = AudioGoalTask.model_validate(task.model_dump() | change)
+    with pytest.raises(ValueError, match=f"the library was made for a task whose {said}: make one for it"):
+        World(other, 1, library=library)
+    World(task.model_copy(update={"max_steps": 7, "step_reward": -1.0}), 1, library=library)
+
+
 def test_a_world_uses_no_more_threads_than_it_was_given(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     measure = world_module.measure

@@ -185,13 +185,30 @@ def test_a_turned_origin_turns_the_map(tmp_path, yaw):
     assert 3.6 < turned.geodesic_distance_m(*points) < 4.8
 
 
-def test_unknown_space_is_cropped_away(tmp_path):
+@pytest.mark.parametrize("free_thresh", [None, 0.196, 0.25])
+def test_unknown_space_is_cropped_away(tmp_path, free_thresh):
     pixels = np.full((500, 400), 205, np.uint8)
     pixels[100:120, 50:90] = 254
-    scene = scenes.load(write_map(tmp_path, pixels))
+    scene = scenes.load(write_map(tmp_path, pixels, free_thresh=free_thresh))
     assert scene.shape == (22, 42)
     assert scene.origin_m == pytest.approx((1.0 + 4.9, -2.0 + 0.1 * (500 - 120 - 1)))
     assert scene.is_wall.sum() == 22 * 42 - 20 * 40
+
+
+def test_a_turned_map_is_cropped_where_it_lies(tmp_path):
+    """What lies about the free space changes nothing, and a resolution in the wrong unit is refused at once."""
+    small = np.full((24, 44), 205, np.uint8)
+    small[2:22, 2:42] = 254
+    small[8:22, 20:23] = 0
+    alone = scenes.load(write_map(tmp_path, small, origin=[0.0, 0.0, 0.3]))
+    large = np.full((1000, 1200), 205, np.uint8)
+    large[-24:, :44] = small  # at the lower left, where the origin is
+    within = scenes.load(write_map(tmp_path, large, origin=[0.0, 0.0, 0.3]))
+    np.testing.assert_array_equal(within.is_wall, alone.is_wall)
+    assert within.origin_m == pytest.approx(alone.origin_m)
+    large[500] = 254
+    with pytest.raises(SceneError, match="120[0-9] m across is too large, more than 4096 cells of 0.200 m"):
+        scenes.load(write_map(tmp_path, large, origin=[0.0, 0.0, 0.3], resolution=1.0))
 
 
 @pytest.mark.parametrize(
