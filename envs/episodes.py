@@ -116,7 +116,7 @@ def draw_episode(library: Library, seed: int) -> Episode:
         scene=scene,
         field=field,
         sound=sound,
-        offset=int(rng.integers(library.signal_length[sound])),
+        offset=int(rng.integers(library.signal_spans[sound, 1])),
         level_db_spl=float(task.sounds.mean_level_db_spl + rng.uniform(-spread, spread)),
         pose=(start[0], start[1], float(rng.uniform(-np.pi, np.pi))),
     )
@@ -134,7 +134,7 @@ def _with_sources(library: Library, episode: Episode) -> Episode:
     if sources.plays == "once":
         begins_s = max(begins_s, 0.0)
         offset = -int(begins_s * library.task.sample_rate_hz)  # so that its first sample is heard first
-        length_s = library.signal_length[episode.sound] / library.task.sample_rate_hz
+        length_s = library.signal_spans[episode.sound, 1] / library.task.sample_rate_hz
         ends_s = min(ends_s, begins_s + float(length_s))
     episode = episode._replace(begins_s=begins_s, ends_s=ends_s, offset=offset)
     library.hold(episode.field)
@@ -183,7 +183,7 @@ def _draw_other(library: Library, episode: Episode, rng: np.random.Generator) ->
     return Sounding(
         field=field,
         sound=sound,
-        offset=int(rng.integers(library.signal_length[sound])),
+        offset=int(rng.integers(library.signal_spans[sound, 1])),
         level_db_spl=episode.level_db_spl + float(rng.uniform(*task.sources.distractor_level_db)),
     )
 

@@ -182,7 +182,7 @@ class Hearing:
                 self._move(number, int(world))
         library = self.library
         render_hop(
-            worlds, library.scene_sounds, library.fields, library.signals, library.signal_length, self._handle
+            worlds, library.scene_sounds, library.fields, library.signals, library.signal_spans, self._handle
         )  # fmt: skip
 
     def _move(self, number: int, world: int) -> None:

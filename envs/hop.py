@@ -86,15 +86,15 @@ class HopParts(NamedTuple):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def render_hop(worlds, scenes, fields, signals, signal_length, handle):
+def render_hop(worlds, scenes, fields, signals, signal_spans, handle):
     """Render a hop of some worlds, one after the other, so that what passes from part to part stays in the cache.
 
     Args:
         worlds: int64 [k].
         scenes: typed list of `SceneSound`.
         fields: typed list of `SourceField`.
-        signals: float32 [sounds, longest], loops.
-        signal_length: int64 [sounds].
+        signals: float32 [samples], loops, one after the other.
+        signal_spans: int64 [sounds, 2], where each begins there, and its length.
         handle: on `HopParts`.
     """
     parts = handle[0]
@@ -108,12 +108,12 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
     )  # fmt: skip
     for index in range(worlds.size):
         one, world = worlds[index : index + 1], worlds[index]
-        _speak(one, scenes, fields, signals, signal_length, goal, renderer, convolver, room, room.sound, spent)
+        _speak(one, scenes, fields, signals, signal_spans, goal, renderer, convolver, room, room.sound, spent)
         for number in range(1, len(parts.voices)):
             if parts.voices[number].gain[world] > 0.0:
                 other = parts.voices[number]
                 _speak(
-                    one, scenes, fields, signals, signal_length, other, renderer, convolver, room, room.other,
+                    one, scenes, fields, signals, signal_spans, other, renderer, convolver, room, room.other,
                     spent,
                 )  # fmt: skip
                 _add(room.other[0], room.sound[0])
@@ -133,7 +133,7 @@ def render_hop(worlds, scenes, fields, signals, signal_length, handle):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _speak(one, scenes, fields, signals, signal_length, voice, renderer, convolver, room, sound, spent):
+def _speak(one, scenes, fields, signals, signal_spans, voice, renderer, convolver, room, sound, spent):
     """Render a hop of one source in one world, without noise, float32 [1, mics, hop]."""
     world = one[0]
     begun = ticks()
@@ -142,7 +142,7 @@ def _speak(one, scenes, fields, signals, signal_length, voice, renderer, convolv
     if room.responses.renewed[0]:
         renew_late(one, room.row, room.responses.late, convolver, voice.kept)
     convolve(
-        one, room.row, signals, signal_length, voice.emission, room.responses.early, voice.gain, convolver,
+        one, room.row, signals, signal_spans, voice.emission, room.responses.early, voice.gain, convolver,
         voice.kept, sound,
     )  # fmt: skip
     voice.emission.clock[world] += sound.shape[2]

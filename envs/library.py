@@ -108,7 +108,7 @@ class Library:
         self.max_scenes = max_scenes
         self.max_field_bytes = max_field_bytes
         self.store = None if store is None else FieldStore(Path(store))
-        self.sounds, self.signals, self.signal_length = sound_table(task)
+        self.sounds, self.signals, self.signal_spans = sound_table(task)
         self.scenes: dict[int, Scene] = {}  # by slot
         self.scene_sounds: List = None
         self.grounds: List = None

@@ -17,13 +17,13 @@ class SoundTable(NamedTuple):
 
     Attributes:
         sounds: in the order of their numbers.
-        signals: float32 [sounds, samples], their waveforms, zeros after the end; shared, so not to be written to.
-        lengths: int64 [sounds], samples.
+        signals: float32 [samples], their waveforms one after the other; shared, so not to be written to.
+        spans: int64 [sounds, 2], where each begins there, and how many samples it has.
     """
 
     sounds: list[sounds.Sound]
     signals: np.ndarray
-    lengths: np.ndarray
+    spans: np.ndarray
 
 
 def sound_table(task: AudioGoalTask) -> SoundTable:
@@ -42,7 +42,5 @@ def _bank_table(seed: int, instances: int, sample_rate_hz: int, kinds: tuple[str
 
 def _table(found: list[sounds.Sound]) -> SoundTable:
     lengths = np.array([sound.samples.size for sound in found], dtype=np.int64)
-    signals = np.zeros((len(found), int(lengths.max())), dtype=np.float32)
-    for row, sound in zip(signals, found):
-        row[: sound.samples.size] = sound.samples
-    return SoundTable(found, signals, lengths)
+    signals = np.concatenate([sound.samples for sound in found]).astype(np.float32)
+    return SoundTable(found, signals, np.stack([lengths.cumsum() - lengths, lengths], axis=1))

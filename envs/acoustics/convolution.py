@@ -192,14 +192,14 @@ def _fill(rows, room):
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def convolve(worlds, rows, signals, signal_length, emission, early, gain, constants, state, out):
+def convolve(worlds, rows, signals, signal_spans, emission, early, gain, constants, state, out):
     """Render one hop of some worlds, one after the other.
 
     Args:
         worlds: int64 [k].
         rows: int64 [k], where each stands in `early` and `out`.
-        signals: float32 [sounds, longest], loops.
-        signal_length: int64 [sounds], samples of each.
+        signals: float32 [samples], loops, one after the other.
+        signal_spans: int64 [sounds, 2], where each begins there, and its length.
         emission: what is played when.
         early: float32 [rows, mics, partition], beginning of the responses at the new poses.
         gain: float32 [worlds], from loop to converter full scale.
@@ -214,7 +214,7 @@ def convolve(worlds, rows, signals, signal_length, emission, early, gain, consta
     mics, partition = early.shape[1:]
     for world, row in zip(worlds, rows):
         newest = state.past.shape[1] if state.fresh[world] else per_hop
-        _hear_source(world, newest, signals, signal_length, emission, partition, plan, scratch, room, state)
+        _hear_source(world, newest, signals, signal_spans, emission, partition, plan, scratch, room, state)
         past, first = state.past[world].reshape(-1), state.head[world]
         level = gain[world] / np.float32(points)  # the inverse transform leaves a factor
         for pair in range(state.late.shape[1]):
@@ -230,29 +230,29 @@ def convolve(worlds, rows, signals, signal_length, emission, early, gain, consta
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _hear_source(world, newest, signals, signal_length, emission, partition, plan, scratch, room, state):
+def _hear_source(world, newest, signals, signal_spans, emission, partition, plan, scratch, room, state):
     """Put the spectra of the newest stretches of a source before those of its past, two at a time."""
     ring, partitions = state.past[world], state.past.shape[1]
     head = (state.head[world] - newest) % partitions
     state.head[world] = head
     nothing = np.empty(ring[0].size, dtype=np.float32)
     for number in range(0, newest, 2):
-        _gather(world, number, signals, signal_length, emission, partition, room[0])
+        _gather(world, number, signals, signal_spans, emission, partition, room[0])
         second = nothing
         room[1, :] = 0.0
         if number + 1 < newest:
-            _gather(world, number + 1, signals, signal_length, emission, partition, room[1])
+            _gather(world, number + 1, signals, signal_spans, emission, partition, room[1])
             second = ring[(head + number + 1) % partitions].reshape(-1)
         transform(room[0], room[1], room[0], room[1], plan, scratch)
         part_two(room[0], room[1], ring[(head + number) % partitions].reshape(-1), second)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _gather(world, number, signals, signal_length, emission, partition, row):
+def _gather(world, number, signals, signal_spans, emission, partition, row):
     """Copy the stretch of a world's loop that meets partition `number` of the response, float32 [points]."""
     sound = emission.sound[world]
-    length = signal_length[sound]
-    loop = signals[sound, :length]
+    first, length = signal_spans[sound, 0], signal_spans[sound, 1]
+    loop = signals[first : first + length]
     begin = emission.clock[world] - (number + 1) * partition + 1
     at = begin % length
     done = 0

@@ -35,6 +35,7 @@ class Edges(NamedTuple):
         start_rad: float64 [edges], azimuth at which the air begins, counter-clockwise.
         exterior_rad: float64 [edges], angle that the air fills.
         mirror: float32 [edges, bands], pressure that its faces send back.
+        top_m: float64 [edges], height of what it is the edge of; infinite where no air is above.
         between_m: float32 [edges, edges], distances of those that see each other, infinite for the others.
     """
 
@@ -43,6 +44,7 @@ class Edges(NamedTuple):
     start_rad: np.ndarray
     exterior_rad: np.ndarray
     mirror: np.ndarray
+    top_m: np.ndarray
     between_m: np.ndarray
 
 
@@ -68,6 +70,7 @@ def scene_edges(plan: Plan, absorption_scale: float = 1.0) -> Edges:
         np.array([edge.start_rad for edge in chosen]),
         np.array([edge.exterior_rad for edge in chosen]),
         np.sqrt(1.0 - absorption_table(absorption_scale)[material]).reshape(-1, BANDS).astype(np.float32),
+        np.array([edge.top_m for edge in chosen]),
         between,
     )
 
@@ -122,6 +125,7 @@ class _Edge(NamedTuple):
     exterior_rad: float
     material: int
     quadrant: int
+    top_m: float
 
 
 def _corners(tall: np.ndarray, plan: Plan) -> list[_Edge]:
@@ -140,8 +144,15 @@ def _corners(tall: np.ndarray, plan: Plan) -> list[_Edge]:
             beside = (x + 0.7 * plan.cell * np.cos(away), y + 0.7 * plan.cell * np.sin(away))
             material = int(plan.side_material[row + up, column + right])
             start = (quadrant + 1) * np.pi / 2
-            found.append(_Edge((x, y), (beside, beside), start, RIGHT_ANGLE_RAD, material, quadrant))
+            top_m = _top_m(plan, row + up, column + right)
+            found.append(_Edge((x, y), (beside, beside), start, RIGHT_ANGLE_RAD, material, quadrant, top_m))
     return found
+
+
+def _top_m(plan: Plan, row: int, column: int) -> float:
+    """Return how high a cell's matter reaches from below, infinite where no air is above that or it hangs down."""
+    floor_m, ceiling_m = float(plan.floor[row, column]), float(plan.ceiling[row, column])
+    return floor_m if SOUND_PASSES_OVER_M <= floor_m < ceiling_m else np.inf
 
 
 def _wall_ends(corners: list[_Edge], cell_m: float) -> tuple[list[_Edge], set[int]]:
@@ -165,7 +176,8 @@ def _wall_ends(corners: list[_Edge], cell_m: float) -> tuple[list[_Edge], set[in
                 middle = ((x + far.at_m[0]) / 2, (y + far.at_m[1]) / 2)
                 into = azimuth + np.pi / 2
                 sides = (edge.open_m[0], far.open_m[0])
-                ends.append(_Edge(middle, sides, into, HALF_PLANE_RAD, edge.material, edge.quadrant))
+                top_m = max(edge.top_m, far.top_m)
+                ends.append(_Edge(middle, sides, into, HALF_PLANE_RAD, edge.material, edge.quadrant, top_m))
                 used |= {index, other}
             break
     return ends, used

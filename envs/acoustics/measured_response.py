@@ -14,12 +14,15 @@ from phonotaxis.configs.array import MicrophoneArray
 from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.directivity import MeasuredFile, SofaFile
 from phonotaxis.envs.acoustics.air import SPEED_OF_SOUND_MPS
-from phonotaxis.envs.acoustics.sofa import read_sofa
+from phonotaxis.envs.acoustics.sofa import MOST_NUMBERS, read_sofa
 
 _NEIGHBOURS = 3  # measured directions that one between them is interpolated from
 _FACING = 0.7  # cosine; microphones that face the sound this much hear it when the free field would bring it
 _SAME_PLACE_M = 0.005
 _OVERSAMPLING = 8
+_MOST_BYTES = 8 * MOST_NUMBERS
+_LOUDEST = 1e6  # a response, linear: 120 dB over the free field's
+_FASTEST_HZ = 1e6
 
 
 class Measurement(NamedTuple):
@@ -133,8 +136,14 @@ def read_measured(array: MicrophoneArray, sample_rate_hz: int) -> MeasuredDirect
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > _MOST_BYTES:
+            raise ConfigError(f"{path}: unpacks to {claimed:,} bytes, at most {_MOST_BYTES:,} are read")
         with np.load(path, allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in file.files}
+    except MemoryError:  # an array's header may claim what the file doesn't hold
+        raise ConfigError(f"{path}: an array in it claims more than this computer's memory") from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror or error})") from None
     except (ValueError, TypeError, AttributeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
@@ -165,6 +174,11 @@ def _checked(path: str, fields: dict[str, Any], mics: int) -> Measurement:
     length = np.sqrt((direction**2).sum(axis=1, keepdims=True))
     if not (np.isfinite(response).all() and np.isfinite(length).all() and (length > 1e-9).all() and rate_hz > 0):
         raise ConfigError(f"{path}: holds numbers that are not finite, directions of no length or no sample rate")
+    if rate_hz > _FASTEST_HZ or np.abs(response).max() > _LOUDEST:
+        raise ConfigError(
+            f"{path}: a sample rate of {rate_hz:g} Hz and responses of up to {np.abs(response).max():g}; expected at "
+            f"most {_FASTEST_HZ:g} Hz and {_LOUDEST:g} (1 is the free field's level)"
+        )
     silent = np.flatnonzero(np.abs(response).max(axis=(0, 2)) == 0.0)
     if silent.size:
         raise ConfigError(

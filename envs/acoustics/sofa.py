@@ -9,6 +9,8 @@ import numpy as np
 
 from phonotaxis.configs.base import ConfigError
 
+MOST_NUMBERS = 50_000_000  # of a variable, 400 MB: 2,000 directions of 6 microphones, 4,096 taps each
+
 
 def read_sofa(path: Path) -> dict[str, Any]:
     """Read impulse responses and the directions they were measured from.
@@ -43,18 +45,20 @@ def _fields(path: Path, file: Any) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: lacks {', '.join(missing)} (convention: {convention}); expected SimpleFreeFieldHRIR"
         )
-    response = np.asarray(file["Data.IR"], dtype=np.float64)
-    rate_hz = float(np.asarray(file["Data.SamplingRate"]).reshape(-1)[0])
+    response, rates_hz = (_numbers(path, file, name) for name in ("Data.IR", "Data.SamplingRate"))
+    if rates_hz.size == 0:
+        raise ConfigError(f"{path}: its Data.SamplingRate is empty; expected a rate in hertz")
+    rate_hz = float(rates_hz.reshape(-1)[0])
     units = _text(file["Data.SamplingRate"].attrs.get("Units", "hertz"))
     if response.ndim != 3 or units.lower() not in ("hertz", "hz"):
         raise ConfigError(
             f"{path}: expected Data.IR of 3 axes and a rate in hertz, got {list(response.shape)} in {units}"
         )
-    delay = np.asarray(file["Data.Delay"], dtype=np.float64) if "Data.Delay" in file else np.zeros((1, 1))
+    delay = _numbers(path, file, "Data.Delay") if "Data.Delay" in file else np.zeros((1, 1))
     try:
         return {
             "response": response,
-            "direction": _directions(file, len(response)),
+            "direction": _directions(path, file, len(response)),
             "delay_s": np.broadcast_to(delay / rate_hz, response.shape[:2]),
             "sample_rate_hz": rate_hz,
         }
@@ -62,12 +66,29 @@ def _fields(path: Path, file: Any) -> dict[str, Any]:
         raise ConfigError(f"{path}: fields whose shapes don't fit one another ({error})") from None
 
 
-def _directions(file: Any, count: int) -> np.ndarray:
+def _numbers(path: Path, file: Any, name: str) -> np.ndarray:
+    """Return a variable as float64, not read before its size is known: a small file may claim terabytes.
+
+    Raises:
+        ConfigError: it isn't of numbers, or of more than `MOST_NUMBERS`.
+    """
+    found = file[name]
+    shape, kind = getattr(found, "shape", None), getattr(getattr(found, "dtype", None), "kind", "")
+    if shape is None or kind not in tuple("iuf"):
+        raise ConfigError(f"{path}: {name} holds no numbers")
+    if found.size > MOST_NUMBERS:
+        raise ConfigError(
+            f"{path}: {name} claims {found.size:,} numbers {list(shape)}, at most {MOST_NUMBERS:,} are read"
+        )
+    return np.asarray(found, dtype=np.float64)
+
+
+def _directions(path: Path, file: Any, count: int) -> np.ndarray:
     """Return the directions of the sources in the listener's own axes, float64 [count, 3], of any length."""
-    source = _cartesian(file, "SourcePosition", count, (1.0, 0.0, 0.0))
-    source = source - _cartesian(file, "ListenerPosition", count, (0.0, 0.0, 0.0))
-    forward = _cartesian(file, "ListenerView", count, (1.0, 0.0, 0.0))
-    above = _cartesian(file, "ListenerUp", count, (0.0, 0.0, 1.0), typed_as="ListenerView")
+    source = _cartesian(path, file, "SourcePosition", count, (1.0, 0.0, 0.0))
+    source = source - _cartesian(path, file, "ListenerPosition", count, (0.0, 0.0, 0.0))
+    forward = _cartesian(path, file, "ListenerView", count, (1.0, 0.0, 0.0))
+    above = _cartesian(path, file, "ListenerUp", count, (0.0, 0.0, 1.0), typed_as="ListenerView")
     x = forward / np.sqrt((forward**2).sum(axis=1, keepdims=True))
     z = above - (above * x).sum(axis=1, keepdims=True) * x
     z /= np.sqrt((z**2).sum(axis=1, keepdims=True))
@@ -76,7 +97,7 @@ def _directions(file: Any, count: int) -> np.ndarray:
 
 
 def _cartesian(
-    file: Any, name: str, count: int, otherwise: tuple[float, float, float], typed_as: str = ""
+    path: Path, file: Any, name: str, count: int, otherwise: tuple[float, float, float], typed_as: str = ""
 ) -> np.ndarray:
     """Return a SOFA position, [1 or count, 3] in the file, as x, y, z for each of `count` measurements.
 
@@ -84,7 +105,7 @@ def _cartesian(
     """
     if name not in file:
         return np.tile(otherwise, (count, 1))
-    values = np.broadcast_to(np.asarray(file[name], dtype=np.float64), (count, 3))
+    values = np.broadcast_to(_numbers(path, file, name), (count, 3))
     kind = file[typed_as if typed_as in file else name].attrs.get("Type", "cartesian")
     if _text(kind).lower() != "spherical":
         return values

@@ -176,7 +176,10 @@ def way_over(plan, source, listener, level, top):
 
 @njit(cache=True, error_model="numpy")
 def lit_level(plan, edges, edge_m, edge_next, source, listener, level):
-    """Fill what edges near the line of sight make of the direct sound's level, float64 [bands]; 1 far from them."""
+    """Fill what edges near the line of sight make of the direct sound's level, float64 [bands]; 1 far from them.
+
+    An edge over whose top the line passes is none: nothing stands beside the line there.
+    """
     level[:] = 1.0
     flat_m = np.hypot(source[0] - listener[0], source[1] - listener[1])
     straight_m = np.sqrt(flat_m**2 + (source[2] - listener[2]) ** 2)
@@ -192,6 +195,9 @@ def lit_level(plan, edges, edge_m, edge_next, source, listener, level):
         ex, ey = edges.at_m[edge]
         listener_m = max(np.hypot(ex - listener[0], ey - listener[1]), _LEAST_M)
         source_m = max(edge_m[edge], _LEAST_M)
+        at = listener_m / (source_m + listener_m)
+        if listener[2] + at * (source[2] - listener[2]) > edges.top_m[edge]:
+            continue
         bent_m = np.sqrt((source_m + listener_m) ** 2 + (source[2] - listener[2]) ** 2)
         if bent_m - straight_m > _NEAR_LINE_M or near == 2 * MAX_WAYS:
             continue

@@ -49,7 +49,7 @@ def memory_of(world: World) -> Memory:
     if library.fields is None:
         raise ValueError("the library holds no field yet; begin an episode first")
     one, two = (nbytes_of(World(world.task, count, world.threads, library), leave_out=(library,)) for count in (1, 2))
-    sounds = nbytes_of((library.sounds, library.signals, library.signal_length))
+    sounds = nbytes_of((library.sounds, library.signals, library.signal_spans))
     return Memory(field_bytes(library), scene_bytes(library), two - one, 2 * one - two + sounds)
 
 

@@ -64,8 +64,8 @@ class _Stage(Library):
     def __init__(self, task: AudioGoalTask, scene: Scene, sound: Sound, source_m: tuple[float, float, float]) -> None:
         self.task = task
         self.sounds = [sound]
-        self.signals = np.array(sound.samples[None])
-        self.signal_length = np.array([sound.samples.size], dtype=np.int64)
+        self.signals = np.array(sound.samples)
+        self.signal_spans = np.array([[0, sound.samples.size]], dtype=np.int64)
         self.scenes = {0: scene}
         self.scene_sounds = new_scene_list(scene_sound(scene)[0])
         self.fields = new_field_list(source_field(scene, source_m, task.response_s))

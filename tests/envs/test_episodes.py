@@ -66,7 +66,7 @@ def test_all_that_can_be_drawn_is_drawn(drawn: tuple[Library, list[Episode]]) ->
     assert {episode.scene for episode in episodes} == {0, 1, 2}
     assert len({episode.field for episode in episodes}) == 6
     assert {episode.sound for episode in episodes} == set(range(len(library.sounds)))
-    assert all(0 <= e.offset < library.signal_length[e.sound] for e in episodes)
+    assert all(0 <= e.offset < library.signal_spans[e.sound, 1] for e in episodes)
 
 
 def test_a_seed_says_the_same_in_any_order(drawn: tuple[Library, list[Episode]]) -> None:
@@ -130,8 +130,7 @@ def test_recordings_of_a_folder_are_played(make_task: MakeTask, tmp_path: Path) 
         soundfile.write(tmp_path / name, 0.1 * rng.standard_normal(2 * rate_hz), rate_hz)
     library = Library(make_task(sounds=SoundSet(folder=str(tmp_path))))
     assert len(library.sounds) == 2
-    assert library.signals.shape[0] == 2
-    rms = [np.sqrt(np.mean(s[:n] ** 2)) for s, n in zip(library.signals, library.signal_length)]
+    rms = [np.sqrt(np.mean(samples**2)) for samples in _signals(library)]
     assert rms == pytest.approx([1.0, 1.0], rel=1e-3)  # what levels in dB SPL refer to
 
 
@@ -139,5 +138,21 @@ def test_training_and_evaluation_hear_other_sounds(make_task: MakeTask) -> None:
     train, test = (
         Library(make_task(sounds=SoundSet(split=split, instances_per_kind=1))) for split in ("train", "test")
     )
-    heard = {row.tobytes() for row in train.signals}
-    assert not heard & {row.tobytes() for row in test.signals}
+    heard = {samples.tobytes() for samples in _signals(train)}
+    assert len(heard) == len(train.sounds)
+    assert not heard & {samples.tobytes() for samples in _signals(test)}
+
+
+def _signals(library: Library) -> list[np.ndarray]:
+    return [library.signals[first : first + length] for first, length in library.signal_spans]
+
+
+def test_one_long_recording_among_short_ones_takes_no_more_than_it_holds(make_task: MakeTask, tmp_path: Path) -> None:
+    rng = np.random.Generator(np.random.PCG64(0))
+    for number in range(40):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * rng.standard_normal(8000), 16000)
+    soundfile.write(tmp_path / "long.wav", 0.1 * rng.standard_normal(30 * 16000), 16000)
+    library = Library(make_task(sounds=SoundSet(folder=str(tmp_path))))
+    assert library.signals.nbytes < 1.2 * 4 * (40 * 8000 + 30 * 16000)
+    for sound, samples in zip(library.sounds, _signals(library)):
+        np.testing.assert_array_equal(samples, sound.samples)

@@ -347,7 +347,7 @@ def test_a_hop_in_one_kernel_is_that_of_its_parts(make_task: Callable[..., Audio
         parts, renewed = (voice.convolver.constants, voice.convolver.kept), worlds[responses.renewed]
         renew_late(renewed, renewed, responses.late, *parts)
         convolve(
-            worlds, worlds, library.signals, library.signal_length, voice.emission, responses.early, voice.gain, *parts,
+            worlds, worlds, library.signals, library.signal_spans, voice.emission, responses.early, voice.gain, *parts,
             sound,
         )  # fmt: skip
         total += sound

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,8 @@ def test_noise_is_heard_through_the_file_as_it_is_now(tmp_path: Path) -> None:
         ({"delay_s": np.zeros(7)}, "expected finite delay_s"),
         ({"sample_rate_hz": np.array("fast")}, "not numbers"),
         ({"sample_rate_hz": 8000}, "sampled at 8000 Hz, the simulation at 16000 Hz"),
+        ({"sample_rate_hz": np.inf}, "a sample rate of inf Hz .* at most 1e"),
+        ({"response": np.full((5, 3, 8), 1e200), "direction": np.ones((5, 3))}, "responses of up to 1e.200"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -151,6 +155,28 @@ def test_files_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(path, response=np.array([{"no": "numbers"}], dtype=object), direction=1, sample_rate_hz=1)
     with pytest.raises(ConfigError, match="not an .npz file"):
         build_directivity(ours, 16000)
+
+
+def test_a_header_that_claims_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **free_field())
+    claims = io.BytesIO()
+    shape = {"descr": "<f8", "fortran_order": False, "shape": (10**10, 3, 64)}
+    np.lib.format.write_array_header_1_0(claims, shape)
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        archive.writestr("response.npy", claims.getvalue() + bytes(100))
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("response.npy", "w", force_zip64=True) as member,
+    ):
+        for _ in range(450):
+            member.write(bytes(1_000_000))
+    for name, said in (
+        ("huge", "claims more than this computer's memory|not an .npz"),
+        ("bomb", "unpacks to 450,000,000"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            build_directivity(array({"kind": "measured", "path": str(tmp_path / f"{name}.npz")}), 16000)
 
 
 def write_sofa(path: Path, turned: bool) -> None:
@@ -203,6 +229,31 @@ def test_what_is_not_sofa_is_refused(tmp_path: Path) -> None:
         file["SourcePosition"] = np.zeros((7, 3))
     with pytest.raises(ConfigError, match="don't fit one another"):
         build_directivity(ours, 16000)
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "said"),
+    [
+        ("Data.SamplingRate", {"data": np.zeros(0)}, "its Data.SamplingRate is empty"),
+        ("Data.SamplingRate", {"data": "48000"}, "Data.SamplingRate holds no numbers"),
+        ("Data.IR", {"data": "hello"}, "Data.IR holds no numbers"),
+        (
+            "Data.IR",
+            {"shape": (10**7, 3, 10**5), "chunks": (1, 3, 1000), "dtype": "f8"},
+            "Data.IR claims 3,000,000,000,0",
+        ),
+    ],
+)
+def test_a_sofa_file_of_other_things_is_refused(tmp_path: Path, name: str, made: dict[str, Any], said: str) -> None:
+    import h5py
+
+    path = tmp_path / "odd.sofa"
+    write_sofa(path, turned=False)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, **made)
+    with pytest.raises(ConfigError, match=said):
+        build_directivity(array({"kind": "sofa", "path": str(path)}), 16000)
 
 
 def test_without_h5py_a_sofa_file_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
