@@ -25,6 +25,7 @@ from phonotaxis.configs.front_end import FrontEnd, fill_in
 from phonotaxis.configs.vision import MODALITIES, SEMANTIC_CLASSES, Modality, ViewAngles
 
 CONTRACT_VERSION = 1
+MAX_BUNDLE_BYTES = 64 * 1024 * 1024  # ours are below 10 MB; beyond this a policy doesn't belong on a robot
 
 AUDIO = "audio"
 DEPTH = "depth"

@@ -35,7 +35,7 @@ class ImitationConfig(InLanes):
     """
 
     policy: PolicyConfig = PolicyConfig()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     minutes: float = Field(default=20.0, gt=0)
     max_frames: int | None = Field(default=None, ge=1)
     chunk: int = Field(default=32, ge=2, le=512)

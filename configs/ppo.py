@@ -21,7 +21,7 @@ class PpoConfig(InLanes):
             where it is better than at the beginning. 0 for never.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     frames: int = Field(default=200_000, ge=1)
     worlds: int = Field(default=32, ge=1, le=4096)
     episode_steps: int = Field(default=500, ge=1)

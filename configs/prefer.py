@@ -53,7 +53,7 @@ class PreferConfig(Frozen):
     """
 
     manners: Manners = Manners()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     minutes: float = Field(default=30.0, gt=0)
     max_rounds: int | None = Field(default=None, ge=1)
     starts: int = Field(default=16, ge=1, le=4096)

@@ -173,7 +173,12 @@ def with_array(suite: Suite, array: str | None) -> Suite:
     return suite.model_copy(update={"task": suite.task.model_copy(update={"array": array})})
 
 
-def overlap(task: AudioGoalTask, split: SplitName = "test", own_kinds: Collection[str] = ()) -> str | None:
+def overlap(
+    task: AudioGoalTask,
+    split: SplitName = "test",
+    own_kinds: Collection[str] = (),
+    scene_seeds: tuple[int, int] | None = None,
+) -> str | None:
     """Say what of a training's task lies in a split of the suites, or return None.
 
     Only procedural scenes can be told apart by their seeds; a map or a folder of recordings is left to the user.
@@ -182,8 +187,9 @@ def overlap(task: AudioGoalTask, split: SplitName = "test", own_kinds: Collectio
         task: of the training.
         split: of the suites.
         own_kinds: of sound that no other split has, where no goal is named: of `envs.sounds.KINDS_OF`.
+        scene_seeds: of the split, from the first to before the second, where they aren't those of the suites.
     """
-    first, end = SCENE_SEEDS[split]
+    first, end = scene_seeds or SCENE_SEEDS[split]
     scenes, sounds = task.scenes, task.sounds
     source, _, number = scenes.source.partition(":")
     low, high = scenes.first_seed, scenes.first_seed + scenes.count - 1

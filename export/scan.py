@@ -11,7 +11,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-MAX_BYTES = 64 * 1024 * 1024  # ours are below 10 MB; beyond this a policy doesn't belong on a robot
+from phonotaxis.configs.contract import MAX_BUNDLE_BYTES
+
+MAX_BYTES = MAX_BUNDLE_BYTES
 MAX_FIELDS = 2_000_000  # protobuf fields visited: bounds the time of a hostile file to a few seconds
 MAX_GRAPH_DEPTH = 8  # subgraphs of If, Loop and Scan nest; an exporter nests two or three
 MAX_NODES = 100_000

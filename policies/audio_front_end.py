@@ -238,6 +238,11 @@ def _check_size(contract: Contract, bins: int) -> None:
             "elevations, or lower n_fft"
         )
     frames = len(spectra.frame_starts(contract.window_samples, spec.n_fft, spec.hop))
+    if frames < WINDOW_PARTS:
+        raise ConfigError(
+            f"front_end: a window of {contract.window_samples} samples holds {frames} frames of n_fft {spec.n_fft}, "
+            f"hop {spec.hop}; expected at least {WINDOW_PARTS}: lower n_fft or hop, or lengthen window_samples"
+        )
     if frames * spec.n_fft * mics > MAX_FRAME_NUMBERS:
         raise ConfigError(
             f"front_end: {frames} frames of {spec.n_fft} samples of {mics} microphones are "

@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -59,19 +60,33 @@ class BaselineStore:
         if self.renew:
             return None
         try:
-            rows = json.loads(self._path(training, test, name, drawn).read_text(encoding="utf-8"))
+            rows = self._rows(self._path(training, test, name, drawn))
             results = [EpisodeResult.from_dict(row) for row in rows[: len(seeds)]]
-        except (OSError, ValueError, TypeError):  # absent, cut short, of another form: measured again
+        except (ValueError, TypeError):  # of another form: measured again
             return None
         return results if [result.episode_seed for result in results] == list(seeds) else None
 
     def put(
         self, training: AudioGoalTask, test: AudioGoalTask, name: str, results: Sequence[EpisodeResult], drawn: int = 0
     ) -> None:
-        """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them. See `get`."""
+        """Keep results: of an evaluation's first episodes, so that shorter ones find theirs in them. See `get`.
+
+        What is kept of more episodes already, and begins alike, stays.
+        """
         path = self._path(training, test, name, drawn)
+        if self._rows(path)[: len(results)] == [result.as_dict() for result in results]:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps([result.as_dict() for result in results]).encode(), mode=None, durable=False)
+
+    @staticmethod
+    def _rows(path: Path) -> list[Any]:
+        """Return what is kept in a file; nothing where it is absent, cut short or of another form."""
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        return rows if isinstance(rows, list) else []
 
     def _path(self, training: AudioGoalTask, test: AudioGoalTask, name: str, drawn: int) -> Path:
         parts = [self._code, name, str(drawn)]

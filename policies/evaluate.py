@@ -17,7 +17,8 @@ from phonotaxis.policies.rollout import PolicyDecider
 
 __all__ = ["Evaluation", "contestant", "evaluate", "evaluate_checkpoint", "unseen"]
 
-UNSEEN_SCENES = {"test": 1_000_000, "validation": 2_000_000}  # first seeds of scenes that no training draws
+UNSEEN_SCENES = {"test": 1_000_000, "validation": 2_000_000}  # first seeds of scenes that suites' trainings don't draw
+UNSEEN_COUNT = 64
 
 
 def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -> AudioGoalTask:
@@ -35,7 +36,7 @@ def unseen(task: AudioGoalTask, split: Literal["validation", "test"] = "test") -
     changes: dict[str, object] = {}
     if not is_one_scene(task.scenes.source) or task.scenes.count > 1:
         changes["scenes"] = SceneSet(
-            source=task.scenes.source, first_seed=UNSEEN_SCENES[split], count=64, options=task.scenes.options
+            source=task.scenes.source, first_seed=UNSEEN_SCENES[split], count=UNSEEN_COUNT, options=task.scenes.options
         )
     if task.sounds.folder is None:
         kinds, goal_kinds = _kinds(task, split)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,7 +33,7 @@ from phonotaxis.policies.muon import Muon
 from phonotaxis.policies.policy import KNOB, Policy
 from phonotaxis.policies.precision import multiplies_bfloat16, single
 from phonotaxis.policies.sentences import teach
-from phonotaxis.policies.starts import let_learn, unlike
+from phonotaxis.policies.starts import check_fits_bundle, let_learn, unlike
 from phonotaxis.policies.understanding import UNDERSTANDING
 from phonotaxis.policies.validation import BEST, Validation
 
@@ -69,6 +70,10 @@ class Progress:
     validation: dict[str, float]
 
 
+class CollectorLost(RuntimeError):
+    """The process that collects has ended; the message says why it may have, and what to do."""
+
+
 class ImitationTrainer:
     """Trains a policy by DAgger.
 
@@ -96,6 +101,7 @@ class ImitationTrainer:
         torch.manual_seed(config.seed)
         torch.set_num_threads(1)  # one core here, one for the collector
         self.policy = Policy(config.task.contract(), config.policy)
+        check_fits_bundle(self.policy)
         if self.policy.front_ends.understanding is not None:
             teach(self.policy.front_ends.understanding, config.seed)
         self.average = Policy(config.task.contract(), config.policy).eval()
@@ -260,6 +266,7 @@ class ImitationTrainer:
 
         Raises:
             DivergedError: what is learnt isn't finite; nothing of that was saved.
+            CollectorLost: the process that collects was killed; what was learnt until then is saved.
         """
         config = self.config.model_copy(update={"seed": self.config.seed + 7919 * self.rounds})
         saved_at, rounds_before = self.seconds, self.rounds
@@ -290,6 +297,11 @@ class ImitationTrainer:
         except DivergedError:
             rounds_before = self.rounds  # what was saved before stands
             raise
+        except BrokenProcessPool:
+            raise CollectorLost(
+                "the process that collects was killed, mostly by the system for want of memory: fewer worlds, a lower "
+                "scene_count or a smaller buffer_frames take less (--config)"
+            ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             if self.rounds > rounds_before:  # a task that can't begin must not take the folder

@@ -74,7 +74,7 @@ class ShortTimeFourier(nn.Module):
     def _halves(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Read each frame from its second sample up, and from its last one down; [..., frames, n_fft // 2] each."""
         if not self._even:
-            return samples[:, :, self.rising], samples[:, :, self.falling]
+            return _taken(samples, self.rising), _taken(samples, self.falling)
         first = self._first_sample
         return self._cut(samples, first + 1), self._cut(samples, first + self._half).flip(3)
 
@@ -85,6 +85,11 @@ class ShortTimeFourier(nn.Module):
         end = first + (self._frame_count + hops - 1) * self._hop
         blocks = samples[:, :, first:end].unflatten(2, (-1, self._hop))
         return torch.cat([blocks[:, :, part : part + self._frame_count] for part in range(hops)], dim=3)
+
+
+def _taken(samples: Tensor, index: Tensor) -> Tensor:
+    """Take samples [batch, mics, samples] by a matrix of their numbers, in an operator that a bundle may hold."""
+    return samples.index_select(2, index.flatten()).unflatten(2, tuple(index.shape))
 
 
 def parted(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from phonotaxis.configs.base import ConfigError
+from phonotaxis.configs.contract import MAX_BUNDLE_BYTES
 from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies.checkpoint import Checkpoint
 from phonotaxis.policies.policy import KNOB, Policy
@@ -24,6 +25,20 @@ def let_learn(policy: Policy, beginnings: tuple[str, ...]) -> None:
     if beginnings:
         for name, value in policy.named_parameters():
             value.requires_grad_(name.startswith(beginnings) and value.requires_grad)
+
+
+def check_fits_bundle(policy: Policy) -> None:
+    """Refuse a network that no bundle may hold, before hours are spent on it.
+
+    Raises:
+        ConfigError: it has more numbers than a bundle's bytes allow.
+    """
+    size = sum(value.numel() * value.element_size() for value in (*policy.parameters(), *policy.buffers()))
+    if size > MAX_BUNDLE_BYTES:
+        raise ConfigError(
+            f"the network has {size:,} bytes of weights and tables, a bundle may have {MAX_BUNDLE_BYTES:,}, so that it "
+            "couldn't be exported: lower the sizes under `policy:`, or the task's front_end"
+        )
 
 
 def without_knob(saved: Checkpoint) -> Checkpoint:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from phonotaxis import cli
 from phonotaxis.commands import contestants
 from phonotaxis.commands import evaluate as command
+from phonotaxis.configs.base import ConfigError
 from phonotaxis.configs.contract import Contract
 from phonotaxis.configs.suite import SplitName, Suite, load_suite
 from phonotaxis.configs.task import AudioGoalTask, SceneSet
@@ -277,6 +278,44 @@ def test_what_a_policy_was_trained_on_is_held_against_the_split(
     err = capsys.readouterr().err
     assert said in err
     assert bool(said) == bool(err)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"sample_rate_hz": 48000},
+            "learnt: its sample_rate_hz is 48000, the suite's is 16000; train with the suite's",
+        ),
+        ({"window_samples": 8000}, "learnt: its window_samples is 8000, the suite's is 4000"),
+    ],
+)
+def test_a_policy_that_hears_otherwise_is_refused(
+    change: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phonotaxis.policies import checkpoint
+
+    class Other(Saved):
+        contract = Saved.contract.model_copy(update=change)
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Other())
+    with pytest.raises(ConfigError, match=said):
+        command._contestants(tmp_path, [], AudioGoalTask().contract())
+
+
+def test_a_training_in_its_own_unseen_scenes_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.policies import checkpoint
+
+    class Own(Saved):
+        config: ClassVar[dict[str, Any]] = _drawn_from(1_000_040)
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda path: Own())
+    contestants.own_task(tmp_path, "test")
+    assert "was trained on what tests it: scenes 1000040 to 1000071 are of the test split" in capsys.readouterr().err
+    contestants.own_task(tmp_path, "validation")
+    assert capsys.readouterr().err == ""
 
 
 def test_bundles_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -122,6 +123,32 @@ def test_a_training_is_not_overwritten(killed: Path, capsys: pytest.CaptureFixtu
 def test_resume_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--out", str(tmp_path / "absent"), "--resume"]) == 1
     assert "absent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tune", "prefer"])
+def test_what_another_command_trained_goes_on_by_that(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from phonotaxis.policies import checkpoint
+
+    key = {"tune": "ppo", "prefer": "prefer"}[command]
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda out: SimpleNamespace(config={key: {}}))
+    assert cli.run(["train", "--out", str(tmp_path), "--resume"]) == 1
+    assert f"`phonotaxis {command} --out {tmp_path} --resume` goes on with it" in capsys.readouterr().err
+
+
+def test_one_head_alone_learns_nothing_behind_a_network_that_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--config", "directions", "--out", str(tmp_path / "run")]) == 1
+    err = capsys.readouterr().err
+    assert "learns names directions. alone: all else stays as --weights give it" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_that_is_too_large_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--seed", str(2**64), "--out", str(tmp_path / "run")]) == 1
+    assert "seed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

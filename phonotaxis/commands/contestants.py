@@ -41,6 +41,7 @@ def own_task(policy: Path | None, split: SplitName) -> OwnTask:
     from phonotaxis.configs.base import ConfigError
     from phonotaxis.configs.trained import trained_tasks
     from phonotaxis.policies.checkpoint import load_checkpoint
+    from phonotaxis.policies.evaluate import UNSEEN_COUNT, UNSEEN_SCENES
 
     if policy is None or policy.suffix == ".onnx":
         raise ConfigError("--suite own needs the folder of a training, whose task it takes; a bundle doesn't hold one")
@@ -51,6 +52,8 @@ def own_task(policy: Path | None, split: SplitName) -> OwnTask:
         raise ConfigError(f"{policy}: doesn't say on which task it was trained; name a --suite")
     if len(tasks) > 1:
         say(f"own: {tasks[0].name}, the first of the training's {len(tasks)} lanes; name suites for the others")
+    first = UNSEEN_SCENES[split]
+    _warn(policy.name, tasks, split, (first, first + UNSEEN_COUNT))
     return OwnTask(policy, tasks[0], split)
 
 
@@ -88,6 +91,7 @@ def turnable(
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(path)
+        _check_hearing(name, bundle.contract, contract)
         warn_of_overlap(name, trainings(bundle.provenance), split)
         if same_front_ends(bundle.contract, contract):
 
@@ -101,9 +105,26 @@ def turnable(
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     saved = load_checkpoint(path)
+    _check_hearing(name, saved.contract, contract)
     warn_of_overlap(name, saved.trainings, split)
     policy = saved.policy(contract=told(contract, saved.contract))
     return lambda caution: contestant(policy, told_caution(saved.contract, caution))
+
+
+def _check_hearing(name: str, policy: Contract, task: Contract) -> None:
+    """Refuse a policy that hears at another rate, or in other windows: its network can't be rebuilt for that.
+
+    Raises:
+        ConfigError: what differs, and what to do.
+    """
+    from phonotaxis.configs.base import ConfigError
+    from phonotaxis.configs.contract_parts import differing
+
+    for part in differing(policy, task, ("sample_rate_hz", "window_samples")):
+        raise ConfigError(
+            f"{name}: its {part} is {getattr(policy, part)}, the suite's is {getattr(task, part)}; train with the "
+            "suite's, or evaluate it on its own task with --suite own"
+        )
 
 
 def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
@@ -115,9 +136,7 @@ def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
         split: who measures on the train split knows what that is.
     """
     from phonotaxis.configs.base import ConfigError
-    from phonotaxis.configs.suite import overlap
     from phonotaxis.configs.trained import trained_tasks
-    from phonotaxis.envs.sounds import KINDS_OF
 
     if split == "train":
         return
@@ -130,7 +149,14 @@ def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
             unknown = True
     if unknown:
         say(f"warning: {name} was trained by another version; whether on what tests it can't be told")
-    touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split, KINDS_OF[split])))
+    _warn(name, tasks, split, None)
+
+
+def _warn(name: str, tasks: list[AudioGoalTask], split: SplitName, scene_seeds: tuple[int, int] | None) -> None:
+    from phonotaxis.configs.suite import overlap
+    from phonotaxis.envs.sounds import KINDS_OF
+
+    touched = dict.fromkeys(found for task in tasks if (found := overlap(task, split, KINDS_OF[split], scene_seeds)))
     if touched:
         say(f"warning: {name} was trained on what tests it: {'; '.join(touched)}; its figures are not comparable")
 

@@ -137,6 +137,7 @@ def _train(
     config: ImitationConfig, out: Path, resume: bool, begin: _Begin | None, fields: Path | None, again: str
 ) -> dict[str, Figure]:
     from phonotaxis.commands.progress import ProgressBar
+    from phonotaxis.configs.base import ConfigError
     from phonotaxis.deploy.interrupts import take_interrupts
     from phonotaxis.policies.checkpoint import has_checkpoint
     from phonotaxis.policies.curves import Curves
@@ -148,6 +149,11 @@ def _train(
         trainer.resume()
     elif begin is not None:
         trainer.start_from(*begin)
+    elif config.learns:
+        raise ConfigError(
+            f"learns names {', '.join(config.learns)} alone: all else stays as --weights give it; name a training's "
+            "folder or a bundle there, e.g. --weights policy.onnx"
+        )
     last: list[Progress] = []
     try:
         with ProgressBar("training") as bar, Curves(out / "tensorboard") as curves:
@@ -234,7 +240,13 @@ def settings(name: str | None, out: Path, resume: bool, changes: dict[str, Any])
             raise ConfigError("--resume goes on with the checkpoint's own configuration; leave --config out")
         if "task" in given:
             raise ConfigError("--resume goes on with the checkpoint's own task; leave --suite out")
-        base = build(ImitationConfig, without_void(load_checkpoint(out).config), str(out))
+        saved = load_checkpoint(out).config
+        if other := {"ppo": "tune", "prefer": "prefer"}.get(next(iter({"ppo", "prefer"} & saved.keys()), "")):
+            raise ConfigError(
+                f"{out} is of a `phonotaxis {other}`: `phonotaxis {other} --out {out} --resume` goes on with it; train "
+                "begins with its weights by --weights, and another --out"
+            )
+        base = build(ImitationConfig, without_void(saved), str(out))
     elif has_checkpoint(out):
         raise ConfigError(f"{out} holds a training; --resume goes on with it, --out takes another folder")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,17 @@ def a_result() -> EpisodeResult:
         episode_seed=7, scene="empty_room:0", success=True, stopped=True, steps=3, path_length_m=1.0,
         shortest_path_m=1.0, shortest_actions=3.0, final_distance_m=0.5, collisions=0, reached=True, time_s=0.75,
     )  # fmt: skip
+
+
+def test_fewer_results_that_agree_take_no_longer_ones_place(task: AudioGoalTask, tmp_path: Path) -> None:
+    store, renewing = BaselineStore(tmp_path), BaselineStore(tmp_path, renew=True)
+    many = [replace(a_result(), episode_seed=seed) for seed in range(7, 17)]
+    store.put(task, task, "expert", many)
+    renewing.put(task, task, "expert", many[:3])
+    assert store.get(task, task, "expert", range(7, 17)) == many
+    renewing.put(task, task, "expert", [replace(many[0], steps=9)])
+    assert store.get(task, task, "expert", [7]) == [replace(many[0], steps=9)]
+    assert store.get(task, task, "expert", range(7, 17)) is None
 
 
 def test_results_are_kept_to_the_last_digit_under_all_that_they_depend_on(

@@ -257,6 +257,14 @@ def test_too_few_bins() -> None:
         AudioFrontEnd(_contract(front_end=FrontEnd(low_hz=310, high_hz=320)))
 
 
+@pytest.mark.parametrize(
+    ("window", "spec", "frames"), [(4000, FrontEnd(n_fft=1024, hop=1024), 3), (1000, FrontEnd(n_fft=256, hop=256), 3)]
+)
+def test_too_few_frames_for_the_parts_of_a_window_are_refused(window: int, spec: FrontEnd, frames: int) -> None:
+    with pytest.raises(ValueError, match=f"{window} samples holds {frames} frames .*expected at least 4: lower n_fft"):
+        AudioFrontEnd(_contract(window_samples=window, hop_samples=window, front_end=spec))
+
+
 def test_what_would_take_gigabytes_is_refused_before_it_is_computed() -> None:
     turns = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
     ring = MicrophoneArray(

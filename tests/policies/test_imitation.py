@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,11 +16,12 @@ from phonotaxis.configs.imitation import ImitationConfig
 from phonotaxis.configs.lanes import Lane
 from phonotaxis.configs.task import AudioGoalTask
 from phonotaxis.configs.trained import trainings
+from phonotaxis.configs.training import PolicyConfig
 from phonotaxis.policies import imitation
 from phonotaxis.policies.checkpoint import CheckpointError, has_checkpoint, load_checkpoint
 from phonotaxis.policies.collect import Collector
 from phonotaxis.policies.divergence import DivergedError
-from phonotaxis.policies.imitation import NEW_MAP, ImitationTrainer, Progress
+from phonotaxis.policies.imitation import NEW_MAP, CollectorLost, ImitationTrainer, Progress
 from phonotaxis.policies.losses import imitation_losses
 from phonotaxis.policies.policy import Policy
 
@@ -262,6 +264,24 @@ def test_a_task_that_can_not_begin_says_why_and_leaves_the_folder_free(
     with pytest.raises(ValueError, match="39"):
         ImitationTrainer(make_config(task=far), tmp_path).run()
     assert not has_checkpoint(tmp_path)
+
+
+def test_a_collector_that_is_killed_is_no_defect(make_config: MakeConfig, tmp_path: Path) -> None:
+    """The system kills what takes most memory; what was learnt until then is saved."""
+    trainer = ImitationTrainer(make_config(minutes=60.0), tmp_path)
+
+    def kill(progress: Progress) -> None:
+        (collector,) = multiprocessing.active_children()
+        collector.kill()
+
+    with pytest.raises(CollectorLost, match="was killed, mostly by the system for want of memory: fewer worlds"):
+        trainer.run(kill)
+    assert load_checkpoint(tmp_path).counters["rounds"] >= 1
+
+
+def test_a_network_that_no_bundle_may_hold_is_refused_before_it_learns(make_config: MakeConfig) -> None:
+    with pytest.raises(ValueError, match=r"the network has 1\d\d,.* a bundle may have 67,108,864.*lower the sizes"):
+        ImitationTrainer(make_config(policy=PolicyConfig(memory_size=2048)))
 
 
 def test_weights_learnt_behind_another_front_end_are_refused(make_config: MakeConfig, tmp_path: Path) -> None:
