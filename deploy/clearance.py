@@ -140,12 +140,16 @@ class Clearance:
         return Ahead(min(self._range_m, max(0.0, float(way_m.min()))), hidden_m, first_x, first_y, floor_m)
 
     def _floor_m(self, depth: np.ndarray) -> float:
-        """Return `Ahead.floor_m`, of depth [pixels]: up to the band before the first of which too much isn't known."""
+        """Return `Ahead.floor_m`, of depth [pixels]: to the last band that shows floor before one that lacks too much.
+
+        A camera that sees no floor at all says nothing of it.
+        """
+        if not len(self._in_band):
+            return self._range_m
         missing = self._band[~self._is_floor(depth, self._floor)]
         lacking = np.bincount(missing, minlength=len(self._in_band)) > self._max_unknown * self._in_band
-        if not lacking.any():
-            return self._range_m
-        return max(self._noticed_m, BAND_M * (int(lacking.argmax()) - 1))
+        shown = np.flatnonzero(self._in_band[: int(lacking.argmax())] if lacking.any() else self._in_band)
+        return max(self._noticed_m, BAND_M * int(shown[-1]) if len(shown) else 0.0)
 
     def _is_floor(self, depth: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Bool [k]: these pixels of depth [pixels] show the floor, or what stands on it."""

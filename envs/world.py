@@ -353,8 +353,8 @@ class World:
             final_distance_m=final_m,
             collisions=int(self._collisions[world]),
             reached=bool(self._nearest_m[world] < self.task.success_m),
-            # what the first decision hears has sounded before it: a period more than there were steps
-            sound_ended=float(self.steps[world] + 1) * self.contract.control_period_s > episode.ends_s,
+            # of what is heard now, which is the period behind the last step
+            sound_ended=float(self.steps[world]) * self.contract.control_period_s >= episode.ends_s,
             time_s=float(self.steps[world]) * self.contract.control_period_s,
             sound=self.library.sounds[episode.sound].label,
         )

@@ -123,7 +123,7 @@ def _check_hearing(name: str, policy: Contract, task: Contract) -> None:
     for part in differing(policy, task, ("sample_rate_hz", "window_samples")):
         raise ConfigError(
             f"{name}: its {part} is {getattr(policy, part)}, the suite's is {getattr(task, part)}; train with the "
-            "suite's, or evaluate it on its own task with --suite own"
+            "suite's, or evaluate the training's folder on its own task with --suite own"
         )
 
 

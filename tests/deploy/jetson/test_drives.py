@@ -273,7 +273,7 @@ def test_a_shadow_hears_a_board_again_that_was_switched_off(folder: Path) -> Non
     assert _until(moves)
     drive.close()
     board.close()
-    assert max(abs(motion.dx_m) for motion in motions) < 0.1
+    assert max(abs(motion.dx_m) for motion in motions) < 0.5  # metres that a second was silent for are none of theirs
     assert board.arrivals == []
 
 

@@ -27,7 +27,7 @@ def step(
     gain: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Take over responses, early and late, and convolve a hop of loops [sounds, longest] and their lengths."""
+    """Take over responses, early and late, and convolve a hop of loops [samples] and where each lies there."""
     early, late = (np.ascontiguousarray(part) for part in np.split(response, [convolver.partition], axis=2))
     if late.size:
         renew_late(worlds, worlds, late, convolver.constants, convolver.kept)
@@ -54,7 +54,7 @@ class Stage:
 
     def step(self, which: int, worlds: np.ndarray | None = None) -> np.ndarray:
         chosen = np.arange(self.clock.size) if worlds is None else worlds
-        loops = self.loops, self.length
+        loops = self.loops.ravel(), np.stack([np.arange(2) * self.loops.shape[1], self.length], axis=1)
         step(self.convolver, chosen, loops, self.emission, self.responses[which], self.gain, self.out)
         self.clock[chosen] += HOP
         return self.out.copy()
@@ -127,7 +127,7 @@ def test_a_moving_tone_does_not_click_at_boundaries(frequency_hz: float) -> None
         near, far = 300 - 11.66 * number, 500 + 7.3 * number
         for delay, gain in ((near, 1.0), (far, 0.4)):
             response[0, 0] += gain * np.sinc(np.arange(taps) - delay) * np.exp(-(((np.arange(taps) - delay) / 60) ** 2))
-        loops = loop, np.array([loop.size])
+        loops = loop.ravel(), np.array([[0, loop.size]])
         arguments = (np.zeros(1, int), loops, emission, response, np.ones(1, np.float32), out)
         step(convolver, *arguments)
         heard.append(out[0, 0].copy())
