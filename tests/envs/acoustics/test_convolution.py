@@ -183,7 +183,7 @@ def test_any_array_response_and_hop(mics: int, taps: int, hop: int, fade: int, t
     response = (rng.standard_normal((1, mics, taps)) * np.exp(-np.arange(taps) / 100)).astype(np.float32)
     out, heard, one = np.zeros((1, mics, hop), dtype=np.float32), [], np.zeros(1, dtype=np.int64)
     for _ in range(5):
-        step(convolver, one, (loop, np.array([700])), emission, response, np.ones(1, dtype=np.float32), out)
+        step(convolver, one, (loop[0], np.array([[0, 700]])), emission, response, np.ones(1, dtype=np.float32), out)
         emission.clock[:] += hop
         heard.append(out[0].copy())
     at = np.arange(-taps + 1, 5 * hop) % 700
