@@ -12,7 +12,7 @@ from phonotaxis.envs import scenes
 from phonotaxis.envs.acoustics.air import amplitude_exponent_per_m
 from phonotaxis.envs.acoustics.faces import wall_faces
 from phonotaxis.envs.acoustics.field import scene_sound, source_field
-from phonotaxis.envs.acoustics.paths import MAX_PATHS, Surfaces, early_paths, empty_paths
+from phonotaxis.envs.acoustics.paths import _MAX_EARLY, MAX_PATHS, Surfaces, _keep, early_paths, empty_paths
 from phonotaxis.envs.scenes.materials import INDEX, absorption_table, scattering_table
 from phonotaxis.envs.scenes.scene import Scene
 from phonotaxis.envs.truth import wedge
@@ -144,8 +144,7 @@ def test_a_wall_with_a_gap_mirrors_only_where_it_stands(two_rooms: Scene) -> Non
         assert bool(np.any(np.isclose(found.position_m[:, 0], 8.0))) is mirrored  # the plane x = 5
 
 
-def test_more_walls_than_there_is_room_for() -> None:
-    """A forest of posts: the loudest direct path stays, and no more than there is room for."""
+def test_among_a_thousand_faces_the_source_comes_first() -> None:
     room = scenes.load("empty_room", size_m=[20.0, 20.0])
     floor = room.floor_m.copy()
     floor[5:-5:6, 5:-5:6] = room.height_m
@@ -153,7 +152,19 @@ def test_more_walls_than_there_is_room_for() -> None:
     assert len(wall_faces(forest)) > 1000
     found = paths_of(forest, (9.95, 10.05, 1.0), (10.25, 9.75, 1.0))
     assert found.visible
+    assert found.position_m[0].tolist() == [9.95, 10.05, 1.0]
     assert np.isfinite(found.gain).all()
+
+
+def test_more_paths_than_there_is_room_for_leave_what_was_found_first() -> None:
+    paths, listener = empty_paths(), np.array([0.0, 0.0, 1.0])
+    count = 0
+    for number in range(2 * _MAX_EARLY):
+        paths.gain[count] = 1.0
+        count = _keep(paths, count, np.array([1.0 + number, 0.0, 1.0]), listener, amplitude_exponent_per_m())
+    assert count == _MAX_EARLY - 1
+    np.testing.assert_array_equal(paths.position_m[:count, 0], np.arange(1.0, _MAX_EARLY))
+    assert not paths.position_m[_MAX_EARLY:].any()
 
 
 def test_something_low_between_is_heard_over() -> None:
