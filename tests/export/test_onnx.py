@@ -53,6 +53,13 @@ def test_continuous_attention_and_goal(contract: Contract) -> None:
         policy.heads.action[-1].weight.mul_(200.0)  # beyond the bounds, so that clipping shows
     bundle = open_bundle(export_policy(policy, {}))
     assert policy.training
+    received = _check_same(policy, bundle)
+    assert received["action"].shape == (5, 3)
+    np.testing.assert_array_equal(received["action"], np.clip(received["mean"], -1, 1))
+
+
+def _check_same(policy: Policy, bundle: Bundle) -> dict[str, np.ndarray]:
+    """Hold a bundle's outputs for random inputs against the policy's; returns them."""
     rng = np.random.default_rng(1)
     inputs = {s.name: rng.uniform(-1, 1, (5, *s.shape)).astype(np.float32) for s in policy.contract.inputs()}
     received = open_engine(bundle).run(inputs)
@@ -61,23 +68,14 @@ def test_continuous_attention_and_goal(contract: Contract) -> None:
         expected = exportable(*(torch.from_numpy(inputs[name]) for name in exportable.input_names))
     for name, value in zip(exportable.output_names, expected):
         np.testing.assert_allclose(received[name], value.numpy(), atol=2e-5, err_msg=name)
-    assert received["action"].shape == (5, 3)
-    np.testing.assert_array_equal(received["action"], np.clip(received["mean"], -1, 1))
+    return received
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(256, 100), (512, 160)])
 def test_frames_that_overlap_unevenly_are_exported_too(contract: Contract, n_fft: int, hop: int) -> None:
     front_end = contract.front_end.model_copy(update={"n_fft": n_fft, "hop": hop})
     policy = Policy(contract.model_copy(update={"front_end": front_end}), PolicyConfig(memory_size=24))
-    bundle = open_bundle(export_policy(policy, {}))
-    rng = np.random.default_rng(1)
-    inputs = {s.name: rng.uniform(-1, 1, (2, *s.shape)).astype(np.float32) for s in policy.contract.inputs()}
-    received = open_engine(bundle).run(inputs)
-    exportable = ExportablePolicy(policy).eval()
-    with torch.no_grad():
-        expected = exportable(*(torch.from_numpy(inputs[name]) for name in exportable.input_names))
-    for name, value in zip(exportable.output_names, expected):
-        np.testing.assert_allclose(received[name], value.numpy(), atol=2e-5, err_msg=name)
+    _check_same(policy, open_bundle(export_policy(policy, {})))
 
 
 def test_a_diverged_policy_is_not_exported(policy: Policy) -> None:
