@@ -238,9 +238,23 @@ def check_contract(name: str, policy: Contract, task: Contract) -> None:
         points.insert(0, ("array", *mics))
     if policy.goal is not None and task.goal is not None:
         points.append(("goal", policy.goal, task.goal))
+    _refuse_first(name, points)
+
+
+def check_hearing(name: str, policy: Contract, task: Contract) -> None:
+    """Refuse a policy that hears at another rate, or in other windows: its network can't be rebuilt for that.
+
+    Raises:
+        ConfigError: as of `check_contract`.
+    """
+    parts = ("sample_rate_hz", "window_samples")
+    _refuse_first(name, [(part, getattr(policy, part), getattr(task, part)) for part in parts])
+
+
+def _refuse_first(name: str, points: list[tuple[str, object, object]]) -> None:
     for what, own, other in points:
         if own != other:
             raise ConfigError(
-                f"{name}: its {what} is {own}, the suite's is {other}; train with the suite's, or evaluate it on its "
-                "own task with --suite own"
+                f"{name}: its {what} is {own}, the suite's is {other}; train with the suite's, or evaluate the "
+                "training's folder on its own task with --suite own"
             )

@@ -81,7 +81,7 @@ def turnable(
         What gives the policy with its knob at a caution; ConfigError where it has none, or it can't be turned so far.
     """
     from phonotaxis.configs.caution import told_caution
-    from phonotaxis.policies.benchmark import Contestant, told
+    from phonotaxis.policies.benchmark import Contestant, check_hearing, told
     from phonotaxis.policies.evaluate import contestant
 
     if path.suffix == ".onnx":
@@ -91,7 +91,7 @@ def turnable(
         from phonotaxis.export.weights import restored_policy
 
         bundle = read_bundle(path)
-        _check_hearing(name, bundle.contract, contract)
+        check_hearing(name, bundle.contract, contract)
         warn_of_overlap(name, trainings(bundle.provenance), split)
         if same_front_ends(bundle.contract, contract):
 
@@ -105,26 +105,10 @@ def turnable(
     from phonotaxis.policies.checkpoint import load_checkpoint
 
     saved = load_checkpoint(path)
-    _check_hearing(name, saved.contract, contract)
+    check_hearing(name, saved.contract, contract)
     warn_of_overlap(name, saved.trainings, split)
     policy = saved.policy(contract=told(contract, saved.contract))
     return lambda caution: contestant(policy, told_caution(saved.contract, caution))
-
-
-def _check_hearing(name: str, policy: Contract, task: Contract) -> None:
-    """Refuse a policy that hears at another rate, or in other windows: its network can't be rebuilt for that.
-
-    Raises:
-        ConfigError: what differs, and what to do.
-    """
-    from phonotaxis.configs.base import ConfigError
-    from phonotaxis.configs.contract_parts import differing
-
-    for part in differing(policy, task, ("sample_rate_hz", "window_samples")):
-        raise ConfigError(
-            f"{name}: its {part} is {getattr(policy, part)}, the suite's is {getattr(task, part)}; train with the "
-            "suite's, or evaluate the training's folder on its own task with --suite own"
-        )
 
 
 def warn_of_overlap(name: str, trainings: Trainings, split: SplitName) -> None:
